@@ -1,0 +1,24 @@
+//! pushletd: a server-push server for Linux that speaks the Pushlet protocol.
+//!
+//! The rooms stand in dependency order; a room names only rooms above it (`tests/tidy.rs` holds the table, `ARCHITECTURE.md` the why).
+//! All of them but [`shell`] are pure: bytes, instants and commands in, bytes, deadlines and outputs out.
+
+pub mod limits;
+pub mod time;
+
+pub mod topic;
+
+pub mod protocol;
+
+pub mod wire;
+
+pub mod session;
+
+pub mod metrics;
+
+pub mod broker;
+
+pub mod config;
+
+#[cfg(feature = "server")]
+pub mod shell;

@@ -1,0 +1,90 @@
+//! How much of everything there may be: one name, one unit and one reason per bound.
+//!
+//! A bound that an operator may move is a setting ([`crate::config`]) whose default and allowed range stand here. The relations that the
+//! rest of the code relies on are asserted at compile time at the end of the file.
+
+/// Longest request line, method to version, without its line end, in bytes. Longer: 414.
+pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
+/// Longest request head, request line to the empty line, in bytes. Longer: 431.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most header fields of one request. More: 431.
+pub const HEADERS_MAX: usize = 64;
+/// Longest request body after decoding, in bytes. Longer: 413.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Longest chunk-size line of a chunked request body, extensions included, in bytes. Longer: 400.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Most bytes of the trailer section behind a chunked body. Longer: 431.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+/// Most fields (query parameters, form fields, attributes) of one request. More: 400.
+pub const FIELDS_MAX: usize = 256;
+/// Longest subject, in bytes of UTF-8. Longer: nack.
+pub const SUBJECT_BYTES_MAX: usize = 256;
+/// Longest label of a subscription, in bytes of UTF-8. Longer: nack.
+pub const LABEL_BYTES_MAX: usize = 256;
+/// Most subscriptions of one session; every item of a comma list counts. More: nack.
+pub const SUBSCRIPTIONS_MAX: usize = 128;
+/// Longest part of a client's own text that is repeated in an error message, in characters.
+pub const ECHO_CHARS_MAX: usize = 64;
+
+/// Shards that session ids are spread over. A table made at start maps shards to cores.
+pub const SHARDS: u16 = 1024;
+
+/// A client must have sent its whole request head within this time, in milliseconds. Later: 408, close.
+pub const HEAD_DEADLINE_MS: u64 = 10_000;
+/// A client must have sent its whole request body within this time after the head, in milliseconds. Later: 408, close.
+pub const BODY_DEADLINE_MS: u64 = 30_000;
+/// A connection on which no request begins is closed after this time, in milliseconds.
+pub const KEEP_ALIVE_IDLE_MS: u64 = 60_000;
+/// A client must have taken the last bytes of an answer within this time, in milliseconds. Later: the connection is reset.
+pub const LINGER_MS: u64 = 10_000;
+
+/// How long a stream session is kept without its data connection (rule P-31), in milliseconds.
+pub const DETACHED_MS: u64 = 45_000;
+
+/// One turn of a core takes at most this many readiness events before timers and accepts run: 256 short reads are about 1 ms.
+pub const EVENTS_PER_TURN_MAX: usize = 256;
+/// One turn of a core makes at most this many writes to data channels: about 1 ms at 4 us each.
+pub const WRITES_PER_TURN_MAX: usize = 256;
+/// One write carries at most this many slices (well under the kernel's 1,024).
+pub const SLICES_PER_WRITE_MAX: usize = 64;
+/// One write gathers at most about this many bytes: more would only wait in the kernel.
+pub const WRITE_BYTES_MAX: usize = 128 * 1024;
+/// One connection is read at most this many bytes in one turn, so that a flood on one socket delays nobody else.
+pub const READ_BYTES_PER_TURN_MAX: usize = 64 * 1024;
+/// One turn accepts at most this many connections.
+pub const ACCEPTS_PER_TURN_MAX: usize = 64;
+/// Pause of the accept loop after the descriptor table was found full, in milliseconds.
+pub const ACCEPT_BACKOFF_MS: u64 = 20;
+
+/// Resolution of all deadlines, in milliseconds: one tick of the wheel.
+pub const TICK_MS: u64 = 100;
+
+/// Default bound of a session's queue, in events (rule P-30).
+pub const QUEUE_EVENTS_DEFAULT: u32 = 256;
+/// Allowed range of the queue bound, in events.
+pub const QUEUE_EVENTS_RANGE: (u32, u32) = (1, 65_536);
+/// Default bound of a session's queue, in bytes.
+pub const QUEUE_BYTES_DEFAULT: u32 = 1024 * 1024;
+/// Allowed range of the queue bound, in bytes.
+pub const QUEUE_BYTES_RANGE: (u32, u32) = (64 * 1024, 256 * 1024 * 1024);
+
+/// Longest encoding of one event over its request: a NUL becomes `\u0000` in `js` and `json`, six bytes for one; names and punctuation
+/// at most double a short field. Used for the memory formula, not for refusing.
+pub const ENCODING_GROWTH_MAX: usize = 8;
+
+/// Bytes by which one queued event is charged beyond its encoded length: queue slot, personal attributes, chunk framing.
+pub const EVENT_OVERHEAD_BYTES: u32 = 96;
+
+/// Memory of one session at most, in bytes: its queue, one answer being sent that holds a copy of a full queue, and its subscriptions.
+#[must_use]
+pub const fn session_bytes_max(queue_bytes: u32) -> u64 {
+    2 * queue_bytes as u64 + (SUBSCRIPTIONS_MAX * (SUBJECT_BYTES_MAX + LABEL_BYTES_MAX + 128)) as u64 + 1024
+}
+
+const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(HEAD_BYTES_MAX < BODY_BYTES_MAX);
+const _: () = assert!(SLICES_PER_WRITE_MAX < 1024, "the kernel takes at most 1,024 slices");
+const _: () = assert!(HEAD_DEADLINE_MS < KEEP_ALIVE_IDLE_MS);
+const _: () = assert!(TICK_MS * 10 <= HEAD_DEADLINE_MS, "deadlines are kept to a tenth or better");
+const _: () = assert!(SHARDS.is_power_of_two());
+const _: () = assert!(SUBJECT_BYTES_MAX * SUBSCRIPTIONS_MAX < BODY_BYTES_MAX);

@@ -1,0 +1,3 @@
+//! The `pushletd` program: arguments to the shell.
+
+fn main() {}

@@ -1,0 +1,168 @@
+//! What a client asks for. `wire` makes commands from bytes and decides nothing; `broker` decides and parses nothing.
+
+use std::rc::Rc;
+
+use super::fields::Fields;
+use super::format::{Format, Mode};
+use super::id::SessionId;
+
+/// Names the answer that a request waits for. The broker gives it back with the answer, perhaps in a later step (invariant A6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplyToken {
+    /// The core whose connection waits.
+    pub core: u16,
+    /// The connection's slot on that core.
+    pub connection: u32,
+    /// Which request of which life of the slot: an answer to an earlier one is dropped.
+    pub serial: u32,
+}
+
+/// One request of a client, read and not yet judged.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Whom to answer.
+    pub token: ReplyToken,
+    /// What it asks for.
+    pub command: Command,
+    /// The path it was sent to, undecoded and without the query; `p_url` repeats it (rule P-17).
+    pub path: Rc<str>,
+    /// Whether the answer may be sent in chunks (HTTP/1.1); otherwise its end is the end of the connection.
+    pub chunked: bool,
+    /// What the client's program says of itself.
+    pub agent: Agent,
+}
+
+/// What the User-Agent header told, as far as rules depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agent {
+    /// It contains `Java/` (rule P-11).
+    pub java: bool,
+    /// It contains an entry of `force_pull_agents` (rule P-18).
+    pub force_pull: bool,
+}
+
+/// The session that a request claims to act for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimedId {
+    /// No `p_id`.
+    Missing,
+    /// A `p_id` that we never gave to anybody.
+    Malformed(Box<str>),
+    /// A `p_id` that may exist.
+    WellFormed(SessionId),
+}
+
+impl ClaimedId {
+    /// Judges the form of a `p_id` field.
+    #[must_use]
+    pub fn from_field(value: Option<&str>) -> Self {
+        match value {
+            None => Self::Missing,
+            Some(text) => SessionId::parse(text).map_or_else(|| Self::Malformed(Box::from(text)), Self::WellFormed),
+        }
+    }
+}
+
+/// The `p_format` of a join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FormatName {
+    /// A format that exists, or the default.
+    Known(Format),
+    /// Anything else, also nothing at all (`p_format=`).
+    Unknown(Box<str>),
+}
+
+/// The `p_mode` of a listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModeName {
+    /// A mode that exists, or the default.
+    Known(Mode),
+    /// Anything else: the original streams without a first heartbeat and repeats the name in its ack.
+    Unknown(Box<str>),
+}
+
+/// What a listen asks for besides its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// How events are to travel.
+    pub mode: ModeName,
+    /// A comma list to subscribe to at once (rule P-19).
+    pub subject: Option<Box<str>>,
+    /// The label of that subscription.
+    pub label: Option<Box<str>>,
+}
+
+/// What a request asks for (rule P-5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Begin a session.
+    Join {
+        /// How its events are to be written.
+        format: FormatName,
+    },
+    /// Begin a session and listen.
+    JoinListen {
+        /// How its events are to be written.
+        format: FormatName,
+        /// What to listen to.
+        listen: Listen,
+    },
+    /// Open the data channel.
+    Listen {
+        /// The session.
+        id: ClaimedId,
+        /// What to listen to.
+        listen: Listen,
+    },
+    /// Continue the data channel.
+    Refresh {
+        /// The session.
+        id: ClaimedId,
+    },
+    /// Add a subscription.
+    Subscribe {
+        /// The session.
+        id: ClaimedId,
+        /// The comma list, as it came.
+        subject: Option<Box<str>>,
+        /// The subscription's label.
+        label: Option<Box<str>>,
+    },
+    /// Remove one subscription, or all.
+    Unsubscribe {
+        /// The session.
+        id: ClaimedId,
+        /// The subscription; all if `None`.
+        sid: Option<Box<str>>,
+    },
+    /// Publish an event.
+    Publish {
+        /// The publishing session.
+        id: ClaimedId,
+        /// What it is about.
+        subject: Option<Box<str>>,
+        /// For one session only (rule P-23).
+        to: Option<Box<str>>,
+        /// Every field that came, reserved names included; the broker takes those out (rule P-21).
+        fields: Fields,
+    },
+    /// Keep the session alive.
+    Heartbeat {
+        /// The session.
+        id: ClaimedId,
+    },
+    /// End the session.
+    Leave {
+        /// The session.
+        id: ClaimedId,
+    },
+    /// Anything else (rule P-5).
+    Unknown {
+        /// The session, if one is claimed.
+        id: ClaimedId,
+        /// The `p_event` that came; not empty.
+        name: Box<str>,
+        /// The `p_format` that came, to answer a stranger in.
+        format: Option<Format>,
+    },
+}

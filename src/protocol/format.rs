@@ -1,0 +1,113 @@
+//! Formats (how events look), modes (how they travel) and framings (the byte layouts that they come to).
+
+/// How a session's events are written; chosen at join (rule P-9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Script elements that call `parent.push(...)`, for hidden frames. The default.
+    #[default]
+    Js,
+    /// Bare `<event ... />` elements, one after the other.
+    Xml,
+    /// The same inside one `<pushlet>` element: a well-formed document.
+    XmlStrict,
+    /// Java object serialization.
+    Ser,
+    /// JSON objects (an array, or one a line in a stream).
+    Json,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 5] = [Self::Js, Self::Xml, Self::XmlStrict, Self::Ser, Self::Json];
+
+    /// The format of this name; letter case counts.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Js => "js",
+            Self::Xml => "xml",
+            Self::XmlStrict => "xml-strict",
+            Self::Ser => "ser",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// How a session's events travel; chosen at each listen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// One answer that never ends (rule P-14). The default.
+    #[default]
+    Stream,
+    /// An answer ends with the first events; the client comes again (rule P-15).
+    Pull,
+    /// An answer ends at once; the client comes again after a while (rule P-16).
+    Poll,
+}
+
+impl Mode {
+    /// The mode of this name; letter case counts.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Stream, Self::Pull, Self::Poll].into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Pull => "pull",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// A byte layout of events. An event is encoded at most once for each of these on each core (invariant A9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Framing {
+    /// Format `js`.
+    Js,
+    /// Format `xml`, well-formed attributes.
+    Xml,
+    /// Format `xml` in the dialect of the old Java parser (rule P-11).
+    XmlJava,
+    /// Format `xml-strict`.
+    XmlStrict,
+    /// Format `ser`.
+    Ser,
+    /// Format `json`, the events of one answer as an array.
+    JsonArray,
+    /// Format `json`, one object a line.
+    JsonLines,
+}
+
+impl Framing {
+    /// How many there are: tables by framing have this length.
+    pub const COUNT: usize = 7;
+
+    /// Every framing.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Js, Self::Xml, Self::XmlJava, Self::XmlStrict, Self::Ser, Self::JsonArray, Self::JsonLines];
+
+    /// The layout for a session of `format`; `old_java` if its join came from the old Java client, `stream` for an answer that goes on.
+    #[must_use]
+    pub const fn of(format: Format, old_java: bool, stream: bool) -> Self {
+        match (format, old_java, stream) {
+            (Format::Js, ..) => Self::Js,
+            (Format::Xml, false, _) => Self::Xml,
+            (Format::Xml, true, _) => Self::XmlJava,
+            (Format::XmlStrict, ..) => Self::XmlStrict,
+            (Format::Ser, ..) => Self::Ser,
+            (Format::Json, _, false) => Self::JsonArray,
+            (Format::Json, _, true) => Self::JsonLines,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The name of what an event is about, and the comma lists that clients subscribe with.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::limits::SUBJECT_BYTES_MAX;
+
+/// What an event is about: 1 to [`SUBJECT_BYTES_MAX`] bytes of UTF-8, any characters. Shared, so that queues can hold it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject(Arc<str>);
+
+/// Why a text is no subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectError {
+    /// Nothing is named.
+    Empty,
+    /// Longer than [`SUBJECT_BYTES_MAX`] bytes.
+    TooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for SubjectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("empty subject"),
+            Self::TooLong { bytes } => write!(f, "subject of {bytes} bytes, at most {SUBJECT_BYTES_MAX} are allowed"),
+        }
+    }
+}
+
+impl std::error::Error for SubjectError {}
+
+impl Subject {
+    /// Takes `text` as a subject.
+    ///
+    /// # Errors
+    ///
+    /// [`SubjectError`] if it is empty or too long.
+    pub fn new(text: &str) -> Result<Self, SubjectError> {
+        check(text)?;
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// The subject's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The subject's bytes, which prefixes are compared with.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn check(text: &str) -> Result<(), SubjectError> {
+    match text.len() {
+        0 => Err(SubjectError::Empty),
+        bytes if bytes > SUBJECT_BYTES_MAX => Err(SubjectError::TooLong { bytes }),
+        _ => Ok(()),
+    }
+}
+
+/// P-19: the prefixes that a comma list names: items trimmed of white space, empty items ignored, repeated items once.
+///
+/// # Errors
+///
+/// [`SubjectError::Empty`] if no item is left, [`SubjectError::TooLong`] if one is longer than a subject can be.
+pub fn prefixes(list: &str) -> Result<Vec<Rc<str>>, SubjectError> {
+    let mut found: Vec<Rc<str>> = Vec::new();
+    for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        check(item)?;
+        if !found.iter().any(|known| &**known == item) {
+            found.push(Rc::from(item));
+        }
+    }
+    if found.is_empty() { Err(SubjectError::Empty) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &str) -> Vec<String> {
+        prefixes(list).expect("a good list").iter().map(ToString::to_string).collect()
+    }
+
+    /// P-19: the table of comma lists.
+    #[test]
+    fn comma_lists_are_trimmed_and_empty_items_ignored() {
+        assert_eq!(names("/a"), ["/a"]);
+        assert_eq!(names("/m/x,/m/y, /m/z"), ["/m/x", "/m/y", "/m/z"]);
+        assert_eq!(names(",/q"), ["/q"]);
+        assert_eq!(names("/a,,/b,"), ["/a", "/b"]);
+        assert_eq!(names("/a,/a"), ["/a"]);
+        assert_eq!(names(" x "), ["x"]);
+    }
+
+    /// P-19: a list with no item left is refused, so it can never come to mean *everything*.
+    #[test]
+    fn a_list_without_items_is_refused() {
+        for list in ["", ",", " , ,", "\t"] {
+            assert_eq!(prefixes(list), Err(SubjectError::Empty), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn the_bound_on_length_is_in_bytes() {
+        let fits = "中".repeat(85);
+        assert_eq!(Subject::new(&fits).expect("255 bytes").as_bytes().len(), 255);
+        assert_eq!(Subject::new(&"中".repeat(86)), Err(SubjectError::TooLong { bytes: 258 }));
+        assert_eq!(Subject::new(""), Err(SubjectError::Empty));
+        assert!(prefixes(&format!("/a,{}", "b".repeat(257))).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! The Pushlet formats (placeholder of the skeleton)
