@@ -6,11 +6,13 @@ mod event;
 mod fields;
 mod format;
 mod id;
+mod overflow;
 mod reason;
 
 pub use command::{Agent, ClaimedId, Command, FormatName, Listen, ModeName, ReplyToken, Request};
 pub use event::{Event, Origin, Payload, Position};
 pub use fields::Fields;
 pub use format::{Format, Framing, Mode};
-pub use id::{Address, SessionId, Shard};
+pub use id::{Address, SessionId, Shard, ShardTable};
+pub use overflow::Overflow;
 pub use reason::{ClientAction, EndReason};
