@@ -59,6 +59,8 @@ pub(super) struct Connection {
     pub(super) shut: bool,
     /// It stands in the core's list of connections to go on with.
     pub(super) queued: bool,
+    /// It came to the admin port.
+    pub(super) admin: bool,
 }
 
 /// What became of a write.
@@ -75,7 +77,7 @@ pub(super) enum Flushed {
 }
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd, generation: u32) -> Self {
+    pub(super) fn new(socket: OwnedFd, generation: u32, admin: bool) -> Self {
         Self {
             socket,
             generation,
@@ -92,6 +94,7 @@ impl Connection {
             peer_finished: false,
             shut: false,
             queued: false,
+            admin,
         }
     }
 

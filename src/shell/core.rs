@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
@@ -55,7 +56,9 @@ pub(super) struct Core {
     buffer: Box<[u8]>,
     pub(super) gather: Gather,
     pub(super) entropy: Entropy,
-    date: (u64, String),
+    date: (u64, Rc<str>),
+    /// The connection that is being worked on: it writes out its own answers.
+    pub(super) busy: Option<ConnectionKey>,
     generation: u32,
     pub(super) serial: u32,
     pub(super) draining: bool,
@@ -79,7 +82,8 @@ impl Core {
             buffer: vec![0; READ_BYTES_PER_TURN_MAX].into_boxed_slice(),
             gather: Gather::new(),
             entropy: Entropy::new(),
-            date: (0, String::new()),
+            date: (0, Rc::from("")),
+            busy: None,
             generation: 0,
             serial: 0,
             draining: false,
@@ -134,29 +138,38 @@ impl Core {
             self.connection_due(now, ConnectionKey { slot, generation });
         }
         self.expired = expired;
-        self.flush(now)
+        self.flush(now) || !self.unfinished.is_empty()
     }
 
     /// The value of the `Date` header.
-    pub(super) fn date(&mut self, now: Now) -> &str {
+    pub(super) fn date(&mut self, now: Now) -> Rc<str> {
         if self.date.0 != now.unix_s || self.date.1.is_empty() {
-            self.date = (now.unix_s, http::http_date(now.unix_s));
+            self.date = (now.unix_s, Rc::from(http::http_date(now.unix_s)));
         }
-        &self.date.1
+        Rc::clone(&self.date.1)
+    }
+
+    pub(super) fn take_buffer(&mut self) -> Box<[u8]> {
+        debug_assert!(!self.buffer.is_empty(), "one reader at a time");
+        std::mem::take(&mut self.buffer)
+    }
+
+    pub(super) fn return_buffer(&mut self, buffer: Box<[u8]>) {
+        self.buffer = buffer;
     }
 
     /// Takes in a connection that was accepted.
-    pub(super) fn welcome(&mut self, socket: OwnedFd) {
+    pub(super) fn welcome(&mut self, socket: OwnedFd, admin: bool) {
         let now = self.parts.clock.now();
         self.broker.counters_mut().connections_accepted += 1;
-        if self.draining || self.connections.len() >= self.parts.connections_max {
+        if !admin && (self.draining || self.connections.len() >= self.parts.connections_max) {
             return self.turn_away(now, &socket);
         }
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let entry = self.connections.vacant_entry();
         let key = ConnectionKey { slot: entry.key() as u32, generation };
-        let connection = entry.insert(Connection::new(socket, generation));
+        let connection = entry.insert(Connection::new(socket, generation, admin));
         let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(u64::from(key.generation) << 32 | u64::from(key.slot));
         if let Err(error) = epoll::add(&self.epoll, &connection.socket, data, interest) {
@@ -175,7 +188,7 @@ impl Core {
         let reply = ReplyTo { version: http::Version::Http11, keep_alive: false, to_head: false };
         let reason = if self.draining { "The server is shutting down." } else { "The server has as many connections as it may have." };
         let mut bytes = Vec::with_capacity(256);
-        let date = self.date(now).to_owned();
+        let date = self.date(now);
         let _ = write_unavailable(&mut bytes, reply, &date, reason, 5);
         // One attempt: a fresh socket takes this much, and nobody waits for this client.
         net::send(socket, &bytes);
@@ -273,8 +286,14 @@ impl Core {
         let (blocked, state) = (!connection.unsent.is_empty(), connection.state);
         match (state, connection.reader.phase()) {
             (State::Asked | State::Data(_), _) if !blocked => {}
-            (State::Reading, Phase::Head) if !blocked => self.refuse(now, key, &HttpError::HEAD_TOO_SLOW),
-            (State::Reading, Phase::Body) if !blocked => self.refuse(now, key, &HttpError::BODY_TOO_SLOW),
+            (State::Reading, Phase::Head) if !blocked => {
+                self.refuse(now, key, &HttpError::HEAD_TOO_SLOW);
+                self.go_on(now, key);
+            }
+            (State::Reading, Phase::Body) if !blocked => {
+                self.refuse(now, key, &HttpError::BODY_TOO_SLOW);
+                self.go_on(now, key);
+            }
             _ => {
                 if blocked {
                     net::reset_on_close(&connection.socket);
@@ -307,7 +326,7 @@ impl Core {
             match output {
                 Output::Answer { token, answer } => self.answer(now, token, answer),
                 Output::Open { token, session, framing, lead } => {
-                    let date = self.date(now).to_owned();
+                    let date = self.date(now);
                     let Some((key, connection)) = self.asking(token) else {
                         self.broker.handle_disconnect(now, session, token);
                         continue;
@@ -322,32 +341,28 @@ impl Core {
                         connection.reply.keep_alive = sent.keep_alive;
                     }
                     self.set_deadline(key, Instant::NEVER);
-                    self.go_on_later_if_alone(now, key);
+                    self.put(now, key);
                 }
                 Output::Finish { token, tail } => {
                     let Some((key, connection)) = self.asking(token) else { continue };
                     connection.unsent.extend_from_slice(&tail);
                     self.answered(now, key);
-                    self.go_on_later_if_alone(now, key);
+                    self.put(now, key);
                 }
             }
         }
     }
 
-    /// An answer was put on a connection. If the connection is not being worked on at this moment, nobody would write it out.
-    fn go_on_later_if_alone(&mut self, now: Now, key: ConnectionKey) {
-        let written = self.write_out(now, key);
-        let Some(connection) = self.connection(key) else { return };
-        if let State::Data(session) = connection.state {
-            let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
-            self.broker.handle_writable(session, token, written);
-        } else {
+    /// Bytes were put on a connection. The one that is being worked on is written out when it has done its share; another one at once.
+    fn put(&mut self, now: Now, key: ConnectionKey) {
+        if self.busy != Some(key) {
+            self.write_out(now, key);
             self.go_on_later(key);
         }
     }
 
     fn answer(&mut self, now: Now, token: ReplyToken, answer: Answer) {
-        let date = self.date(now).to_owned();
+        let date = self.date(now);
         let Some((key, connection)) = self.asking(token) else { return };
         let (reply, origin) = (connection.reply, connection.origin.take());
         let mut out = std::mem::take(&mut connection.unsent);
@@ -372,6 +387,7 @@ impl Core {
             connection.reply.keep_alive = sent.keep_alive;
         }
         self.answered(now, key);
+        self.put(now, key);
     }
 
     /// P-33: the head of an answer with events.

@@ -1,5 +1,6 @@
 //! Requests and answers on one connection: reading, routing, and what follows an answer.
 
+use super::admin;
 use super::connection::{ConnectionKey, State};
 use super::core::Core;
 use super::net::{self, Transfer};
@@ -13,11 +14,20 @@ impl Core {
     /// Does what can be done on a connection: reads, parses, answers, writes. It stops when there is nothing to read, when an answer is owed
     /// or not yet taken by the socket, and at its share of a turn.
     pub(super) fn go_on(&mut self, now: Now, key: ConnectionKey) {
+        let outer = self.busy.replace(key);
+        self.exchange(now, key);
+        self.busy = outer;
+    }
+
+    fn exchange(&mut self, now: Now, key: ConnectionKey) {
         let mut budget = READ_BYTES_PER_TURN_MAX;
         loop {
             let Some(connection) = self.connection(key) else { return };
             match connection.state {
-                State::Asked | State::Data(_) => break,
+                State::Asked => break,
+                // P-31: half-closed counts as closed, also when the end came together with the request.
+                State::Data(_) if connection.peer_finished => return self.close(now, key),
+                State::Data(_) => break,
                 State::Closing => return self.farewell(now, key),
                 State::Reading => {}
             }
@@ -127,8 +137,7 @@ impl Core {
     /// A whole request has arrived.
     fn request(&mut self, now: Now, key: ConnectionKey, request: &HttpRequest) {
         self.broker.counters_mut().requests += 1;
-        self.date(now);
-        let route = self.route(request, now);
+        let route = self.route(now, key, request);
         self.serial = self.serial.wrapping_add(1);
         let (serial, core, draining) = (self.serial, self.parts.number, self.draining);
         let Some(connection) = self.connection(key) else { return };
@@ -160,6 +169,14 @@ impl Core {
         }
     }
 
+    fn route(&mut self, now: Now, key: ConnectionKey, request: &HttpRequest) -> Route {
+        let date = self.date(now);
+        if self.connection(key).is_some_and(|connection| connection.admin) {
+            return admin::route(request, &date, self.draining, || self.figures());
+        }
+        self.parts.routes.route(request, &date, now.unix_s)
+    }
+
     /// P-34: the random bits for the names of a session that may begin.
     fn draw(&mut self, command: &Command) -> Result<[u128; 2], getrandom::Error> {
         match command {
@@ -188,13 +205,12 @@ impl Core {
         if error.status == 408 {
             self.broker.counters_mut().connections_timed_out += 1;
         }
-        let date = self.date(now).to_owned();
+        let date = self.date(now);
         let Some(connection) = self.connection(key) else { return };
         let _ = http::write_error(&mut connection.unsent, error, &date);
         connection.state = State::Closing;
         connection.unread = Vec::new();
         self.set_deadline(key, now.instant + LINGER_MS);
-        self.farewell(now, key);
     }
 
     /// The last answer is on its way. Then writing ends, and what the peer still sends is read and dropped until it closes too: closing over

@@ -10,19 +10,27 @@ use super::net;
 use super::readiness::{Fair, Readiness};
 use crate::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN_MAX};
 
-/// Accepts what comes on `listener` until the core drains. It waits for readiness and then accepts directly, so no accept is ever in
+/// A listening socket of a core.
+pub(super) struct Door {
+    pub(super) listener: Rc<OwnedFd>,
+    pub(super) ready: Readiness,
+    /// The admin port.
+    pub(super) admin: bool,
+}
+
+/// Accepts what comes to `door` until the core drains. It waits for readiness and then accepts directly, so no accept is ever in
 /// flight when the task ends.
-pub(super) async fn accept_all(core: Rc<RefCell<Core>>, listener: Rc<OwnedFd>, ready: Readiness, fair: Rc<Fair>) {
+pub(super) async fn accept_all(core: Rc<RefCell<Core>>, door: Door, fair: Rc<Fair>) {
     let mut full_table_told = false;
     loop {
-        if let Err(error) = ready.readable().await {
+        if let Err(error) = door.ready.readable().await {
             tracing::error!(%error, "the listener cannot be waited for");
             return;
         }
         if core.borrow().draining {
             return;
         }
-        match accept_some(&core, &listener) {
+        match accept_some(&core, &door) {
             Ok(()) => full_table_told = false,
             Err(error) => {
                 // The descriptor table is full. Without a pause this loop would spin: the waiting connection keeps the listener readable.
@@ -37,10 +45,10 @@ pub(super) async fn accept_all(core: Rc<RefCell<Core>>, listener: Rc<OwnedFd>, r
     }
 }
 
-fn accept_some(core: &RefCell<Core>, listener: &OwnedFd) -> std::io::Result<()> {
+fn accept_some(core: &RefCell<Core>, door: &Door) -> std::io::Result<()> {
     for _ in 0..ACCEPTS_PER_TURN_MAX {
-        match net::accept(listener)? {
-            Some(socket) => core.borrow_mut().welcome(socket),
+        match net::accept(&door.listener)? {
+            Some(socket) => core.borrow_mut().welcome(socket, door.admin),
             None => break,
         }
     }
