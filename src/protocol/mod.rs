@@ -6,6 +6,7 @@ mod event;
 mod fields;
 mod format;
 mod id;
+mod overflow;
 mod reason;
 
 pub use command::{Agent, ClaimedId, Command, FormatName, Listen, ModeName, ReplyToken, Request};
@@ -13,4 +14,5 @@ pub use event::{Event, Origin, Payload, Position};
 pub use fields::Fields;
 pub use format::{Format, Framing, Mode};
 pub use id::{Address, SessionId, Shard};
+pub use overflow::Overflow;
 pub use reason::{ClientAction, EndReason};
