@@ -68,6 +68,55 @@ pub const QUEUE_BYTES_DEFAULT: u32 = 1024 * 1024;
 /// Allowed range of the queue bound, in bytes.
 pub const QUEUE_BYTES_RANGE: (u32, u32) = (64 * 1024, 256 * 1024 * 1024);
 
+/// Cores that this release runs on. More follow; the setting exists so that scripts need not change.
+pub const CORES_RANGE: (u32, u32) = (1, 1);
+/// Default size of the io_uring submission queue of a core, in entries.
+pub const RING_ENTRIES_DEFAULT: u32 = 4096;
+/// Allowed range of the submission queue, in entries; only powers of two. The kernel's own bound is 32,768.
+pub const RING_ENTRIES_RANGE: (u32, u32) = (64, 32_768);
+/// Default bound of the inbox between each ordered pair of cores, in events.
+pub const INBOX_EVENTS_DEFAULT: u32 = 4096;
+/// Allowed range of the inbox bound, in events.
+pub const INBOX_EVENTS_RANGE: (u32, u32) = (16, 1_048_576);
+/// Allowed range of `max_connections`, where it is not derived from the descriptor limit.
+pub const CONNECTIONS_RANGE: (u32, u32) = (1, 10_000_000);
+/// Default lease of a session (rule P-28), in milliseconds.
+pub const SESSION_TIMEOUT_MS_DEFAULT: u64 = 300_000;
+/// Allowed range of the lease, in milliseconds.
+pub const SESSION_TIMEOUT_MS_RANGE: (u64, u64) = (1_000, 86_400_000);
+/// Default silence after which a stream carries `hb` (rule P-14), in milliseconds: below the 30 s of careless proxies.
+pub const HEARTBEAT_MS_DEFAULT: u64 = 20_000;
+/// Allowed range of that silence, in milliseconds.
+pub const HEARTBEAT_MS_RANGE: (u64, u64) = (100, 600_000);
+/// Default bound of the time that a busy core gathers events before it writes, in milliseconds.
+pub const BATCH_DELAY_MS_DEFAULT: u64 = 2;
+/// Allowed range of that bound, in milliseconds.
+pub const BATCH_DELAY_MS_RANGE: (u64, u64) = (0, 1_000);
+/// Default time that a stopping server gives its connections (rule P-32), in milliseconds.
+pub const DRAIN_MS_DEFAULT: u64 = 20_000;
+/// Allowed range of that time, in milliseconds.
+pub const DRAIN_MS_RANGE: (u64, u64) = (0, 600_000);
+/// Default time that a pull refresh waits for events (rule P-15), in milliseconds.
+pub const PULL_WAIT_MS_DEFAULT: u64 = 20_000;
+/// Allowed range of that wait, in milliseconds.
+pub const PULL_WAIT_MS_RANGE: (u64, u64) = (100, 300_000);
+/// Default time within which a pull client must come back (rule P-29), in milliseconds.
+pub const PULL_REFRESH_TIMEOUT_MS_DEFAULT: u64 = 45_000;
+/// Default time within which a poll client must come back (rule P-29), in milliseconds.
+pub const POLL_REFRESH_TIMEOUT_MS_DEFAULT: u64 = 60_000;
+/// Allowed range of both, in milliseconds.
+pub const REFRESH_TIMEOUT_MS_RANGE: (u64, u64) = (100, 3_600_000);
+/// Default `p_wait` of a pull client, lowest and highest (rule P-17), in milliseconds.
+pub const PULL_REFRESH_WAIT_MS_DEFAULT: (u64, u64) = (2_000, 6_000);
+/// Default `p_wait` of a poll client, lowest and highest (rule P-17), in milliseconds.
+pub const POLL_REFRESH_WAIT_MS_DEFAULT: (u64, u64) = (6_000, 10_000);
+/// Allowed range of every `p_wait`, in milliseconds.
+pub const REFRESH_WAIT_MS_RANGE: (u64, u64) = (0, 600_000);
+/// Allowed range of the time that a stream session is kept without its data connection (rule P-31), in milliseconds.
+pub const DETACHED_MS_RANGE: (u64, u64) = (0, 3_600_000);
+/// Allowed range of the deadlines for a head, a body and the next request, in milliseconds.
+pub const HTTP_DEADLINE_MS_RANGE: (u64, u64) = (100, 600_000);
+
 /// Longest encoding of one event over its request: a NUL becomes `\u0000` in `js` and `json`, six bytes for one; names and punctuation
 /// at most double a short field. Used for the memory formula, not for refusing.
 pub const ENCODING_GROWTH_MAX: usize = 8;
@@ -88,3 +137,8 @@ const _: () = assert!(HEAD_DEADLINE_MS < KEEP_ALIVE_IDLE_MS);
 const _: () = assert!(TICK_MS * 10 <= HEAD_DEADLINE_MS, "deadlines are kept to a tenth or better");
 const _: () = assert!(SHARDS.is_power_of_two());
 const _: () = assert!(SUBJECT_BYTES_MAX * SUBSCRIPTIONS_MAX < BODY_BYTES_MAX);
+const _: () = assert!(RING_ENTRIES_DEFAULT.is_power_of_two());
+const _: () = assert!(HEARTBEAT_MS_DEFAULT < SESSION_TIMEOUT_MS_DEFAULT, "a heartbeat keeps an idle stream's lease");
+const _: () = assert!(PULL_WAIT_MS_DEFAULT < SESSION_TIMEOUT_MS_DEFAULT, "a waiting pull must not outlive its lease");
+const _: () = assert!(PULL_REFRESH_WAIT_MS_DEFAULT.1 < PULL_REFRESH_TIMEOUT_MS_DEFAULT, "who obeys p_wait is alive");
+const _: () = assert!(POLL_REFRESH_WAIT_MS_DEFAULT.1 < POLL_REFRESH_TIMEOUT_MS_DEFAULT, "who obeys p_wait is alive");

@@ -120,6 +120,12 @@ impl Broker {
         &mut self.counters
     }
 
+    /// Takes new settings while serving: bounds, time-outs and policies hold from the next event on. Core and shards stay.
+    pub fn handle_settings(&mut self, settings: Settings) {
+        let (core, shards) = (self.settings.core, self.settings.shards.clone());
+        self.settings = Settings { core, shards, ..settings };
+    }
+
     /// How many sessions live.
     #[must_use]
     pub fn session_count(&self) -> usize {

@@ -141,6 +141,35 @@ impl Core {
         self.flush(now) || !self.unfinished.is_empty()
     }
 
+    /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of.
+    pub(super) fn drain(&mut self) {
+        let now = self.parts.clock.now();
+        self.draining = true;
+        self.broker.handle_shutdown(now);
+        self.apply_outputs(now);
+        let idle: Vec<ConnectionKey> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| {
+                let between = connection.state == State::Reading && connection.reader.phase() == Phase::Idle;
+                between && connection.unread.is_empty() && connection.unsent.is_empty()
+            })
+            .map(|(slot, connection)| ConnectionKey { slot: slot as u32, generation: connection.generation })
+            .collect();
+        for key in idle {
+            // A request may be on its way: what has arrived is still answered, then the connection ends.
+            self.go_on(now, key);
+            self.end_if_idle(now, key);
+        }
+    }
+
+    fn end_if_idle(&mut self, now: Now, key: ConnectionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        if connection.state == State::Reading && connection.reader.phase() == Phase::Idle && connection.unsent.is_empty() {
+            self.close(now, key);
+        }
+    }
+
     /// The value of the `Date` header.
     pub(super) fn date(&mut self, now: Now) -> Rc<str> {
         if self.date.0 != now.unix_s || self.date.1.is_empty() {

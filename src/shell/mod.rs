@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+pub mod args;
 mod boot;
 mod clock;
 mod connection;

@@ -89,6 +89,12 @@ pub(super) fn shutdown_write(socket: &OwnedFd) {
     let _ = rustix::net::shutdown(socket, Shutdown::Write);
 }
 
+/// Stops a listening socket: waiting connections are reset, new ones refused, and whoever waits for it is woken.
+pub(super) fn stop_listening(listener: &OwnedFd) {
+    // It can only fail for a socket that does not listen any more.
+    let _ = rustix::net::shutdown(listener, Shutdown::Both);
+}
+
 /// Makes closing the socket a reset, so that a peer that takes nothing holds no kernel memory of ours.
 pub(super) fn reset_on_close(socket: &OwnedFd) {
     // The connection may be gone: then there is nothing to reset.
