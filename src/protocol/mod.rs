@@ -13,10 +13,6 @@ pub use command::{Agent, ClaimedId, Command, FormatName, Listen, ModeName, Reply
 pub use event::{Event, Origin, Payload, Position};
 pub use fields::Fields;
 pub use format::{Format, Framing, Mode};
-<<<<<<< HEAD
 pub use id::{Address, SessionId, Shard, ShardTable};
-=======
-pub use id::{Address, SessionId, Shard};
->>>>>>> config
 pub use overflow::Overflow;
 pub use reason::{ClientAction, EndReason};

@@ -18,7 +18,7 @@ use super::router::Routes;
 use super::signals::{self, Signals};
 use super::{logging, net};
 use crate::broker::{Broker, Settings};
-use crate::config::{Config, IoDriver};
+use crate::config::{Config, Inputs, IoDriver};
 use crate::limits::TICK_MS;
 use crate::protocol::ShardTable;
 use crate::session::Bounds;
@@ -28,11 +28,12 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 /// Sessions for each connection that may be open: joined ones and pull clients between two requests hold none.
 const SESSIONS_PER_CONNECTION: usize = 4;
 
-/// Serves until a signal ends it, then returns the process's exit code. Errors are told on standard error.
+/// Serves until a signal ends it, then returns the process's exit code. Errors are told on standard error. `inputs` are what `config` was
+/// made of: they are read again on HUP.
 #[must_use]
-pub fn serve(config: &Config) -> ExitCode {
+pub fn serve(config: &Config, inputs: &Inputs) -> ExitCode {
     let log = logging::start(config.log_format.value, config.log_level.value);
-    let code = match Boot::prepare(config).and_then(|boot| boot.run(config)) {
+    let code = match Boot::prepare(config).and_then(|boot| boot.run(config, inputs)) {
         Ok(Stopped::Drained) => ExitCode::SUCCESS,
         Ok(Stopped::Forced) => ExitCode::FAILURE,
         Err(error) => {
@@ -80,21 +81,21 @@ impl Boot {
         Ok(Self { listener, address, admin, signals, connections_max, descriptors })
     }
 
-    fn run(self, config: &Config) -> io::Result<Stopped> {
+    fn run(self, config: &Config, inputs: &Inputs) -> io::Result<Stopped> {
         let entries = config.ring_entries.value;
         let ring = || RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).enable_timer().build();
         let epoll = || RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
         match config.io_driver.value {
             IoDriver::IoUring => {
                 let mut runtime = ring().map_err(|error| told("io_uring was asked for and cannot be had", &error))?;
-                runtime.block_on(self.live(config, Driver::IoUring, "asked for"))
+                runtime.block_on(self.live(config, inputs, Driver::IoUring, "asked for"))
             }
-            IoDriver::Epoll => epoll()?.block_on(self.live(config, Driver::Epoll, "asked for")),
+            IoDriver::Epoll => epoll()?.block_on(self.live(config, inputs, Driver::Epoll, "asked for")),
             IoDriver::Auto => match ring() {
-                Ok(mut runtime) => runtime.block_on(self.live(config, Driver::IoUring, "available")),
+                Ok(mut runtime) => runtime.block_on(self.live(config, inputs, Driver::IoUring, "available")),
                 Err(error) => {
                     let why = format!("io_uring cannot be had: {error}");
-                    epoll()?.block_on(self.live(config, Driver::Epoll, &why))
+                    epoll()?.block_on(self.live(config, inputs, Driver::Epoll, &why))
                 }
             },
         }
@@ -102,7 +103,7 @@ impl Boot {
 
     /// The life of the only core. When it is over the process ends: the runtime is not dropped with operations in flight by anyone who waits
     /// for what they would do.
-    async fn live(self, config: &Config, driver: Driver, why: &str) -> io::Result<Stopped> {
+    async fn live(self, config: &Config, inputs: &Inputs, driver: Driver, why: &str) -> io::Result<Stopped> {
         let clock = Clock::start();
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
@@ -123,7 +124,7 @@ impl Boot {
             monoio::spawn(listener::accept_all(Rc::clone(&core), door, Rc::clone(&fair)));
         }
         monoio::spawn(await_stop(Rc::clone(&core), self.signals.stop, Rc::clone(&listener), Rc::clone(&stopped)));
-        monoio::spawn(await_reload(Rc::clone(&core), self.signals.reload, config.clone()));
+        monoio::spawn(await_reload(Rc::clone(&core), self.signals.reload, config.clone(), inputs.clone()));
 
         announce(config, self.address, admin_address, driver, why, self.connections_max, self.descriptors)?;
         // Not every system has a supervisor that wants to know.
@@ -194,13 +195,13 @@ async fn await_stop(core: Rc<RefCell<Core>>, signal: OwnedFd, listener: Rc<Owned
 }
 
 /// HUP: reads the configuration again and takes what can change while serving.
-async fn await_reload(core: Rc<RefCell<Core>>, signal: OwnedFd, mut running: Config) {
+async fn await_reload(core: Rc<RefCell<Core>>, signal: OwnedFd, mut running: Config, inputs: Inputs) {
     let Ok(ready) = signal.try_clone().and_then(Readiness::new) else { return };
     while ready.readable().await.is_ok() {
         if signals::count(&signal) == 0 {
             continue;
         }
-        match super::args::reload(&running) {
+        match super::args::load(&inputs) {
             Err(errors) => {
                 for error in errors {
                     tracing::error!(%error, "the configuration was not reloaded; nothing has changed");

@@ -276,9 +276,10 @@ impl Core {
         if !connection.unsent.is_empty() && !self.write_out(now, key) {
             return;
         }
+        let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
         if let State::Data(session) = connection.state {
-            let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
+            let token = ReplyToken { core, connection: key.slot, serial: connection.serial };
             self.broker.handle_writable(session, token, true);
         }
     }
