@@ -10,7 +10,12 @@ const RETRY_AFTER_S: u32 = 5;
 
 impl Broker {
     /// P-8, P-28: does `act` with the session that the request claims, or answers why it cannot. A request that is accepted renews the lease.
-    pub(super) fn with_session(&mut self, asked: &Asked, id: &ClaimedId, act: impl FnOnce(&mut Self, SessionKey) -> bool) {
+    pub(super) fn with_session(
+        &mut self,
+        asked: &Asked,
+        id: &ClaimedId,
+        act: impl FnOnce(&mut Self, SessionKey) -> bool,
+    ) {
         let Some(key) = self.claimed(id) else {
             self.counters.ids_unknown += 1;
             let reason = match id {
@@ -46,7 +51,11 @@ impl Broker {
         };
         if self.shutting_down || self.sessions.len() >= self.settings.sessions_max {
             self.counters.joins_refused += 1;
-            let reason = if self.shutting_down { EndReason::Shutdown.text() } else { "the server has as many sessions as it may have" };
+            let reason = if self.shutting_down {
+                EndReason::Shutdown.text()
+            } else {
+                "the server has as many sessions as it may have"
+            };
             self.answer_error(asked, 503, String::from(reason), Some(RETRY_AFTER_S));
             return None;
         }
@@ -83,7 +92,13 @@ impl Broker {
     }
 
     /// P-19: adds a subscription.
-    pub(super) fn subscribe(&mut self, asked: &Asked, key: SessionKey, subject: Option<&str>, label: Option<&str>) -> bool {
+    pub(super) fn subscribe(
+        &mut self,
+        asked: &Asked,
+        key: SessionKey,
+        subject: Option<&str>,
+        label: Option<&str>,
+    ) -> bool {
         let Some(list) = subject else { return self.refuse(asked, key, "no subject provided") };
         let Some(session) = self.sessions.get_mut(key) else { return false };
         match session.subscriptions.add(key.slot, list, label, &mut self.trie) {

@@ -55,7 +55,15 @@ impl Broker {
         }
     }
 
-    fn write_listen_ack(&self, asked: &Asked, key: SessionKey, name: &str, mode: &str, label: Option<&Rc<Label>>, out: &mut Vec<u8>) {
+    fn write_listen_ack(
+        &self,
+        asked: &Asked,
+        key: SessionKey,
+        name: &str,
+        mode: &str,
+        label: Option<&Rc<Label>>,
+        out: &mut Vec<u8>,
+    ) {
         let Some((id, session)) = self.named(key) else { return };
         let address = session.address.to_string();
         let mut text = itoa::Buffer::new();

@@ -141,7 +141,12 @@ impl Broker {
     /// How many sessions have an open data answer.
     #[must_use]
     pub fn listening_count(&self) -> usize {
-        self.sessions.keys().into_iter().filter_map(|key| self.sessions.get(key)).filter(|session| session.channel.token().is_some()).count()
+        self.sessions
+            .keys()
+            .into_iter()
+            .filter_map(|key| self.sessions.get(key))
+            .filter(|session| session.channel.token().is_some())
+            .count()
     }
 
     /// P-5: acts on one request. Its answer is an output of this step or of a later one.
@@ -164,7 +169,9 @@ impl Broker {
             Command::Publish { id, subject, to, fields } => self.with_session(&asked, &id, |broker, key| {
                 broker.publish(&asked, key, subject.as_deref(), to.as_deref(), fields)
             }),
-            Command::Heartbeat { id } => self.with_session(&asked, &id, |broker, key| broker.ack(&asked, key, "hb-ack", &[])),
+            Command::Heartbeat { id } => {
+                self.with_session(&asked, &id, |broker, key| broker.ack(&asked, key, "hb-ack", &[]))
+            }
             Command::Leave { id } => self.with_session(&asked, &id, |broker, key| broker.leave(&asked, key)),
             Command::Unknown { id, name, format } => self.unknown(&asked, &id, &name, format),
         }
@@ -200,7 +207,10 @@ impl Broker {
     }
 
     fn mark_dirty(session: &mut Session, key: SessionKey, dirty: &mut VecDeque<SessionKey>) {
-        if !session.dirty && !session.blocked && matches!(session.channel, Channel::Open { .. } | Channel::Waiting { .. }) {
+        if !session.dirty
+            && !session.blocked
+            && matches!(session.channel, Channel::Open { .. } | Channel::Waiting { .. })
+        {
             session.dirty = true;
             dirty.push_back(key);
         }

@@ -39,7 +39,13 @@ impl Broker {
     }
 
     /// The first step: may it be, and what is it?
-    fn admit(&self, asked: &Asked, key: SessionKey, subject: Option<&str>, mut fields: Fields) -> Result<Event, String> {
+    fn admit(
+        &self,
+        asked: &Asked,
+        key: SessionKey,
+        subject: Option<&str>,
+        mut fields: Fields,
+    ) -> Result<Event, String> {
         let subject = Subject::new(subject.ok_or("no subject provided")?).map_err(|error| error.to_string())?;
         let session = self.sessions.get(key).ok_or("no such session")?;
         for name in RESERVED {

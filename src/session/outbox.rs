@@ -182,7 +182,8 @@ impl Outbox {
     }
 
     fn fits(&self, charge: u32, bounds: Bounds) -> bool {
-        self.items.len() < bounds.events_max as usize && u64::from(self.bytes) + u64::from(charge) <= u64::from(bounds.bytes_max)
+        self.items.len() < bounds.events_max as usize
+            && u64::from(self.bytes) + u64::from(charge) <= u64::from(bounds.bytes_max)
     }
 
     /// Drops the oldest event that the socket has not begun to take. Says whether there was one.

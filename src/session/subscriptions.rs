@@ -158,14 +158,16 @@ impl Subscriptions {
             .into_iter()
             .map(|at| {
                 let item = &list[at.clone()];
-                let known = self.all().any(|other| other.prefixes.iter().any(|prefix| other.prefix_text(prefix) == item));
+                let known =
+                    self.all().any(|other| other.prefixes.iter().any(|prefix| other.prefix_text(prefix) == item));
                 let entry = (!known).then(|| trie.insert(item.as_bytes(), interest));
                 Prefix { start: at.start as u32, end: at.end as u32, entry }
             })
             .collect();
         self.last += 1;
         let label = Rc::new(Label { sid: format!("s{}", self.last).into_boxed_str(), text: label.map(Box::from) });
-        let subscription = Subscription { number: self.last, label: Rc::clone(&label), list: Box::from(list), prefixes };
+        let subscription =
+            Subscription { number: self.last, label: Rc::clone(&label), list: Box::from(list), prefixes };
         if place == self.places.len() {
             self.places.push(Some(subscription));
         } else {

@@ -89,7 +89,10 @@ impl Sessions {
 
     /// The session of a key, to change it.
     pub fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
-        self.slots.get_mut(key.slot as usize).filter(|slot| slot.generation == key.generation).map(|slot| &mut slot.session)
+        self.slots
+            .get_mut(key.slot as usize)
+            .filter(|slot| slot.generation == key.generation)
+            .map(|slot| &mut slot.session)
     }
 
     /// The session in a slot that the trie named, and its key: the trie forgets a session before its slot is free.
@@ -108,7 +111,8 @@ impl Sessions {
     /// Finds a session by its public name.
     #[must_use]
     pub fn by_address(&self, address: Address) -> Option<SessionKey> {
-        let slot = *self.by_address.find(address.hash(), |slot| self.slots[*slot as usize].session.address == address)?;
+        let slot =
+            *self.by_address.find(address.hash(), |slot| self.slots[*slot as usize].session.address == address)?;
         Some(self.key(slot))
     }
 

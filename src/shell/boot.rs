@@ -76,7 +76,11 @@ impl Boot {
         };
         let signals = Signals::catch()?;
         if config.connections_max.value.is_some_and(|wanted| wanted as usize > free) {
-            tracing::warn!(connections_max, descriptors, "the limit of open files allows fewer connections than configured");
+            tracing::warn!(
+                connections_max,
+                descriptors,
+                "the limit of open files allows fewer connections than configured"
+            );
         }
         Ok(Self { listener, address, admin, signals, connections_max, descriptors })
     }
@@ -175,7 +179,12 @@ async fn tick(core: &RefCell<Core>, fair: &Fair, stopped: &Cell<Option<Stopped>>
 }
 
 /// P-32: the first TERM or INT drains, the second one ends the process now.
-async fn await_stop(core: Rc<RefCell<Core>>, signal: OwnedFd, listener: Rc<OwnedFd>, stopped: Rc<Cell<Option<Stopped>>>) {
+async fn await_stop(
+    core: Rc<RefCell<Core>>,
+    signal: OwnedFd,
+    listener: Rc<OwnedFd>,
+    stopped: Rc<Cell<Option<Stopped>>>,
+) {
     let Ok(ready) = signal.try_clone().and_then(Readiness::new) else { return };
     let mut seen = 0;
     while ready.readable().await.is_ok() {
@@ -290,8 +299,14 @@ fn broker_settings(config: &Config, connections_max: usize) -> Settings {
         pull_wait_ms: pushlet.pull_wait_ms.value,
         pull_refresh_timeout_ms: pushlet.pull_refresh_timeout_ms.value,
         poll_refresh_timeout_ms: pushlet.poll_refresh_timeout_ms.value,
-        pull_refresh_wait_ms: (wait(pushlet.pull_refresh_wait_min_ms.value), wait(pushlet.pull_refresh_wait_max_ms.value)),
-        poll_refresh_wait_ms: (wait(pushlet.poll_refresh_wait_min_ms.value), wait(pushlet.poll_refresh_wait_max_ms.value)),
+        pull_refresh_wait_ms: (
+            wait(pushlet.pull_refresh_wait_min_ms.value),
+            wait(pushlet.pull_refresh_wait_max_ms.value),
+        ),
+        poll_refresh_wait_ms: (
+            wait(pushlet.poll_refresh_wait_min_ms.value),
+            wait(pushlet.poll_refresh_wait_max_ms.value),
+        ),
         detached_timeout_ms: pushlet.detached_timeout_ms.value,
         force_pull_all: pushlet.force_pull_all.value,
         expose_session_ids: pushlet.expose_session_ids.value,
@@ -318,7 +333,10 @@ fn announce(
     writeln!(out, "listening on http://{address}/")?;
     writeln!(out, "admin on {admin}")?;
     writeln!(out, "cores: {}, I/O driver: {driver} ({why})", config.cores.value)?;
-    writeln!(out, "limits: {connections_max} connections ({descriptors} descriptors), queue of {events} events and {bytes} bytes a session")?;
+    writeln!(
+        out,
+        "limits: {connections_max} connections ({descriptors} descriptors), queue of {events} events and {bytes} bytes a session"
+    )?;
     writeln!(out, "try:  curl -N 'http://{address}/pushlet.srv?p_event=join-listen&p_subject=/hello&p_format=json'")?;
     writeln!(out, "then: pushletd pub http://{address}/ /hello text=world   (in a second terminal)")?;
     out.flush()

@@ -69,9 +69,7 @@ pub(super) enum Flushed {
     /// All is written.
     All,
     /// The socket takes no more; `progress` if it took something.
-    Blocked {
-        progress: bool,
-    },
+    Blocked { progress: bool },
     /// The peer is gone.
     Gone,
 }

@@ -165,7 +165,10 @@ impl Core {
 
     fn end_if_idle(&mut self, now: Now, key: ConnectionKey) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.state == State::Reading && connection.reader.phase() == Phase::Idle && connection.unsent.is_empty() {
+        if connection.state == State::Reading
+            && connection.reader.phase() == Phase::Idle
+            && connection.unsent.is_empty()
+        {
             self.close(now, key);
         }
     }
@@ -215,7 +218,11 @@ impl Core {
     fn turn_away(&mut self, now: Now, socket: &OwnedFd) {
         self.broker.counters_mut().connections_refused += 1;
         let reply = ReplyTo { version: http::Version::Http11, keep_alive: false, to_head: false };
-        let reason = if self.draining { "The server is shutting down." } else { "The server has as many connections as it may have." };
+        let reason = if self.draining {
+            "The server is shutting down."
+        } else {
+            "The server has as many connections as it may have."
+        };
         let mut bytes = Vec::with_capacity(256);
         let date = self.date(now);
         let _ = write_unavailable(&mut bytes, reply, &date, reason, 5);

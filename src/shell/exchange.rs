@@ -159,7 +159,11 @@ impl Core {
                     Ok(draw) => draw,
                     Err(error) => {
                         tracing::error!(%error, "the kernel gives no random bits");
-                        return self.refuse(now, key, &HttpError::new(503, "The server cannot make a session at the moment."));
+                        return self.refuse(
+                            now,
+                            key,
+                            &HttpError::new(503, "The server cannot make a session at the moment."),
+                        );
                     }
                 };
                 let token = ReplyToken { core, connection: key.slot, serial };

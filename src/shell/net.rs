@@ -75,7 +75,14 @@ pub(super) fn accept(listener: &OwnedFd) -> io::Result<Option<OwnedFd>> {
         return match rustix::net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(socket) => Ok(Some(socket)),
             Err(Errno::AGAIN) => Ok(None),
-            Err(Errno::INTR | Errno::CONNABORTED | Errno::PROTO | Errno::NETDOWN | Errno::HOSTUNREACH | Errno::NETUNREACH) => {
+            Err(
+                Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH,
+            ) => {
                 continue;
             }
             Err(error) => Err(error.into()),

@@ -45,7 +45,8 @@ impl Routes {
             Method::Head => {
                 let mut bytes = Vec::with_capacity(512);
                 let content_type = pushlet::content_type(Framing::Js);
-                let empty = ResponseHead::new(&mut bytes, reply, 200, date).header("Content-Type", content_type).no_cache();
+                let empty =
+                    ResponseHead::new(&mut bytes, reply, 200, date).header("Content-Type", content_type).no_cache();
                 let sent = self.cross_origin(empty, head.origin.as_deref()).finish(Body::Length(0));
                 Route::Answer { bytes, keep_alive: sent.keep_alive, refused: false }
             }
@@ -114,7 +115,12 @@ fn page(method: Method, path: &str, reply: ReplyTo, date: &str) -> Route {
     match (method, path) {
         (Method::Get | Method::Head, "/") => text(reply, date, 200, FRONT_PAGE),
         (_, "/") => text(reply, date, 405, METHODS_TOLD),
-        _ => text(reply, date, 404, "There is nothing at this URL. The Pushlet protocol is at every URL that ends in /pushlet.srv."),
+        _ => text(
+            reply,
+            date,
+            404,
+            "There is nothing at this URL. The Pushlet protocol is at every URL that ends in /pushlet.srv.",
+        ),
     }
 }
 
