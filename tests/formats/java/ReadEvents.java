@@ -5,8 +5,8 @@ import java.util.Map;
 import nl.justobjects.pushlet.core.Event;
 
 /**
- * Reads events from standard input and prints each as soon as it is complete: one line, a JSON array of names and values
- * in turn.
+ * Reads events from standard input and prints each as soon as it is complete: one line, a JSON array of names and
+ * values in turn.
  */
 public final class ReadEvents {
     public static void main(String[] arguments) throws Exception {
