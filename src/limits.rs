@@ -15,6 +15,10 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Most bytes of the trailer section behind a chunked body. Longer: 431.
 pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+/// Most bytes of all chunk-size lines of one body beyond eight per line: extensions and padding zeros. More: 400.
+pub const CHUNK_PADDING_BYTES_MAX: usize = 4 * 1024;
+/// Most empty lines that are skipped before a request line (RFC 9112 section 2.2). More: 400.
+pub const EMPTY_LINES_MAX: u8 = 4;
 /// Most fields (query parameters, form fields, attributes) of one request. More: 400.
 pub const FIELDS_MAX: usize = 256;
 /// Longest subject, in bytes of UTF-8. Longer: nack.

@@ -1,3 +1,39 @@
 //! The `pushletd` program: arguments to the shell.
 
-fn main() {}
+use std::process::ExitCode;
+
+use pushletd::config::{self, ConfigError};
+use pushletd::shell::args::{self, Action};
+use pushletd::shell::serve;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args_os()) {
+        Err(error) => error.exit(),
+        Ok(Action::Serve(inputs)) => match args::load(&inputs) {
+            Ok(config) => serve(&config, &inputs),
+            Err(errors) => refuse(&errors),
+        },
+        Ok(Action::PrintConfig(inputs)) => match args::load(&inputs) {
+            Ok(config) => {
+                print!("{}", config::print_config(&config));
+                ExitCode::SUCCESS
+            }
+            Err(errors) => refuse(&errors),
+        },
+        Ok(Action::CheckConfig(path)) => match args::check_config(&path) {
+            Ok(_) => {
+                println!("{}: ok", path.display());
+                ExitCode::SUCCESS
+            }
+            Err(errors) => refuse(&errors),
+        },
+        Ok(Action::Sub(_) | Action::Pub(_)) => ExitCode::FAILURE,
+    }
+}
+
+fn refuse(errors: &[ConfigError]) -> ExitCode {
+    for error in errors {
+        eprintln!("pushletd: {error}");
+    }
+    ExitCode::FAILURE
+}

@@ -1,1 +1,290 @@
-//! (placeholder of the skeleton)
+//! One core's brain: composes topics, sessions and formats. One input in, outputs out; it never waits and calls nobody back.
+//!
+//! Use: one `handle_*`, then [`Broker::poll_output`] until `None`; at the end of a turn [`Broker::poll_transmit`] for every session that
+//! has something to send. Time comes in as [`Now`] with each input.
+
+mod answer;
+mod control;
+mod data;
+mod ending;
+mod publish;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, Output};
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::limits::SHARDS;
+use crate::metrics::Counters;
+use crate::protocol::{Agent, Command, Format, Framing, Mode, Overflow, ReplyToken, Request, ShardTable};
+use crate::session::{Bounds, Channel, Envelope, Frame, Interest, Session, SessionKey, Sessions};
+use crate::time::{Instant, Now, Wheel};
+use crate::topic::Trie;
+
+/// What a broker is told at its start; the same on every core but for `core`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This core's number.
+    pub core: u16,
+    /// Which core holds which shard.
+    pub shards: ShardTable,
+    /// Most sessions on this core; a join beyond gets 503 (invariant A11).
+    pub sessions_max: usize,
+    /// P-30: bound of a session's queue.
+    pub bounds: Bounds,
+    /// P-30: the policy for a full queue; `None` for the default of each mode.
+    pub overflow: Option<Overflow>,
+    /// P-28: lease of a session, in milliseconds.
+    pub session_timeout_ms: u64,
+    /// P-14: silence on a stream before a heartbeat, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// P-15: longest wait of a pull request, in milliseconds.
+    pub pull_wait_ms: u64,
+    /// P-29: how long a pull session with queued events is waited for, in milliseconds.
+    pub pull_refresh_timeout_ms: u64,
+    /// P-29: the same for poll.
+    pub poll_refresh_timeout_ms: u64,
+    /// P-17: range of `p_wait` for pull, in milliseconds, both ends included.
+    pub pull_refresh_wait_ms: (u32, u32),
+    /// P-17: the same for poll.
+    pub poll_refresh_wait_ms: (u32, u32),
+    /// P-31: how long a cut-off stream session is kept, in milliseconds.
+    pub detached_timeout_ms: u64,
+    /// P-18: nobody streams or polls.
+    pub force_pull_all: bool,
+    /// P-22: events tell the publisher's secret id, as the original's did.
+    pub expose_session_ids: bool,
+}
+
+/// A request without its command.
+struct Asked {
+    now: Now,
+    token: ReplyToken,
+    path: Rc<str>,
+    envelope: Envelope,
+    agent: Agent,
+    draw: [u128; 2],
+}
+
+/// The sessions, subscriptions and deadlines of one core.
+pub struct Broker {
+    settings: Settings,
+    sessions: Sessions,
+    trie: Trie<Interest>,
+    wheel: Wheel<SessionKey>,
+    /// Sessions that have something to send and a socket that may take it, in the order they came to it.
+    dirty: VecDeque<SessionKey>,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+    jitter: fastrand::Rng,
+    /// Number of the last delivery: marks the sessions it has visited.
+    visit: u64,
+    heartbeats: Heartbeats,
+    fired: Vec<SessionKey>,
+    shutting_down: bool,
+}
+
+impl Broker {
+    /// A broker without sessions. `seed` is for the spread of `p_wait` only; nothing secret depends on it.
+    #[must_use]
+    pub fn new(settings: Settings, now: Now, seed: u64) -> Self {
+        debug_assert!(settings.core < SHARDS, "more cores than shards");
+        Self {
+            settings,
+            sessions: Sessions::new(),
+            trie: Trie::new(),
+            wheel: Wheel::new(now.instant),
+            dirty: VecDeque::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            jitter: fastrand::Rng::with_seed(seed),
+            visit: 0,
+            heartbeats: Heartbeats::default(),
+            fired: Vec::new(),
+            shutting_down: false,
+        }
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The same, for the shell's own counts.
+    pub const fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// Takes new settings while serving: bounds, time-outs and policies hold from the next event on. Core and shards stay.
+    pub fn handle_settings(&mut self, settings: Settings) {
+        let (core, shards) = (self.settings.core, self.settings.shards.clone());
+        self.settings = Settings { core, shards, ..settings };
+    }
+
+    /// How many sessions live.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many entries the trie has.
+    #[must_use]
+    pub fn subscription_count(&self) -> usize {
+        self.trie.len()
+    }
+
+    /// How many sessions have an open data answer.
+    #[must_use]
+    pub fn listening_count(&self) -> usize {
+        self.sessions
+            .keys()
+            .into_iter()
+            .filter_map(|key| self.sessions.get(key))
+            .filter(|session| session.channel.token().is_some())
+            .count()
+    }
+
+    /// P-5: acts on one request. Its answer is an output of this step or of a later one.
+    pub fn handle_request(&mut self, now: Now, request: Request) {
+        let Request { token, command, path, chunked, agent, draw } = request;
+        let asked = Asked { now, token, path, envelope: Envelope::new(chunked), agent, draw };
+        match command {
+            Command::Join { format } => self.join(&asked, &format),
+            Command::JoinListen { format, listen } => self.join_listen(&asked, &format, &listen),
+            Command::Listen { id, listen } => {
+                self.with_session(&asked, &id, |broker, key| broker.listen(&asked, key, &listen, "listen-ack").is_ok());
+            }
+            Command::Refresh { id } => self.with_session(&asked, &id, |broker, key| broker.refresh(&asked, key)),
+            Command::Subscribe { id, subject, label } => self.with_session(&asked, &id, |broker, key| {
+                broker.subscribe(&asked, key, subject.as_deref(), label.as_deref())
+            }),
+            Command::Unsubscribe { id, sid } => {
+                self.with_session(&asked, &id, |broker, key| broker.unsubscribe(&asked, key, sid.as_deref()));
+            }
+            Command::Publish { id, subject, to, fields } => self.with_session(&asked, &id, |broker, key| {
+                broker.publish(&asked, key, subject.as_deref(), to.as_deref(), fields)
+            }),
+            Command::Heartbeat { id } => {
+                self.with_session(&asked, &id, |broker, key| broker.ack(&asked, key, "hb-ack", &[]))
+            }
+            Command::Leave { id } => self.with_session(&asked, &id, |broker, key| broker.leave(&asked, key)),
+            Command::Unknown { id, name, format } => self.unknown(&asked, &id, &name, format),
+        }
+    }
+
+    /// The next effect to apply.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The moment of the earliest deadline, or an earlier one.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    /// Sees that the wheel knows the session's earliest deadline.
+    fn schedule(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let deadline = session.deadline();
+        if deadline < session.wake_at {
+            session.wake_at = deadline;
+            self.wheel.schedule(deadline, key);
+        }
+    }
+
+    /// P-28: the session was used.
+    fn renew_lease(&mut self, now: Now, key: SessionKey) {
+        let until = now.instant + self.settings.session_timeout_ms;
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.lease_until = until;
+        }
+    }
+
+    fn mark_dirty(session: &mut Session, key: SessionKey, dirty: &mut VecDeque<SessionKey>) {
+        if !session.dirty
+            && !session.blocked
+            && matches!(session.channel, Channel::Open { .. } | Channel::Waiting { .. })
+        {
+            session.dirty = true;
+            dirty.push_back(key);
+        }
+    }
+}
+
+/// The heartbeat of this second in each framing: all streams share its bytes.
+#[derive(Debug, Default)]
+struct Heartbeats {
+    unix_s: u64,
+    frames: [Option<Rc<Frame>>; Framing::COUNT],
+}
+
+impl Heartbeats {
+    fn get(&mut self, framing: Framing, unix_s: u64) -> Rc<Frame> {
+        if self.unix_s != unix_s {
+            *self = Self { unix_s, ..Self::default() };
+        }
+        let frame = self.frames[framing as usize].get_or_insert_with(|| {
+            let (mut bytes, mut text) = (Vec::new(), itoa::Buffer::new());
+            let fields = [("p_event", "hb"), ("p_time", text.format(unix_s))];
+            let info = crate::wire::pushlet::shared_part(framing, fields.into_iter(), &mut bytes);
+            Rc::new(Frame::new(bytes, info.fields, None))
+        });
+        Rc::clone(frame)
+    }
+}
+
+impl Settings {
+    /// P-29: how long a session of this mode is waited for between two data requests, in milliseconds.
+    const fn refresh_timeout_ms(&self, mode: Mode) -> u64 {
+        match mode {
+            Mode::Stream => self.detached_timeout_ms,
+            Mode::Pull => self.pull_refresh_timeout_ms,
+            Mode::Poll => self.poll_refresh_timeout_ms,
+        }
+    }
+
+    /// P-17: the range of `p_wait` for this mode.
+    const fn refresh_wait_ms(&self, mode: Mode) -> (u32, u32) {
+        match mode {
+            Mode::Stream | Mode::Pull => self.pull_refresh_wait_ms,
+            Mode::Poll => self.poll_refresh_wait_ms,
+        }
+    }
+}
+
+impl Default for Settings {
+    /// The documented defaults, for one core.
+    fn default() -> Self {
+        Self {
+            core: 0,
+            shards: ShardTable::new(1),
+            sessions_max: 1_000_000,
+            bounds: Bounds {
+                events_max: crate::limits::QUEUE_EVENTS_DEFAULT,
+                bytes_max: crate::limits::QUEUE_BYTES_DEFAULT,
+            },
+            overflow: None,
+            session_timeout_ms: 300_000,
+            heartbeat_ms: 20_000,
+            pull_wait_ms: 20_000,
+            pull_refresh_timeout_ms: 45_000,
+            poll_refresh_timeout_ms: 60_000,
+            pull_refresh_wait_ms: (2_000, 6_000),
+            poll_refresh_wait_ms: (6_000, 10_000),
+            detached_timeout_ms: crate::limits::DETACHED_MS,
+            force_pull_all: false,
+            expose_session_ids: false,
+        }
+    }
+}
+
+/// The answer framing of a stranger.
+const fn stranger_framing(format: Format) -> Framing {
+    Framing::of(format, false, false)
+}

@@ -30,6 +30,8 @@ pub struct Request {
     pub chunked: bool,
     /// What the client's program says of itself.
     pub agent: Agent,
+    /// Random bits of the kernel, for the two names of a session that may begin (rule P-34).
+    pub draw: [u128; 2],
 }
 
 /// What the User-Agent header told, as far as rules depend on it.

@@ -26,6 +26,33 @@ impl Shard {
     }
 }
 
+/// Which core holds which shard: made once at start, the same on every core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardTable {
+    cores: u16,
+}
+
+impl ShardTable {
+    /// Spreads the shards evenly over `cores` cores, 1 to [`SHARDS`].
+    #[must_use]
+    pub fn new(cores: u16) -> Self {
+        Self { cores: cores.clamp(1, SHARDS) }
+    }
+
+    /// The core that holds `shard`.
+    #[must_use]
+    pub const fn core_of(&self, shard: Shard) -> u16 {
+        shard.0 % self.cores
+    }
+
+    /// One of the shards of `core`, chosen by random bits.
+    #[must_use]
+    pub const fn pick(&self, core: u16, bits: u64) -> Shard {
+        let turns = (SHARDS / self.cores) as u64;
+        Shard(core % self.cores + self.cores * (bits % turns) as u16)
+    }
+}
+
 /// What both kinds of id are made of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Token {
@@ -84,6 +111,12 @@ macro_rules! token_text {
                 Token::from_text(text).map(Self)
             }
 
+            /// Bits to find it by in a table: its own, which are random.
+            #[must_use]
+            pub const fn hash(self) -> u64 {
+                self.0.bits as u64
+            }
+
             /// Which shard holds the session.
             #[must_use]
             pub const fn shard(self) -> Shard {
@@ -135,6 +168,20 @@ mod tests {
         fn any_text_that_parses_is_the_canonical_one(text in "[A-Za-z0-9_-]{24}") {
             if let Some(id) = SessionId::parse(&text) {
                 prop_assert_eq!(id.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_picked_shard_belongs_to_its_core() {
+        for cores in [1, 2, 3, 7, 64, SHARDS] {
+            let table = ShardTable::new(cores);
+            for core in 0..cores {
+                for bits in [0, 1, 77, 1023, u64::MAX] {
+                    let shard = table.pick(core, bits);
+                    assert_eq!(table.core_of(shard), core);
+                    assert!(shard.number() < SHARDS);
+                }
             }
         }
     }

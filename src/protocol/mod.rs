@@ -13,6 +13,6 @@ pub use command::{Agent, ClaimedId, Command, FormatName, Listen, ModeName, Reply
 pub use event::{Event, Origin, Payload, Position};
 pub use fields::Fields;
 pub use format::{Format, Framing, Mode};
-pub use id::{Address, SessionId, Shard};
+pub use id::{Address, SessionId, Shard, ShardTable};
 pub use overflow::Overflow;
 pub use reason::{ClientAction, EndReason};

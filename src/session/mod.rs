@@ -1,1 +1,102 @@
-//! (placeholder of the skeleton)
+//! One client's life: joined, listening, gone; its subscriptions and its outbox.
+
+mod channel;
+mod gather;
+mod outbox;
+mod subscriptions;
+mod table;
+
+pub use channel::{Channel, Envelope};
+pub use gather::Gather;
+pub use outbox::{Bounds, Frame, Item, Outbox, Pushed};
+pub use subscriptions::{Interest, Label, SubscribeError, Subscription, Subscriptions};
+pub use table::{SessionKey, Sessions};
+
+use crate::protocol::{Address, Format, Framing, Mode, SessionId};
+use crate::time::Instant;
+
+/// What the server keeps of one client.
+#[derive(Debug)]
+pub struct Session {
+    /// The secret name.
+    pub id: SessionId,
+    /// The public name.
+    pub address: Address,
+    /// How its events are written (rule P-9).
+    pub format: Format,
+    /// Whether it speaks the dialect of the old Java parser (rule P-11).
+    pub old_java: bool,
+    /// How its events travel; `None` before the first listen (rule P-25).
+    pub mode: Option<Mode>,
+    /// Where its events go at this moment.
+    pub channel: Channel,
+    /// What it wants to hear.
+    pub subscriptions: Subscriptions,
+    /// What it has not been sent yet.
+    pub outbox: Outbox,
+    /// P-28: when it ends unless it is used before.
+    pub lease_until: Instant,
+    /// The earliest deadline that the wheel holds for it. Invariant: not later than any deadline of the session.
+    pub wake_at: Instant,
+    /// The last delivery that visited it: one copy per session however many subscriptions match (rule P-19).
+    pub visited: u64,
+    /// Whether it stands in the broker's list of sessions to flush.
+    pub dirty: bool,
+    /// Whether its socket takes nothing at the moment.
+    pub blocked: bool,
+}
+
+impl Session {
+    /// A session that has joined and done nothing else.
+    #[must_use]
+    pub fn new(id: SessionId, address: Address, format: Format, old_java: bool) -> Self {
+        Self {
+            id,
+            address,
+            format,
+            old_java,
+            mode: None,
+            channel: Channel::Never,
+            subscriptions: Subscriptions::new(),
+            outbox: Outbox::new(),
+            lease_until: Instant::NEVER,
+            wake_at: Instant::NEVER,
+            visited: 0,
+            dirty: false,
+            blocked: false,
+        }
+    }
+
+    /// The byte layout of its one-shot answers, and of pull and poll answers.
+    #[must_use]
+    pub const fn answer_framing(&self) -> Framing {
+        Framing::of(self.format, self.old_java, false)
+    }
+
+    /// The byte layout of its streams.
+    #[must_use]
+    pub const fn stream_framing(&self) -> Framing {
+        Framing::of(self.format, self.old_java, true)
+    }
+
+    /// The layout that queued events are encoded in. The array and the line framing of JSON share their bytes, so this holds across modes.
+    #[must_use]
+    pub const fn framing(&self) -> Framing {
+        match self.mode {
+            Some(Mode::Stream) => self.stream_framing(),
+            _ => self.answer_framing(),
+        }
+    }
+
+    /// P-25: whether events are queued for it.
+    #[must_use]
+    pub const fn is_listening(&self) -> bool {
+        !matches!(self.channel, Channel::Never)
+    }
+
+    /// The first moment at which something is to be done about it.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.lease_until.min(self.channel.deadline())
+    }
+}

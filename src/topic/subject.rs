@@ -1,7 +1,7 @@
 //! The name of what an event is about, and the comma lists that clients subscribe with.
 
 use std::fmt;
-use std::rc::Rc;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::limits::SUBJECT_BYTES_MAX;
@@ -71,20 +71,31 @@ fn check(text: &str) -> Result<(), SubjectError> {
     }
 }
 
-/// P-19: the prefixes that a comma list names: items trimmed of white space, empty items ignored, repeated items once.
+/// P-19: where in a comma list its prefixes stand: items trimmed of white space, empty items ignored, repeated items once.
 ///
 /// # Errors
 ///
-/// [`SubjectError::Empty`] if no item is left, [`SubjectError::TooLong`] if one is longer than a subject can be.
-pub fn prefixes(list: &str) -> Result<Vec<Rc<str>>, SubjectError> {
-    let mut found: Vec<Rc<str>> = Vec::new();
-    for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        check(item)?;
-        if !found.iter().any(|known| &**known == item) {
-            found.push(Rc::from(item));
+/// [`SubjectError::Empty`] if no item is left, [`SubjectError::TooLong`] if one is longer than a subject can be, or if the list is longer
+/// than that many subjects could make it (it is kept as it came, so blanks cost memory).
+pub fn prefixes(list: &str) -> Result<Vec<Range<usize>>, SubjectError> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let mut start = 0;
+    for piece in list.split(',') {
+        let item = piece.trim();
+        if !item.is_empty() {
+            check(item)?;
+            let at = start + (piece.len() - piece.trim_start().len());
+            if !found.iter().any(|known| &list[known.clone()] == item) {
+                found.push(at..at + item.len());
+            }
         }
+        start += piece.len() + 1;
     }
-    if found.is_empty() { Err(SubjectError::Empty) } else { Ok(found) }
+    match found.len() {
+        0 => Err(SubjectError::Empty),
+        items if list.len() > items * (SUBJECT_BYTES_MAX + 2) => Err(SubjectError::TooLong { bytes: list.len() }),
+        _ => Ok(found),
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +103,7 @@ mod tests {
     use super::*;
 
     fn names(list: &str) -> Vec<String> {
-        prefixes(list).expect("a good list").iter().map(ToString::to_string).collect()
+        prefixes(list).expect("a good list").into_iter().map(|at| list[at].to_owned()).collect()
     }
 
     /// P-19: the table of comma lists.
@@ -121,5 +132,6 @@ mod tests {
         assert_eq!(Subject::new(&"中".repeat(86)), Err(SubjectError::TooLong { bytes: 258 }));
         assert_eq!(Subject::new(""), Err(SubjectError::Empty));
         assert!(prefixes(&format!("/a,{}", "b".repeat(257))).is_err());
+        assert_eq!(prefixes(&format!("/a{}", ",".repeat(300))), Err(SubjectError::TooLong { bytes: 302 }));
     }
 }

@@ -1,0 +1,88 @@
+//! What the broker tells the shell to do.
+
+use super::{Asked, Broker};
+use crate::protocol::{Framing, ReplyToken};
+use crate::session::SessionKey;
+use crate::wire::pushlet;
+
+/// The whole answer of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 200 with events.
+    Events {
+        /// Their layout, which names the content type.
+        framing: Framing,
+        /// The body.
+        body: Vec<u8>,
+    },
+    /// An HTTP error (rule P-8).
+    Error {
+        /// 400 for the client's fault, 503 for our load.
+        status: u16,
+        /// What a person reads.
+        reason: String,
+        /// After how many seconds trying again makes sense.
+        retry_after_s: Option<u32>,
+    },
+}
+
+/// An effect, applied after the step (invariant A6).
+#[derive(Debug)]
+pub enum Output {
+    /// Answer a request.
+    Answer {
+        /// Which.
+        token: ReplyToken,
+        /// With what.
+        answer: Answer,
+    },
+    /// Begin the answer of a data request and leave it open.
+    Open {
+        /// Which request.
+        token: ReplyToken,
+        /// Whose: what is sent later comes from [`Broker::poll_transmit`], or as [`Output::Finish`].
+        session: SessionKey,
+        /// The layout, which names the content type.
+        framing: Framing,
+        /// The first bytes of the body, in their envelope.
+        lead: Vec<u8>,
+    },
+    /// End an open answer: these are its last bytes, in their envelope. Nothing more of the session comes to this connection.
+    Finish {
+        /// Which request.
+        token: ReplyToken,
+        /// The bytes.
+        tail: Vec<u8>,
+    },
+}
+
+impl Broker {
+    /// Answers with one event, in a control answer of its own.
+    pub(super) fn answer_event(&mut self, asked: &Asked, framing: Framing, fields: &[(&str, &str)]) {
+        let mut body = Vec::with_capacity(256);
+        pushlet::prologue(framing, &mut body);
+        pushlet::event(framing, true, fields.iter().copied(), &mut body);
+        pushlet::control_epilogue(framing, &mut body);
+        self.answer(asked, Answer::Events { framing, body });
+    }
+
+    /// P-7: says no, with a reason.
+    pub(super) fn nack(&mut self, asked: &Asked, framing: Framing, id: Option<&str>, reason: &str) {
+        self.counters.nacks += 1;
+        let mut text = itoa::Buffer::new();
+        let time = ("p_time", text.format(asked.now.unix_s));
+        let (event, reason) = (("p_event", "nack"), ("p_reason", reason));
+        match id {
+            Some(id) => self.answer_event(asked, framing, &[event, ("p_id", id), reason, time]),
+            None => self.answer_event(asked, framing, &[event, reason, time]),
+        }
+    }
+
+    pub(super) fn answer_error(&mut self, asked: &Asked, status: u16, reason: String, retry_after_s: Option<u32>) {
+        self.answer(asked, Answer::Error { status, reason, retry_after_s });
+    }
+
+    pub(super) fn answer(&mut self, asked: &Asked, answer: Answer) {
+        self.outputs.push_back(Output::Answer { token: asked.token, answer });
+    }
+}

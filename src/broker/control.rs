@@ -1,0 +1,179 @@
+//! Control requests: answered at once, in an answer of their own (rules P-5 to P-8).
+
+use super::{Asked, Broker, stranger_framing};
+use crate::protocol::{Address, ClaimedId, EndReason, Format, FormatName, Framing, Listen, SessionId};
+use crate::session::{Session, SessionKey};
+use crate::wire::pushlet::error_text;
+
+/// Seconds after which a client refused for load should try again.
+const RETRY_AFTER_S: u32 = 5;
+
+impl Broker {
+    /// P-8, P-28: does `act` with the session that the request claims, or answers why it cannot. A request that is accepted renews the lease.
+    pub(super) fn with_session(
+        &mut self,
+        asked: &Asked,
+        id: &ClaimedId,
+        act: impl FnOnce(&mut Self, SessionKey) -> bool,
+    ) {
+        let Some(key) = self.claimed(id) else {
+            self.counters.ids_unknown += 1;
+            let reason = match id {
+                ClaimedId::Missing => String::from("No id specified"),
+                ClaimedId::Malformed(text) => error_text("Invalid or expired id: ", text),
+                ClaimedId::WellFormed(id) => error_text("Invalid or expired id: ", &id.to_string()),
+            };
+            return self.answer_error(asked, 400, reason, None);
+        };
+        if act(self, key) {
+            self.renew_lease(asked.now, key);
+            self.schedule(key);
+        }
+    }
+
+    fn claimed(&self, id: &ClaimedId) -> Option<SessionKey> {
+        match id {
+            ClaimedId::WellFormed(id) => self.sessions.by_id(*id),
+            ClaimedId::Missing | ClaimedId::Malformed(_) => None,
+        }
+    }
+
+    /// P-7, P-9: begins a session, or says why not and leaves none.
+    pub(super) fn begin(&mut self, asked: &Asked, format: &FormatName) -> Option<SessionKey> {
+        let format = match format {
+            FormatName::Known(format) => *format,
+            FormatName::Unknown(name) => {
+                let known = Format::ALL.map(Format::name).join(", ");
+                let reason = error_text("unknown format: ", name) + "; known formats: " + &known;
+                self.nack(asked, stranger_framing(Format::default()), None, &reason);
+                return None;
+            }
+        };
+        if self.shutting_down || self.sessions.len() >= self.settings.sessions_max {
+            self.counters.joins_refused += 1;
+            let reason = if self.shutting_down {
+                EndReason::Shutdown.text()
+            } else {
+                "the server has as many sessions as it may have"
+            };
+            self.answer_error(asked, 503, String::from(reason), Some(RETRY_AFTER_S));
+            return None;
+        }
+        let shard = self.settings.shards.pick(self.settings.core, (asked.draw[1] >> 64) as u64);
+        let (id, address) = (SessionId::new(shard, asked.draw[0]), Address::new(shard, asked.draw[1]));
+        let key = self.sessions.insert(Session::new(id, address, format, asked.agent.java));
+        if key.is_none() {
+            self.answer_error(asked, 503, String::from("no name could be made for the session"), Some(1));
+            return None;
+        }
+        self.counters.joins += 1;
+        key
+    }
+
+    pub(super) fn join(&mut self, asked: &Asked, format: &FormatName) {
+        let Some(key) = self.begin(asked, format) else { return };
+        self.renew_lease(asked.now, key);
+        self.schedule(key);
+        let Some((id, session)) = self.named(key) else { return };
+        let (format, address) = (session.format.name(), session.address.to_string());
+        self.ack(asked, key, "join-ack", &[("p_id", &id), ("p_format", format), ("p_from", &address)]);
+    }
+
+    pub(super) fn join_listen(&mut self, asked: &Asked, format: &FormatName, listen: &Listen) {
+        let Some(key) = self.begin(asked, format) else { return };
+        self.renew_lease(asked.now, key);
+        if self.listen(asked, key, listen, "join-listen-ack").is_err() {
+            // P-7: a join that is nacked leaves no session.
+            self.counters.joins -= 1;
+            self.forget(key);
+        } else {
+            self.schedule(key);
+        }
+    }
+
+    /// P-19: adds a subscription.
+    pub(super) fn subscribe(
+        &mut self,
+        asked: &Asked,
+        key: SessionKey,
+        subject: Option<&str>,
+        label: Option<&str>,
+    ) -> bool {
+        let Some(list) = subject else { return self.refuse(asked, key, "no subject provided") };
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        match session.subscriptions.add(key.slot, list, label, &mut self.trie) {
+            Err(error) => self.refuse(asked, key, &error.to_string()),
+            Ok(added) => {
+                let id = session.id.to_string();
+                let mut fields = vec![("p_id", id.as_str()), ("p_subject", list), ("p_sid", added.sid())];
+                fields.extend(added.text().map(|text| ("p_label", text)));
+                self.ack(asked, key, "subscribe-ack", &fields)
+            }
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, asked: &Asked, key: SessionKey, sid: Option<&str>) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let id = session.id.to_string();
+        let Some(sid) = sid else {
+            session.subscriptions.clear(&mut self.trie);
+            return self.ack(asked, key, "unsubscribe-ack", &[("p_id", &id)]);
+        };
+        let Some(gone) = session.subscriptions.remove(key.slot, sid, &mut self.trie) else {
+            let shown: String = sid.chars().take(crate::limits::ECHO_CHARS_MAX).collect();
+            return self.refuse(asked, key, &format!("no subscription for sid={shown}"));
+        };
+        let mut fields = vec![("p_id", id.as_str()), ("p_sid", gone.label().sid()), ("p_subject", gone.list())];
+        fields.extend(gone.label().text().map(|text| ("p_label", text)));
+        self.ack(asked, key, "unsubscribe-ack", &fields)
+    }
+
+    /// P-27: ends the session; a data answer that waits ends with it.
+    pub(super) fn leave(&mut self, asked: &Asked, key: SessionKey) -> bool {
+        let Some((id, _)) = self.named(key) else { return false };
+        self.ack(asked, key, "leave-ack", &[("p_id", &id)]);
+        self.end(asked.now, key, EndReason::Leave);
+        false
+    }
+
+    /// P-5: a request that nobody knows. The session, if there is one, lives on.
+    pub(super) fn unknown(&mut self, asked: &Asked, id: &ClaimedId, name: &str, format: Option<Format>) {
+        let shown: String = name.chars().take(crate::limits::ECHO_CHARS_MAX).collect();
+        let reason = format!("unknown event: {shown}");
+        match self.claimed(id) {
+            Some(key) => {
+                self.refuse(asked, key, &reason);
+                self.renew_lease(asked.now, key);
+            }
+            None => self.nack(asked, stranger_framing(format.unwrap_or_default()), None, &reason),
+        }
+    }
+
+    /// P-6: answers an accepted control request. Always true, so that it can end a handler.
+    pub(super) fn ack(&mut self, asked: &Asked, key: SessionKey, name: &str, fields: &[(&str, &str)]) -> bool {
+        let framing = self.answer_framing(key);
+        let mut text = itoa::Buffer::new();
+        let mut all = Vec::with_capacity(fields.len() + 2);
+        all.push(("p_event", name));
+        all.extend_from_slice(fields);
+        all.push(("p_time", text.format(asked.now.unix_s)));
+        self.answer_event(asked, framing, &all);
+        true
+    }
+
+    /// P-7: answers a refused request of a session. Always true: the session was used all the same.
+    pub(super) fn refuse(&mut self, asked: &Asked, key: SessionKey, reason: &str) -> bool {
+        let framing = self.answer_framing(key);
+        let id = self.named(key).map(|(id, _)| id);
+        self.nack(asked, framing, id.as_deref(), reason);
+        true
+    }
+
+    pub(super) fn named(&self, key: SessionKey) -> Option<(String, &Session)> {
+        self.sessions.get(key).map(|session| (session.id.to_string(), session))
+    }
+
+    pub(super) fn answer_framing(&self, key: SessionKey) -> Framing {
+        self.sessions.get(key).map_or(stranger_framing(Format::default()), Session::answer_framing)
+    }
+}

@@ -1,0 +1,225 @@
+//! Data requests: listen and refresh, and how their answers begin and end (rules P-14 to P-18, P-26).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::{Answer, Asked, Broker, Output};
+use crate::protocol::{Framing, Listen, Mode, ModeName};
+use crate::session::{Channel, Item, Label, SessionKey};
+use crate::time::Now;
+use crate::wire::pushlet;
+
+/// A listen that was answered with a nack.
+pub(super) struct Nacked;
+
+impl Broker {
+    /// Opens the data channel. The ack is called `listen-ack` or `join-listen-ack`.
+    pub(super) fn listen(&mut self, asked: &Asked, key: SessionKey, listen: &Listen, ack: &str) -> Result<(), Nacked> {
+        let Some(session) = self.sessions.get_mut(key) else { return Err(Nacked) };
+        let mut label = None;
+        if let Some(list) = &listen.subject {
+            match session.subscriptions.add(key.slot, list, listen.label.as_deref(), &mut self.trie) {
+                Ok(added) => label = Some(added),
+                Err(error) => {
+                    self.refuse(asked, key, &error.to_string());
+                    self.renew_lease(asked.now, key);
+                    self.schedule(key);
+                    return Err(Nacked);
+                }
+            }
+        }
+        let (mode, shown) = self.effective_mode(asked, &listen.mode);
+        self.supersede(key);
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.mode = Some(mode);
+        }
+        let mut lead = Vec::with_capacity(512);
+        self.write_listen_ack(asked, key, ack, shown, label.as_ref(), &mut lead);
+        if mode == Mode::Stream {
+            let greet = matches!(listen.mode, ModeName::Known(_));
+            self.open_stream(asked, key, lead, greet);
+        } else {
+            self.answer_data(asked, key, VecDeque::new(), false, lead);
+        }
+        Ok(())
+    }
+
+    /// P-18: the mode that is asked for, unless this client is made to pull; and its name for the ack.
+    fn effective_mode<'a>(&self, asked: &Asked, wanted: &'a ModeName) -> (Mode, &'a str) {
+        if self.settings.force_pull_all || asked.agent.force_pull {
+            return (Mode::Pull, Mode::Pull.name());
+        }
+        match wanted {
+            ModeName::Known(mode) => (*mode, mode.name()),
+            ModeName::Unknown(name) => (Mode::Stream, name),
+        }
+    }
+
+    fn write_listen_ack(
+        &self,
+        asked: &Asked,
+        key: SessionKey,
+        name: &str,
+        mode: &str,
+        label: Option<&Rc<Label>>,
+        out: &mut Vec<u8>,
+    ) {
+        let Some((id, session)) = self.named(key) else { return };
+        let address = session.address.to_string();
+        let mut text = itoa::Buffer::new();
+        let mut fields = vec![("p_event", name), ("p_id", &id), ("p_mode", mode), ("p_format", session.format.name())];
+        if name == "join-listen-ack" {
+            fields.push(("p_from", &address));
+        }
+        if let Some(label) = label {
+            fields.push(("p_sid", label.sid()));
+            fields.extend(label.text().map(|text| ("p_label", text)));
+        }
+        fields.push(("p_time", text.format(asked.now.unix_s)));
+        let framing = session.framing();
+        pushlet::prologue(framing, out);
+        pushlet::event(framing, true, fields.into_iter(), out);
+    }
+
+    /// P-15, P-16: continues the data channel.
+    pub(super) fn refresh(&mut self, asked: &Asked, key: SessionKey) -> bool {
+        let Some(mode) = self.sessions.get(key).and_then(|session| session.mode) else {
+            return self.refuse(asked, key, "the session does not listen yet: send listen before refresh");
+        };
+        self.supersede(key);
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let framing = session.framing();
+        let queued = if mode == Mode::Stream { VecDeque::new() } else { session.outbox.take_all() };
+        let (mut lead, mut text) = (Vec::with_capacity(512), itoa::Buffer::new());
+        pushlet::prologue(framing, &mut lead);
+        let ack = [("p_event", "refresh-ack"), ("p_time", text.format(asked.now.unix_s))];
+        pushlet::event(framing, true, ack.into_iter(), &mut lead);
+        match mode {
+            Mode::Stream => self.open_stream(asked, key, lead, true),
+            Mode::Pull if queued.is_empty() => self.open_wait(asked, key, framing, &lead),
+            Mode::Pull | Mode::Poll => self.answer_data(asked, key, queued, true, lead),
+        }
+        true
+    }
+
+    /// P-14: `lead` holds the ack; a heartbeat follows at once, then whatever is queued.
+    fn open_stream(&mut self, asked: &Asked, key: SessionKey, mut lead: Vec<u8>, greet: bool) {
+        let heartbeat_at = asked.now.instant + self.settings.heartbeat_ms;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let framing = session.framing();
+        let mut seq = 1;
+        if greet {
+            let frame = self.heartbeats.get(framing, asked.now.unix_s);
+            Item { frame, label: None, lost: 0 }.write(framing, false, seq, &mut lead);
+            seq += 1;
+        }
+        let mut bytes = Vec::with_capacity(lead.len() + 16);
+        asked.envelope.wrap(&lead, &mut bytes);
+        session.channel = Channel::Open { token: asked.token, envelope: asked.envelope, seq, heartbeat_at };
+        session.blocked = false;
+        if !session.outbox.is_empty() {
+            Self::mark_dirty(session, key, &mut self.dirty);
+        }
+        self.outputs.push_back(Output::Open { token: asked.token, session: key, framing, lead: bytes });
+    }
+
+    /// P-15: the ack goes out at once, the rest when there are events or the wait is over.
+    fn open_wait(&mut self, asked: &Asked, key: SessionKey, framing: Framing, lead: &[u8]) {
+        let until = asked.now.instant + self.settings.pull_wait_ms;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let mut bytes = Vec::with_capacity(lead.len() + 16);
+        asked.envelope.wrap(lead, &mut bytes);
+        let path = Rc::clone(&asked.path);
+        session.channel = Channel::Waiting { token: asked.token, envelope: asked.envelope, until, path };
+        session.blocked = false;
+        self.outputs.push_back(Output::Open { token: asked.token, session: key, framing, lead: bytes });
+    }
+
+    /// A pull or poll answer that is complete: `body` holds the ack already.
+    fn answer_data(&mut self, asked: &Asked, key: SessionKey, queued: VecDeque<Item>, events: bool, mut body: Vec<u8>) {
+        let framing = self.answer_framing(key);
+        if events {
+            self.write_events(asked.now, framing, &queued, &mut body);
+        }
+        self.write_refresh(asked.now, key, framing, &asked.path, &mut body);
+        self.expect_back(asked.now, key);
+        self.answer(asked, Answer::Events { framing, body });
+    }
+
+    /// P-15, P-16: the queued events, or one heartbeat; `p_seq` counts from 1 in each answer.
+    fn write_events(&mut self, now: Now, framing: Framing, queued: &VecDeque<Item>, out: &mut Vec<u8>) {
+        for (item, seq) in queued.iter().zip(1..) {
+            item.write(framing, false, seq, out);
+        }
+        if queued.is_empty() {
+            let frame = self.heartbeats.get(framing, now.unix_s);
+            Item { frame, label: None, lost: 0 }.write(framing, false, 1, out);
+        }
+    }
+
+    /// P-17: where and when the client is to come back, and the end of the answer.
+    fn write_refresh(&mut self, now: Now, key: SessionKey, framing: Framing, path: &str, out: &mut Vec<u8>) {
+        let Some((id, session)) = self.named(key) else { return };
+        let (min, max) = self.settings.refresh_wait_ms(session.mode.unwrap_or_default());
+        // One slash only: two would send the page, and its secret, to a host called like the path.
+        let url = format!("/{}?p_id={id}&p_event=refresh", path.trim_start_matches('/'));
+        let wait_ms = self.jitter.u32(min..=max.max(min));
+        pushlet::refresh(framing, false, &url, wait_ms, now.unix_s, out);
+        pushlet::epilogue(framing, out);
+    }
+
+    /// P-29: the client has its answer and is expected to come again.
+    fn expect_back(&mut self, now: Now, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let timeout_ms = self.settings.refresh_timeout_ms(session.mode.unwrap_or_default());
+        session.channel = Channel::Away { until: now.instant + timeout_ms, detached: false };
+        self.renew_lease(now, key);
+        self.schedule(key);
+    }
+
+    /// P-15: a waiting pull answer ends with what is queued, or with a heartbeat.
+    pub(super) fn complete_wait(&mut self, now: Now, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let framing = session.answer_framing();
+        let Channel::Waiting { token, envelope, ref path, .. } = session.channel else { return };
+        let (path, queued) = (Rc::clone(path), session.outbox.take_all());
+        let mut body = Vec::with_capacity(512);
+        self.write_events(now, framing, &queued, &mut body);
+        self.write_refresh(now, key, framing, &path, &mut body);
+        let mut tail = Vec::with_capacity(body.len() + 32);
+        envelope.wrap(&body, &mut tail);
+        envelope.end(&mut tail);
+        self.expect_back(now, key);
+        self.outputs.push_back(Output::Finish { token, tail });
+    }
+
+    /// P-26: the newest data request wins: the older answer ends orderly, without `refresh`.
+    fn supersede(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else { return };
+        if session.channel.token().is_some() {
+            let framing = session.framing();
+            self.finish(key, |out| pushlet::epilogue(framing, out));
+        }
+    }
+
+    /// Ends the open answer of a session: the rest of an event that was sent in part, then what `write` appends.
+    pub(super) fn finish(&mut self, key: SessionKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let framing = session.framing();
+        let (token, envelope, mut tail) = match session.channel {
+            Channel::Open { token, envelope, seq, .. } => {
+                let mut tail = Vec::new();
+                session.outbox.take_remainder(framing, envelope, seq, &mut tail);
+                (token, envelope, tail)
+            }
+            Channel::Waiting { token, envelope, .. } => (token, envelope, Vec::new()),
+            Channel::Never | Channel::Away { .. } => return,
+        };
+        let mut body = Vec::new();
+        write(&mut body);
+        envelope.wrap(&body, &mut tail);
+        envelope.end(&mut tail);
+        session.blocked = false;
+        self.outputs.push_back(Output::Finish { token, tail });
+    }
+}

@@ -1,0 +1,133 @@
+//! How sessions end, and everything that happens because time has passed (rules P-27 to P-32).
+
+use super::Broker;
+use crate::protocol::{EndReason, Mode, ReplyToken};
+use crate::session::{Channel, Item, SessionKey};
+use crate::time::Now;
+use crate::wire::pushlet;
+
+impl Broker {
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let mut fired = std::mem::take(&mut self.fired);
+        self.wheel.expire(now.instant, &mut fired);
+        for key in fired.drain(..) {
+            self.wake(now, key);
+        }
+        self.fired = fired;
+    }
+
+    fn wake(&mut self, now: Now, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.wake_at > now.instant {
+            // The session has a later entry in the wheel: this one was overtaken.
+            return;
+        }
+        session.wake_at = crate::time::Instant::NEVER;
+        let due = session.channel.deadline() <= now.instant;
+        let lease_over = session.lease_until <= now.instant;
+        let in_use = match session.channel {
+            Channel::Open { .. } => !session.blocked,
+            Channel::Waiting { .. } => true,
+            Channel::Never | Channel::Away { .. } => false,
+        };
+        if lease_over && in_use {
+            // P-28: an answer that is open and takes what is written to it is use, whatever the heartbeat's rhythm.
+            self.renew_lease(now, key);
+        } else if lease_over {
+            return self.end(now, key, EndReason::LeaseExpired);
+        }
+        if due {
+            self.channel_due(now, key);
+        }
+        self.schedule(key);
+    }
+
+    fn channel_due(&mut self, now: Now, key: SessionKey) {
+        let heartbeat_ms = self.settings.heartbeat_ms;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        match &mut session.channel {
+            Channel::Never => {}
+            Channel::Open { heartbeat_at, .. } => {
+                // P-14: after so much silence. A socket that takes nothing needs no heartbeat on top.
+                *heartbeat_at = now.instant + heartbeat_ms;
+                if session.outbox.is_empty() && !session.blocked {
+                    let frame = self.heartbeats.get(session.framing(), now.unix_s);
+                    session.outbox.push(frame, None, self.settings.bounds, crate::protocol::Overflow::DropOldest);
+                    Self::mark_dirty(session, key, &mut self.dirty);
+                }
+            }
+            Channel::Waiting { .. } => self.complete_wait(now, key),
+            Channel::Away { detached: true, .. } => self.end(now, key, EndReason::Disconnected),
+            Channel::Away { until, detached: false } => {
+                if session.outbox.is_empty() {
+                    // P-29: nothing is missed by waiting on: the lease decides.
+                    *until = crate::time::Instant::NEVER;
+                } else {
+                    self.end(now, key, EndReason::NotAlive);
+                }
+            }
+        }
+    }
+
+    /// P-31: the connection of an open data answer is gone. The session waits for its client to come back.
+    pub fn handle_disconnect(&mut self, now: Now, key: SessionKey, token: ReplyToken) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.channel.token() != Some(token) {
+            return;
+        }
+        let mode = session.mode.unwrap_or_default();
+        session.outbox.rewind();
+        session.blocked = false;
+        session.channel = Channel::Away {
+            until: now.instant + self.settings.refresh_timeout_ms(mode),
+            detached: mode == Mode::Stream,
+        };
+        self.schedule(key);
+    }
+
+    /// P-32: ends every session; listening ones are told. No session begins any more.
+    pub fn handle_shutdown(&mut self, now: Now) {
+        self.shutting_down = true;
+        for key in self.sessions.keys() {
+            self.end(now, key, EndReason::Shutdown);
+        }
+    }
+
+    /// Ends a session. An open data answer ends orderly, with an `abort` that tells the reason unless the client asked for the end.
+    pub(super) fn end(&mut self, now: Now, key: SessionKey, reason: EndReason) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let framing = session.framing();
+        let next_seq = match session.channel {
+            // P-26, P-30: an event that was sent in part is finished first and uses its number.
+            Channel::Open { seq, .. } => Some(seq + u64::from(session.outbox.is_sent_in_part())),
+            Channel::Waiting { .. } => Some(1),
+            Channel::Never | Channel::Away { .. } => None,
+        };
+        if let Some(seq) = next_seq {
+            let abort = (reason != EndReason::Leave).then(|| abort_item(framing, now, reason));
+            self.finish(key, |out| {
+                if let Some(abort) = abort {
+                    abort.write(framing, false, seq, out);
+                }
+                pushlet::epilogue(framing, out);
+            });
+        }
+        self.counters.count_end(reason);
+        self.forget(key);
+    }
+
+    /// Removes a session from every table.
+    pub(super) fn forget(&mut self, key: SessionKey) {
+        if let Some(mut session) = self.sessions.remove(key) {
+            session.subscriptions.clear(&mut self.trie);
+        }
+    }
+}
+
+fn abort_item(framing: crate::protocol::Framing, now: Now, reason: EndReason) -> Item {
+    let (mut bytes, mut text) = (Vec::new(), itoa::Buffer::new());
+    let fields = [("p_event", "abort"), ("p_reason", reason.text()), ("p_time", text.format(now.unix_s))];
+    let info = pushlet::shared_part(framing, fields.into_iter(), &mut bytes);
+    Item { frame: std::rc::Rc::new(crate::session::Frame::new(bytes, info.fields, None)), label: None, lost: 0 }
+}

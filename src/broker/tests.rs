@@ -1,0 +1,1 @@
+//! Golden exchanges and timing through the pure core.

@@ -1,0 +1,65 @@
+//! From outboxes to sockets: what to write next, and what became of it.
+
+use super::Broker;
+use crate::protocol::ReplyToken;
+use crate::session::{Channel, Gather, SessionKey};
+use crate::time::Now;
+
+impl Broker {
+    /// The next session with something to send: gathers one write for it and says on which answer. Waiting pull answers are completed on the
+    /// way and come out as outputs, so [`Broker::poll_output`] is due after the last call.
+    pub fn poll_transmit(&mut self, now: Now, gather: &mut Gather) -> Option<(SessionKey, ReplyToken)> {
+        while let Some(key) = self.dirty.pop_front() {
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            session.dirty = false;
+            match session.channel {
+                Channel::Open { token, envelope, seq, .. } if !session.blocked && !session.outbox.is_empty() => {
+                    session.outbox.gather(session.framing(), envelope, seq, gather);
+                    return Some((key, token));
+                }
+                Channel::Waiting { .. } if !session.outbox.is_empty() => self.complete_wait(now, key),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Whether sessions wait to be flushed.
+    #[must_use]
+    pub fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// The socket has taken `sent` bytes of the gathered write; `blocked` if it takes no more at the moment, so that nothing is gathered for
+    /// the session before [`Broker::handle_writable`].
+    pub fn handle_sent(&mut self, now: Now, key: SessionKey, gather: &Gather, sent: usize, blocked: bool) {
+        let (heartbeat_ms, lease_ms) = (self.settings.heartbeat_ms, self.settings.session_timeout_ms);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Channel::Open { seq, heartbeat_at, .. } = &mut session.channel else { return };
+        let (whole, partial) = gather.progress(sent);
+        *seq += whole as u64;
+        if sent > 0 {
+            *heartbeat_at = now.instant + heartbeat_ms;
+            session.lease_until = now.instant + lease_ms;
+        }
+        session.outbox.advance(whole, partial);
+        session.blocked = blocked;
+        if !session.outbox.is_empty() {
+            Self::mark_dirty(session, key, &mut self.dirty);
+        }
+        self.counters.writes += 1;
+        self.counters.bytes_written += sent as u64;
+    }
+
+    /// The socket of an open answer takes bytes again, or does not yet (its answer's first bytes still wait in the connection).
+    pub fn handle_writable(&mut self, key: SessionKey, token: ReplyToken, writable: bool) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.channel.token() != Some(token) {
+            return;
+        }
+        session.blocked = !writable;
+        if !session.outbox.is_empty() {
+            Self::mark_dirty(session, key, &mut self.dirty);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One write in the making: small pieces copied together, large ones referenced.
+
+use std::io::IoSlice;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::outbox::Frame;
+use crate::limits::{SLICES_PER_WRITE_MAX, WRITE_BYTES_MAX};
+
+/// Shared bytes up to this length are copied behind the personal ones: a copy of one page costs less than a slice of its own.
+const COPY_BYTES_MAX: usize = 2048;
+
+enum Piece {
+    Copied(Range<usize>),
+    Shared(Rc<Frame>, Range<usize>),
+}
+
+/// The bytes of one write. It is kept by the flusher and used again, so that a write allocates nothing.
+#[derive(Default)]
+pub struct Gather {
+    scratch: Vec<u8>,
+    pieces: Vec<Piece>,
+    /// Where each event ends, counted from the start of the first one's encoding.
+    ends: Vec<usize>,
+    /// Bytes of the first event that an earlier write has sent.
+    skip: usize,
+    /// Bytes of all pieces, the skipped ones included.
+    total: usize,
+}
+
+impl Gather {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a new write whose first event was sent up to `skip` bytes.
+    pub fn begin(&mut self, skip: usize) {
+        self.scratch.clear();
+        self.pieces.clear();
+        self.ends.clear();
+        self.skip = skip;
+        self.total = 0;
+    }
+
+    /// Whether another event may be added to this write.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.pieces.len() + 3 <= SLICES_PER_WRITE_MAX && self.total < WRITE_BYTES_MAX
+    }
+
+    /// Adds bytes that `write` appends to the scratch buffer.
+    pub(super) fn copied(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.scratch.len();
+        write(&mut self.scratch);
+        let end = self.scratch.len();
+        self.total += end - start;
+        match self.pieces.last_mut() {
+            Some(Piece::Copied(range)) => range.end = end,
+            _ => self.pieces.push(Piece::Copied(start..end)),
+        }
+    }
+
+    /// Adds the first `len` bytes of `frame`.
+    pub(super) fn shared(&mut self, frame: &Rc<Frame>, len: usize) {
+        if len <= COPY_BYTES_MAX {
+            self.copied(|scratch| scratch.extend_from_slice(&frame.bytes()[..len]));
+        } else {
+            self.total += len;
+            self.pieces.push(Piece::Shared(Rc::clone(frame), 0..len));
+        }
+    }
+
+    /// Marks the end of an event.
+    pub(super) fn end_event(&mut self) {
+        self.ends.push(self.total);
+    }
+
+    /// How many bytes are to be written.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.total - self.skip
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `write` with the bytes to send: one slice in the common case, at most [`SLICES_PER_WRITE_MAX`].
+    pub fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        let mut skip = self.skip;
+        let mut slices: [IoSlice<'_>; SLICES_PER_WRITE_MAX] = std::array::from_fn(|_| IoSlice::new(&[]));
+        let mut used = 0;
+        for piece in &self.pieces {
+            let bytes = match piece {
+                Piece::Copied(range) => &self.scratch[range.clone()],
+                Piece::Shared(frame, range) => &frame.bytes()[range.clone()],
+            };
+            let skipped = skip.min(bytes.len());
+            skip -= skipped;
+            if skipped < bytes.len() {
+                slices[used] = IoSlice::new(&bytes[skipped..]);
+                used += 1;
+            }
+        }
+        write(&slices[..used])
+    }
+
+    /// What `sent` bytes of this write amount to: events sent whole, and bytes sent of the next one.
+    #[must_use]
+    pub fn progress(&self, sent: usize) -> (usize, usize) {
+        debug_assert!(sent <= self.len(), "more was sent than gathered");
+        let reached = self.skip + sent;
+        let whole = self.ends.partition_point(|end| *end <= reached);
+        let start = if whole == 0 { 0 } else { self.ends[whole - 1] };
+        (whole, reached - start)
+    }
+}
+
+impl std::fmt::Debug for Gather {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gather({} events, {} bytes, {} skipped)", self.ends.len(), self.total, self.skip)
+    }
+}

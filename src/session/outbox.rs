@@ -1,0 +1,318 @@
+//! Outgoing events of one session, between the broker that fans out and the flusher that writes.
+
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+
+use super::channel::Envelope;
+use super::gather::Gather;
+use super::subscriptions::Label;
+use crate::limits::EVENT_OVERHEAD_BYTES;
+use crate::protocol::{Framing, Overflow};
+use crate::topic::Subject;
+use crate::wire::{http, pushlet};
+
+/// A queue that once grew beyond this many slots gives them back when it runs empty.
+const KEPT_SLOTS_MAX: usize = 8;
+
+/// An event in the bytes of one framing, shared by all sessions of that framing on this core (invariant A9). Behind the event's own bytes
+/// stands the line end that closes its chunk, so that a chunk is two pieces: its head with what is personal, and this.
+#[derive(Debug)]
+pub struct Frame {
+    bytes: Box<[u8]>,
+    fields: u32,
+    subject: Option<Subject>,
+}
+
+impl Frame {
+    /// Takes an event's shared bytes. `subject` is `None` for events of the server itself (heartbeats), which conflation leaves alone.
+    #[must_use]
+    pub fn new(mut encoded: Vec<u8>, fields: u32, subject: Option<Subject>) -> Self {
+        encoded.extend_from_slice(b"\r\n");
+        Self { bytes: encoded.into_boxed_slice(), fields, subject }
+    }
+
+    /// The shared bytes and the line end behind them.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many bytes of the event itself there are.
+    #[must_use]
+    pub fn event_len(&self) -> usize {
+        self.bytes.len() - 2
+    }
+}
+
+/// One queued event: shared bytes and what is personal about it.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The bytes that all share.
+    pub frame: Rc<Frame>,
+    /// The subscription that it matched; `None` for unicast and for the server's own events.
+    pub label: Option<Rc<Label>>,
+    /// How many events before it were dropped (rule P-30).
+    pub lost: u64,
+}
+
+impl Item {
+    fn charge(&self) -> u32 {
+        charge(&self.frame)
+    }
+
+    /// Writes what stands in front of the shared bytes.
+    fn write_personal(&self, framing: Framing, first: bool, seq: u64, out: &mut Vec<u8>) {
+        let (mut seq_text, mut lost_text) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let mut pairs = [("p_seq", seq_text.format(seq)), ("", ""), ("", ""), ("", "")];
+        let mut used = 1;
+        let mut add = |name, value| {
+            pairs[used] = (name, value);
+            used += 1;
+        };
+        if let Some(label) = &self.label {
+            add("p_sid", label.sid());
+            if let Some(text) = label.text() {
+                add("p_label", text);
+            }
+        }
+        if self.lost > 0 {
+            add("p_lost", lost_text.format(self.lost));
+        }
+        pushlet::personal_part(framing, first, self.frame.fields, &pairs[..used], out);
+    }
+
+    /// Writes the whole event, without an envelope.
+    pub fn write(&self, framing: Framing, first: bool, seq: u64, out: &mut Vec<u8>) {
+        self.write_personal(framing, first, seq, out);
+        out.extend_from_slice(&self.frame.bytes()[..self.frame.event_len()]);
+    }
+}
+
+fn charge(frame: &Frame) -> u32 {
+    u32::try_from(frame.event_len()).unwrap_or(u32::MAX).saturating_add(EVENT_OVERHEAD_BYTES)
+}
+
+/// How much an outbox may hold (rule P-30).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Events.
+    pub events_max: u32,
+    /// Bytes: encoded lengths and [`EVENT_OVERHEAD_BYTES`] for each.
+    pub bytes_max: u32,
+}
+
+/// What became of a pushed event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is queued; so many events, older ones or itself, were dropped for the bounds.
+    Queued {
+        /// Dropped events.
+        dropped: u64,
+    },
+    /// It does not fit and the policy is `disconnect`: the outbox is as it was, the session is to be ended.
+    Full,
+}
+
+/// Events accepted for one session and not yet taken by its socket, oldest first.
+///
+/// Bounded in events **and** bytes: a slow reader costs memory, not messages. Nothing is dropped in silence: the next event that is
+/// delivered says how many are missing (rule P-30).
+///
+/// Invariant: `bytes` is the sum of the charges of `items`, and both bounds hold after every push; `front_sent` is 0 when `items` is empty.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    items: VecDeque<Item>,
+    bytes: u32,
+    /// Dropped events that no queued event tells of yet.
+    lost: u64,
+    /// Bytes of the first item's encoding that the socket has taken already: that item can no longer be dropped or changed.
+    front_sent: u32,
+}
+
+impl Outbox {
+    /// An empty outbox; it holds no memory of its own.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { items: VecDeque::new(), bytes: 0, lost: 0, front_sent: 0 }
+    }
+
+    /// Whether nothing is queued.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Queued events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Their charge in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    /// P-30: queues an event behind the others, or applies `policy` where it does not fit.
+    pub fn push(&mut self, frame: Rc<Frame>, label: Option<Rc<Label>>, bounds: Bounds, policy: Overflow) -> Pushed {
+        let charge = charge(&frame);
+        let mut dropped = 0;
+        if !self.fits(charge, bounds) {
+            if policy == Overflow::Disconnect {
+                return Pushed::Full;
+            }
+            if policy == Overflow::Conflate {
+                dropped += self.conflate(frame.subject.as_ref());
+            }
+            while !self.fits(charge, bounds) {
+                if !self.drop_oldest() {
+                    // Nothing can go any more: the event alone is larger than the bound.
+                    self.lost += 1;
+                    return Pushed::Queued { dropped: dropped + 1 };
+                }
+                dropped += 1;
+            }
+        }
+        let lost = std::mem::take(&mut self.lost);
+        self.bytes += charge;
+        self.items.push_back(Item { frame, label, lost });
+        self.check_invariants();
+        Pushed::Queued { dropped }
+    }
+
+    fn fits(&self, charge: u32, bounds: Bounds) -> bool {
+        self.items.len() < bounds.events_max as usize
+            && u64::from(self.bytes) + u64::from(charge) <= u64::from(bounds.bytes_max)
+    }
+
+    /// Drops the oldest event that the socket has not begun to take. Says whether there was one.
+    fn drop_oldest(&mut self) -> bool {
+        let at = usize::from(self.front_sent > 0);
+        let Some(item) = self.items.remove(at) else { return false };
+        self.bytes -= item.charge();
+        let missing = item.lost + 1;
+        match self.items.get_mut(at) {
+            Some(next) => next.lost += missing,
+            None => self.lost += missing,
+        }
+        true
+    }
+
+    /// Keeps the newest event of each subject, `incoming` counted as newest of its own. Says how many went.
+    fn conflate(&mut self, incoming: Option<&Subject>) -> u64 {
+        let fixed = usize::from(self.front_sent > 0);
+        let mut newest: HashSet<&str> = incoming.iter().map(|subject| subject.as_str()).collect();
+        let mut keep = vec![true; self.items.len()];
+        for (at, item) in self.items.iter().enumerate().skip(fixed).rev() {
+            keep[at] = item.frame.subject.as_ref().is_none_or(|subject| newest.insert(subject.as_str()));
+        }
+        drop(newest);
+        let (mut went, mut missing) = (0, 0);
+        for (at, mut item) in std::mem::take(&mut self.items).into_iter().enumerate() {
+            if keep[at] {
+                item.lost += std::mem::take(&mut missing);
+                self.items.push_back(item);
+            } else {
+                self.bytes -= item.charge();
+                missing += item.lost + 1;
+                went += 1;
+            }
+        }
+        self.lost += missing;
+        went
+    }
+
+    /// Gathers the next write of a stream whose next `p_seq` is `seq`.
+    pub fn gather(&self, framing: Framing, envelope: Envelope, seq: u64, gather: &mut Gather) {
+        gather.begin(self.front_sent as usize);
+        for (item, seq) in self.items.iter().zip(seq..) {
+            if !gather.has_room() {
+                break;
+            }
+            gather_item(item, framing, envelope, seq, gather);
+        }
+    }
+
+    /// Takes out what a write has sent: `whole` events, and `partial` bytes of the next one.
+    pub fn advance(&mut self, whole: usize, partial: usize) {
+        for item in self.items.drain(..whole) {
+            self.bytes -= item.charge();
+        }
+        self.front_sent = u32::try_from(partial).unwrap_or(u32::MAX);
+        if self.items.is_empty() {
+            debug_assert_eq!(partial, 0, "bytes of no event");
+            if self.items.capacity() > KEPT_SLOTS_MAX {
+                self.items = VecDeque::new();
+            }
+        }
+        self.check_invariants();
+    }
+
+    /// The rest of an event that was sent in part, removed from the queue; the answer can end orderly behind it. Its `p_seq` is used up:
+    /// says whether there was one.
+    pub fn take_remainder(&mut self, framing: Framing, envelope: Envelope, seq: u64, out: &mut Vec<u8>) -> bool {
+        let sent = std::mem::take(&mut self.front_sent) as usize;
+        if sent == 0 {
+            return false;
+        }
+        let Some(item) = self.items.pop_front() else { return false };
+        self.bytes -= item.charge();
+        let mut gather = Gather::new();
+        gather.begin(sent);
+        gather_item(&item, framing, envelope, seq, &mut gather);
+        gather.with_slices(|slices| slices.iter().for_each(|slice| out.extend_from_slice(slice)));
+        true
+    }
+
+    /// Whether the socket has taken a part of the oldest event.
+    #[must_use]
+    pub const fn is_sent_in_part(&self) -> bool {
+        self.front_sent > 0
+    }
+
+    /// The connection is gone: an event that was sent in part will be sent whole in the next answer.
+    pub fn rewind(&mut self) {
+        self.front_sent = 0;
+    }
+
+    /// Takes everything out, oldest first.
+    pub fn take_all(&mut self) -> VecDeque<Item> {
+        self.bytes = 0;
+        self.front_sent = 0;
+        std::mem::take(&mut self.items)
+    }
+
+    #[cfg(debug_assertions)]
+    fn check_invariants(&self) {
+        debug_assert_eq!(self.bytes, self.items.iter().map(Item::charge).sum::<u32>(), "charges");
+        debug_assert!(self.front_sent == 0 || !self.items.is_empty(), "bytes sent of nothing");
+    }
+
+    #[cfg(not(debug_assertions))]
+    const fn check_invariants(&self) {}
+}
+
+fn gather_item(item: &Item, framing: Framing, envelope: Envelope, seq: u64, gather: &mut Gather) {
+    match envelope {
+        Envelope::Chunked => {
+            gather.copied(|scratch| chunk_start(item, framing, seq, scratch));
+            gather.shared(&item.frame, item.frame.bytes().len());
+        }
+        Envelope::Bare => {
+            gather.copied(|scratch| item.write_personal(framing, false, seq, scratch));
+            gather.shared(&item.frame, item.frame.event_len());
+        }
+    }
+    gather.end_event();
+}
+
+/// Writes the chunk head and the personal part. The head needs the length of what follows it, so it is put in front afterwards: it is at
+/// most eight digits long, and the personal part is short.
+fn chunk_start(item: &Item, framing: Framing, seq: u64, scratch: &mut Vec<u8>) {
+    let start = scratch.len();
+    item.write_personal(framing, false, seq, scratch);
+    let personal = scratch.len() - start;
+    http::chunk_head(personal + item.frame.event_len(), scratch);
+    scratch[start..].rotate_left(personal);
+}

@@ -1,0 +1,222 @@
+//! What one session wants to hear, and its entries in the trie.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::limits::{LABEL_BYTES_MAX, SUBSCRIPTIONS_MAX};
+use crate::topic::{EntryId, SubjectError, Trie, prefixes};
+
+/// What the trie files under a prefix: which session, and which of its subscriptions tells `p_sid` and `p_label`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// The session's slot.
+    pub session: u32,
+    /// The subscription's place in the session.
+    pub place: u32,
+}
+
+/// The personal attributes that a subscription gives to its events (rule P-20). Shared with the events in the outbox, so that one that was
+/// matched before the subscription went still tells what it matched.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Label {
+    sid: Box<str>,
+    text: Option<Box<str>>,
+}
+
+impl Label {
+    /// The subscription's id, unique within its session (rule P-34).
+    #[must_use]
+    pub fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// The subscriber's own `p_label`.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+}
+
+#[derive(Debug)]
+struct Prefix {
+    start: u32,
+    end: u32,
+    /// The trie's entry, if this subscription is the session's oldest with this prefix.
+    entry: Option<EntryId>,
+}
+
+/// One subscription: a comma list under one id.
+#[derive(Debug)]
+pub struct Subscription {
+    number: u32,
+    label: Rc<Label>,
+    list: Box<str>,
+    prefixes: Box<[Prefix]>,
+}
+
+impl Subscription {
+    /// What its events carry.
+    #[must_use]
+    pub const fn label(&self) -> &Rc<Label> {
+        &self.label
+    }
+
+    /// The comma list, as it came.
+    #[must_use]
+    pub fn list(&self) -> &str {
+        &self.list
+    }
+
+    fn prefix_text(&self, prefix: &Prefix) -> &str {
+        &self.list[prefix.start as usize..prefix.end as usize]
+    }
+}
+
+/// Why a subscription is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscribeError {
+    /// Its subjects are no subjects.
+    Subject(SubjectError),
+    /// The label is longer than [`LABEL_BYTES_MAX`] bytes.
+    LabelTooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// The session has [`SUBSCRIPTIONS_MAX`] subscriptions, items of comma lists counted.
+    TooMany,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subject(error) => error.fmt(f),
+            Self::LabelTooLong { bytes } => write!(f, "label of {bytes} bytes, at most {LABEL_BYTES_MAX} are allowed"),
+            Self::TooMany => write!(f, "too many subscriptions, at most {SUBSCRIPTIONS_MAX} are allowed in a session"),
+        }
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+/// The subscriptions of one session.
+///
+/// Invariant: for every prefix that occurs in them the trie has exactly one entry, and it belongs to the oldest subscription with that
+/// prefix (rule P-19: ties go to the oldest).
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    /// By place; a place stays while its subscription lives, because the trie names it.
+    places: Vec<Option<Subscription>>,
+    /// Number of the last subscription made.
+    last: u32,
+}
+
+impl Subscriptions {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { places: Vec::new(), last: 0 }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Subscription> {
+        self.places.iter().flatten()
+    }
+
+    /// How many prefixes there are, items of comma lists counted.
+    #[must_use]
+    pub fn prefix_count(&self) -> usize {
+        self.all().map(|subscription| subscription.prefixes.len()).sum()
+    }
+
+    /// The subscription at a place that the trie named.
+    #[must_use]
+    pub fn at(&self, place: u32) -> Option<&Subscription> {
+        self.places.get(place as usize)?.as_ref()
+    }
+
+    /// P-19: adds a subscription to every item of `list` for the session in slot `session`, and returns what its events will carry.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`]; nothing has changed then.
+    pub fn add(
+        &mut self,
+        session: u32,
+        list: &str,
+        label: Option<&str>,
+        trie: &mut Trie<Interest>,
+    ) -> Result<Rc<Label>, SubscribeError> {
+        let items = prefixes(list).map_err(SubscribeError::Subject)?;
+        if let Some(bytes) = label.map(str::len).filter(|bytes| *bytes > LABEL_BYTES_MAX) {
+            return Err(SubscribeError::LabelTooLong { bytes });
+        }
+        if self.prefix_count() + items.len() > SUBSCRIPTIONS_MAX {
+            return Err(SubscribeError::TooMany);
+        }
+        let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
+        let interest = Interest { session, place: place as u32 };
+        let prefixes = items
+            .into_iter()
+            .map(|at| {
+                let item = &list[at.clone()];
+                let known =
+                    self.all().any(|other| other.prefixes.iter().any(|prefix| other.prefix_text(prefix) == item));
+                let entry = (!known).then(|| trie.insert(item.as_bytes(), interest));
+                Prefix { start: at.start as u32, end: at.end as u32, entry }
+            })
+            .collect();
+        self.last += 1;
+        let label = Rc::new(Label { sid: format!("s{}", self.last).into_boxed_str(), text: label.map(Box::from) });
+        let subscription =
+            Subscription { number: self.last, label: Rc::clone(&label), list: Box::from(list), prefixes };
+        if place == self.places.len() {
+            self.places.push(Some(subscription));
+        } else {
+            self.places[place] = Some(subscription);
+        }
+        Ok(label)
+    }
+
+    /// Removes the subscription called `sid` of the session in slot `session` and returns it.
+    pub fn remove(&mut self, session: u32, sid: &str, trie: &mut Trie<Interest>) -> Option<Subscription> {
+        let place = self.places.iter().position(|slot| slot.as_ref().is_some_and(|known| known.label.sid() == sid))?;
+        let gone = self.places[place].take()?;
+        for prefix in &gone.prefixes {
+            let Some(entry) = prefix.entry else { continue };
+            match self.heir(gone.prefix_text(prefix)) {
+                None => {
+                    trie.remove(entry);
+                }
+                Some((place, heir)) => {
+                    heir.entry = Some(entry);
+                    trie.set(entry, Interest { session, place });
+                }
+            }
+        }
+        while self.places.last().is_some_and(Option::is_none) {
+            self.places.pop();
+        }
+        Some(gone)
+    }
+
+    /// The oldest subscription's prefix of this text.
+    fn heir(&mut self, text: &str) -> Option<(u32, &mut Prefix)> {
+        let (place, at) = (0_u32..)
+            .zip(&self.places)
+            .filter_map(|(place, slot)| {
+                let subscription = slot.as_ref()?;
+                let at = subscription.prefixes.iter().position(|prefix| subscription.prefix_text(prefix) == text)?;
+                Some((subscription.number, place, at))
+            })
+            .min()
+            .map(|(_, place, at)| (place, at))?;
+        self.places[place as usize].as_mut().map(|subscription| (place, &mut subscription.prefixes[at]))
+    }
+
+    /// Removes all of them.
+    pub fn clear(&mut self, trie: &mut Trie<Interest>) {
+        for entry in self.places.drain(..).flatten().flat_map(|gone| gone.prefixes).filter_map(|prefix| prefix.entry) {
+            trie.remove(entry);
+        }
+        self.places = Vec::new();
+    }
+}

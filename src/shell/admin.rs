@@ -1,0 +1,31 @@
+//! The admin port: is it alive, is it ready, what has it counted? For operations, on loopback; nothing here changes anything.
+
+use super::router::Route;
+use crate::metrics::{self, Figures};
+use crate::wire::http::{self, Body, HttpRequest, Method, ReplyTo, ResponseHead};
+
+/// Answers a request to the admin port.
+pub(super) fn route(request: &HttpRequest, date: &str, draining: bool, figures: impl FnOnce() -> Figures) -> Route {
+    let reply = ReplyTo::from(&request.head);
+    let mut bytes = Vec::with_capacity(512);
+    let mut text = |status, told| http::write_text(&mut bytes, reply, status, told, date);
+    let (sent, refused) = match (request.head.method, request.head.path.as_str()) {
+        (Method::Get | Method::Head, "/healthz") => (text(200, "ok"), false),
+        (Method::Get | Method::Head, "/readyz") if draining => (text(503, "draining"), false),
+        (Method::Get | Method::Head, "/readyz") => (text(200, "ready"), false),
+        (Method::Get | Method::Head, "/metrics") => {
+            let page = metrics::render(&figures());
+            let sent = ResponseHead::new(&mut bytes, reply, 200, date)
+                .header("Content-Type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+                .header("Cache-Control", "no-store")
+                .finish(Body::Length(page.len() as u64));
+            if sent.content {
+                bytes.extend_from_slice(page.as_bytes());
+            }
+            (sent, false)
+        }
+        (_, "/healthz" | "/readyz" | "/metrics") => (text(405, "The admin port takes GET and HEAD."), true),
+        _ => (text(404, "The admin port has /healthz, /readyz and /metrics."), true),
+    };
+    Route::Answer { bytes, keep_alive: sent.keep_alive, refused }
+}

@@ -1,0 +1,120 @@
+//! One client connection: what has been read of it, what is still to be written, and what it is in the middle of.
+
+use std::os::fd::OwnedFd;
+
+use super::net::{self, Transfer};
+use crate::session::SessionKey;
+use crate::time::Instant;
+use crate::wire::http::{ReplyTo, RequestReader, Version};
+
+/// Names a connection while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ConnectionKey {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+/// What a connection is in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Between requests, or within one that has not arrived whole.
+    Reading,
+    /// A request is with the broker.
+    Asked,
+    /// A data answer is open. No task and no buffer belongs to it while it is idle.
+    Data(SessionKey),
+    /// The last answer is being written; then the peer is given time to read it.
+    Closing,
+}
+
+/// One client connection.
+///
+/// Invariant: `unread` holds bytes only while an answer is owed or being written; `unsent` only while the socket is not writable or a turn
+/// is under way.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: OwnedFd,
+    pub(super) generation: u32,
+    /// The serial of the request that is being answered (see `ReplyToken`).
+    pub(super) serial: u32,
+    pub(super) state: State,
+    pub(super) reader: RequestReader,
+    /// Bytes read and not parsed yet: pipelined requests.
+    pub(super) unread: Vec<u8>,
+    /// Bytes of answers that the socket has not taken.
+    pub(super) unsent: Vec<u8>,
+    /// How the request that is being answered wants its answer.
+    pub(super) reply: ReplyTo,
+    /// The page that asked, if it may read the answer (CORS).
+    pub(super) origin: Option<Box<str>>,
+    /// When it is given up; meaning by `state`.
+    pub(super) deadline: Instant,
+    /// The earliest deadline that the wheel holds for it.
+    pub(super) wake_at: Instant,
+    /// The socket may hold unread bytes: readiness is told once for each arrival.
+    pub(super) readable: bool,
+    /// The peer has said that it sends no more.
+    pub(super) peer_finished: bool,
+    /// Writing has been shut down.
+    pub(super) shut: bool,
+    /// It stands in the core's list of connections to go on with.
+    pub(super) queued: bool,
+    /// It came to the admin port.
+    pub(super) admin: bool,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// All is written.
+    All,
+    /// The socket takes no more; `progress` if it took something.
+    Blocked { progress: bool },
+    /// The peer is gone.
+    Gone,
+}
+
+impl Connection {
+    pub(super) fn new(socket: OwnedFd, generation: u32, admin: bool) -> Self {
+        Self {
+            socket,
+            generation,
+            serial: 0,
+            state: State::Reading,
+            reader: RequestReader::new(),
+            unread: Vec::new(),
+            unsent: Vec::new(),
+            reply: ReplyTo { version: Version::Http11, keep_alive: true, to_head: false },
+            origin: None,
+            deadline: Instant::NEVER,
+            wake_at: Instant::NEVER,
+            readable: false,
+            peer_finished: false,
+            shut: false,
+            queued: false,
+            admin,
+        }
+    }
+
+    /// Writes what is unsent, as far as the socket takes it.
+    pub(super) fn flush(&mut self) -> Flushed {
+        let mut written = 0;
+        let outcome = loop {
+            if written == self.unsent.len() {
+                break Flushed::All;
+            }
+            match net::send(&self.socket, &self.unsent[written..]) {
+                Transfer::Bytes(bytes) => written += bytes,
+                Transfer::Blocked => break Flushed::Blocked { progress: written > 0 },
+                Transfer::Closed => break Flushed::Gone,
+            }
+        };
+        if written == self.unsent.len() {
+            // A buffer is held only while it holds bytes.
+            self.unsent = Vec::new();
+        } else {
+            self.unsent.drain(..written);
+        }
+        outcome
+    }
+}

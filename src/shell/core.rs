@@ -1,0 +1,457 @@
+//! One core's world: its broker and its connections, and the turns in which they meet.
+//!
+//! A turn takes readiness from the core's epoll descriptor, reads what has arrived, lets the broker act, applies its outputs and flushes.
+//! Nothing in it waits. Who calls it is in [`super::boot`].
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use slab::Slab;
+
+use super::clock::Clock;
+use super::connection::{Connection, ConnectionKey, Flushed, State};
+use super::entropy::Entropy;
+use super::net;
+use super::router::Routes;
+use crate::broker::{Answer, Broker, Output};
+use crate::limits::{EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX};
+use crate::metrics::Figures;
+use crate::protocol::ReplyToken;
+use crate::session::Gather;
+use crate::time::{Instant, Now, Wheel};
+use crate::wire::http::{self, Body, HttpError, Phase, ReplyTo, ResponseHead};
+
+/// How patient the core is with its connections, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) head_ms: u64,
+    pub(super) body_ms: u64,
+    pub(super) idle_ms: u64,
+}
+
+/// What a core is made of besides its broker.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) number: u16,
+    pub(super) clock: Clock,
+    pub(super) routes: Routes,
+    pub(super) patience: Patience,
+    pub(super) connections_max: usize,
+}
+
+/// One core's world.
+pub(super) struct Core {
+    pub(super) parts: Parts,
+    pub(super) broker: Broker,
+    pub(super) connections: Slab<Connection>,
+    epoll: OwnedFd,
+    ready: Vec<epoll::Event>,
+    /// Connections that have more to do than their share of a turn.
+    unfinished: VecDeque<ConnectionKey>,
+    wheel: Wheel<(u32, u32)>,
+    expired: Vec<(u32, u32)>,
+    buffer: Box<[u8]>,
+    pub(super) gather: Gather,
+    pub(super) entropy: Entropy,
+    date: (u64, Rc<str>),
+    /// The connection that is being worked on: it writes out its own answers.
+    pub(super) busy: Option<ConnectionKey>,
+    generation: u32,
+    pub(super) serial: u32,
+    pub(super) draining: bool,
+}
+
+impl Core {
+    /// A core without connections, and a second descriptor of its epoll set to wait on.
+    pub(super) fn new(parts: Parts, broker: Broker) -> io::Result<(Self, OwnedFd)> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let waiter = epoll.try_clone()?;
+        let now = parts.clock.now();
+        let core = Self {
+            parts,
+            broker,
+            connections: Slab::new(),
+            epoll,
+            ready: Vec::with_capacity(EVENTS_PER_TURN_MAX),
+            unfinished: VecDeque::new(),
+            wheel: Wheel::new(now.instant),
+            expired: Vec::new(),
+            buffer: vec![0; READ_BYTES_PER_TURN_MAX].into_boxed_slice(),
+            gather: Gather::new(),
+            entropy: Entropy::new(),
+            date: (0, Rc::from("")),
+            busy: None,
+            generation: 0,
+            serial: 0,
+            draining: false,
+        };
+        Ok((core, waiter))
+    }
+
+    /// What there is and what was counted.
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            counters: self.broker.counters().clone(),
+            connections: self.connections.len() as u64,
+            sessions: self.broker.session_count() as u64,
+            listening: self.broker.listening_count() as u64,
+            subscriptions: self.broker.subscription_count() as u64,
+        }
+    }
+
+    /// One turn. Says whether more is to be done at once; timers and accepts should run before.
+    pub(super) fn turn(&mut self) -> bool {
+        self.ready.clear();
+        let mut ready = std::mem::take(&mut self.ready);
+        let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        // The set is our own and the buffer has room: an error can only be EINTR, and the next turn sees the same events.
+        let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), Some(&zero));
+        let now = self.parts.clock.now();
+        let full = ready.len() == ready.capacity();
+        for _ in 0..self.unfinished.len() {
+            let Some(key) = self.unfinished.pop_front() else { break };
+            if let Some(connection) = self.connection(key) {
+                connection.queued = false;
+                self.go_on(now, key);
+            }
+        }
+        for event in ready.drain(..) {
+            let (data, flags) = (event.data.u64(), event.flags);
+            self.readiness(now, ConnectionKey { slot: data as u32, generation: (data >> 32) as u32 }, flags);
+        }
+        self.ready = ready;
+        let dirty = self.flush(now);
+        full || dirty || !self.unfinished.is_empty()
+    }
+
+    /// Does what has become due.
+    pub(super) fn tick(&mut self) -> bool {
+        let now = self.parts.clock.now();
+        self.broker.handle_timeout(now);
+        self.apply_outputs(now);
+        let mut expired = std::mem::take(&mut self.expired);
+        self.wheel.expire(now.instant, &mut expired);
+        for (slot, generation) in expired.drain(..) {
+            self.connection_due(now, ConnectionKey { slot, generation });
+        }
+        self.expired = expired;
+        self.flush(now) || !self.unfinished.is_empty()
+    }
+
+    /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of.
+    pub(super) fn drain(&mut self) {
+        let now = self.parts.clock.now();
+        self.draining = true;
+        self.broker.handle_shutdown(now);
+        self.apply_outputs(now);
+        let idle: Vec<ConnectionKey> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| {
+                let between = connection.state == State::Reading && connection.reader.phase() == Phase::Idle;
+                between && connection.unread.is_empty() && connection.unsent.is_empty()
+            })
+            .map(|(slot, connection)| ConnectionKey { slot: slot as u32, generation: connection.generation })
+            .collect();
+        for key in idle {
+            // A request may be on its way: what has arrived is still answered, then the connection ends.
+            self.go_on(now, key);
+            self.end_if_idle(now, key);
+        }
+    }
+
+    fn end_if_idle(&mut self, now: Now, key: ConnectionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        if connection.state == State::Reading
+            && connection.reader.phase() == Phase::Idle
+            && connection.unsent.is_empty()
+        {
+            self.close(now, key);
+        }
+    }
+
+    /// The value of the `Date` header.
+    pub(super) fn date(&mut self, now: Now) -> Rc<str> {
+        if self.date.0 != now.unix_s || self.date.1.is_empty() {
+            self.date = (now.unix_s, Rc::from(http::http_date(now.unix_s)));
+        }
+        Rc::clone(&self.date.1)
+    }
+
+    pub(super) fn take_buffer(&mut self) -> Box<[u8]> {
+        debug_assert!(!self.buffer.is_empty(), "one reader at a time");
+        std::mem::take(&mut self.buffer)
+    }
+
+    pub(super) fn return_buffer(&mut self, buffer: Box<[u8]>) {
+        self.buffer = buffer;
+    }
+
+    /// Takes in a connection that was accepted.
+    pub(super) fn welcome(&mut self, socket: OwnedFd, admin: bool) {
+        let now = self.parts.clock.now();
+        self.broker.counters_mut().connections_accepted += 1;
+        if !admin && (self.draining || self.connections.len() >= self.parts.connections_max) {
+            return self.turn_away(now, &socket);
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let entry = self.connections.vacant_entry();
+        let key = ConnectionKey { slot: entry.key() as u32, generation };
+        let connection = entry.insert(Connection::new(socket, generation, admin));
+        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let data = EventData::new_u64(u64::from(key.generation) << 32 | u64::from(key.slot));
+        if let Err(error) = epoll::add(&self.epoll, &connection.socket, data, interest) {
+            tracing::warn!(%error, "a connection could not be watched and is closed");
+            self.connections.remove(key.slot as usize);
+            return;
+        }
+        // A connection that says nothing is given as long as one that is slow to say it.
+        let head_ms = self.parts.patience.head_ms;
+        self.set_deadline(key, now.instant + head_ms);
+    }
+
+    /// The server is full or on its way out: says so in one write and closes.
+    fn turn_away(&mut self, now: Now, socket: &OwnedFd) {
+        self.broker.counters_mut().connections_refused += 1;
+        let reply = ReplyTo { version: http::Version::Http11, keep_alive: false, to_head: false };
+        let reason = if self.draining {
+            "The server is shutting down."
+        } else {
+            "The server has as many connections as it may have."
+        };
+        let mut bytes = Vec::with_capacity(256);
+        let date = self.date(now);
+        let _ = write_unavailable(&mut bytes, reply, &date, reason, 5);
+        // One attempt: a fresh socket takes this much, and nobody waits for this client.
+        net::send(socket, &bytes);
+        net::shutdown_write(socket);
+    }
+
+    pub(super) fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.connections.get_mut(key.slot as usize).filter(|connection| connection.generation == key.generation)
+    }
+
+    /// The connection that waits for the answer of `token`.
+    pub(super) fn asking(&mut self, token: ReplyToken) -> Option<(ConnectionKey, &mut Connection)> {
+        let connection = self.connections.get_mut(token.connection as usize)?;
+        let key = ConnectionKey { slot: token.connection, generation: connection.generation };
+        let waits = connection.serial == token.serial && matches!(connection.state, State::Asked | State::Data(_));
+        waits.then_some((key, connection))
+    }
+
+    pub(super) fn set_deadline(&mut self, key: ConnectionKey, deadline: Instant) {
+        let Some(connection) = self.connection(key) else { return };
+        connection.deadline = deadline;
+        if deadline < connection.wake_at {
+            connection.wake_at = deadline;
+            self.wheel.schedule(deadline, (key.slot, key.generation));
+        }
+    }
+
+    /// Puts a connection in the list of those to go on with in the next turn.
+    pub(super) fn go_on_later(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connection(key).filter(|connection| !connection.queued) {
+            connection.queued = true;
+            self.unfinished.push_back(key);
+        }
+    }
+
+    /// What epoll told of a connection.
+    fn readiness(&mut self, now: Now, key: ConnectionKey, flags: EventFlags) {
+        let Some(connection) = self.connection(key) else { return };
+        let finished = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        connection.readable |= flags.contains(EventFlags::IN) || finished;
+        connection.peer_finished |= finished;
+        if let State::Data(_) = connection.state {
+            // P-31: half-closed counts as closed.
+            if connection.peer_finished {
+                return self.close(now, key);
+            }
+        }
+        if flags.contains(EventFlags::OUT) {
+            self.writable(now, key);
+        }
+        self.go_on(now, key);
+    }
+
+    fn writable(&mut self, now: Now, key: ConnectionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        if !connection.unsent.is_empty() && !self.write_out(now, key) {
+            return;
+        }
+        let core = self.parts.number;
+        let Some(connection) = self.connection(key) else { return };
+        if let State::Data(session) = connection.state {
+            let token = ReplyToken { core, connection: key.slot, serial: connection.serial };
+            self.broker.handle_writable(session, token, true);
+        }
+    }
+
+    /// Writes what is unsent. Says whether all is out; a connection whose peer is gone is closed.
+    pub(super) fn write_out(&mut self, now: Now, key: ConnectionKey) -> bool {
+        let Some(connection) = self.connection(key) else { return false };
+        match connection.flush() {
+            Flushed::All => true,
+            Flushed::Gone => {
+                self.close(now, key);
+                false
+            }
+            Flushed::Blocked { progress } => {
+                if progress || connection.state != State::Closing {
+                    self.set_deadline(key, now.instant + LINGER_MS);
+                }
+                false
+            }
+        }
+    }
+
+    /// A deadline of a connection may have passed.
+    fn connection_due(&mut self, now: Now, key: ConnectionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        if connection.wake_at > now.instant {
+            return;
+        }
+        connection.wake_at = Instant::NEVER;
+        let deadline = connection.deadline;
+        if deadline > now.instant {
+            return self.set_deadline(key, deadline);
+        }
+        let (blocked, state) = (!connection.unsent.is_empty(), connection.state);
+        match (state, connection.reader.phase()) {
+            (State::Asked | State::Data(_), _) if !blocked => {}
+            (State::Reading, Phase::Head) if !blocked => {
+                self.refuse(now, key, &HttpError::HEAD_TOO_SLOW);
+                self.go_on(now, key);
+            }
+            (State::Reading, Phase::Body) if !blocked => {
+                self.refuse(now, key, &HttpError::BODY_TOO_SLOW);
+                self.go_on(now, key);
+            }
+            _ => {
+                if blocked {
+                    net::reset_on_close(&connection.socket);
+                }
+                if blocked || state == State::Reading {
+                    self.broker.counters_mut().connections_timed_out += 1;
+                }
+                self.close(now, key);
+            }
+        }
+    }
+
+    /// Takes a connection out. A session whose data answer it carried is told.
+    pub(super) fn close(&mut self, now: Now, key: ConnectionKey) {
+        if self.connection(key).is_none() {
+            return;
+        }
+        let connection = self.connections.remove(key.slot as usize);
+        if let State::Data(session) = connection.state {
+            let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
+            self.broker.handle_disconnect(now, session, token);
+        }
+        // Closing the only descriptor takes it out of the epoll set.
+        drop(connection);
+    }
+
+    /// Applies what the broker wants done (invariant A6: after its step).
+    pub(super) fn apply_outputs(&mut self, now: Now) {
+        while let Some(output) = self.broker.poll_output() {
+            match output {
+                Output::Answer { token, answer } => self.answer(now, token, answer),
+                Output::Open { token, session, framing, lead } => {
+                    let date = self.date(now);
+                    let Some((key, connection)) = self.asking(token) else {
+                        self.broker.handle_disconnect(now, session, token);
+                        continue;
+                    };
+                    connection.state = State::Data(session);
+                    let (reply, origin) = (connection.reply, connection.origin.take());
+                    let mut head = std::mem::take(&mut connection.unsent);
+                    let sent = self.pushlet_head(&mut head, reply, &date, framing, origin.as_deref(), Body::Stream);
+                    head.extend_from_slice(&lead);
+                    if let Some(connection) = self.connection(key) {
+                        connection.unsent = head;
+                        connection.reply.keep_alive = sent.keep_alive;
+                    }
+                    self.set_deadline(key, Instant::NEVER);
+                    self.put(now, key);
+                }
+                Output::Finish { token, tail } => {
+                    let Some((key, connection)) = self.asking(token) else { continue };
+                    connection.unsent.extend_from_slice(&tail);
+                    self.answered(now, key);
+                    self.put(now, key);
+                }
+            }
+        }
+    }
+
+    /// Bytes were put on a connection. The one that is being worked on is written out when it has done its share; another one at once.
+    fn put(&mut self, now: Now, key: ConnectionKey) {
+        if self.busy != Some(key) {
+            self.write_out(now, key);
+            self.go_on_later(key);
+        }
+    }
+
+    fn answer(&mut self, now: Now, token: ReplyToken, answer: Answer) {
+        let date = self.date(now);
+        let Some((key, connection)) = self.asking(token) else { return };
+        let (reply, origin) = (connection.reply, connection.origin.take());
+        let mut out = std::mem::take(&mut connection.unsent);
+        let sent = match answer {
+            Answer::Events { framing, body } => {
+                let length = Body::Length(body.len() as u64);
+                let sent = self.pushlet_head(&mut out, reply, &date, framing, origin.as_deref(), length);
+                out.extend_from_slice(&body);
+                sent
+            }
+            Answer::Error { status: 503, reason, retry_after_s } => {
+                self.broker.counters_mut().requests_refused += 1;
+                write_unavailable(&mut out, reply, &date, &reason, retry_after_s.unwrap_or(1))
+            }
+            Answer::Error { status, reason, .. } => {
+                self.broker.counters_mut().requests_refused += 1;
+                http::write_text(&mut out, reply, status, &reason, &date)
+            }
+        };
+        if let Some(connection) = self.connection(key) {
+            connection.unsent = out;
+            connection.reply.keep_alive = sent.keep_alive;
+        }
+        self.answered(now, key);
+        self.put(now, key);
+    }
+
+    /// P-33: the head of an answer with events.
+    fn pushlet_head(
+        &self,
+        out: &mut Vec<u8>,
+        reply: ReplyTo,
+        date: &str,
+        framing: crate::protocol::Framing,
+        origin: Option<&str>,
+        body: Body,
+    ) -> http::Sent {
+        let content_type = crate::wire::pushlet::content_type(framing);
+        let head = ResponseHead::new(out, reply, 200, date).header("Content-Type", content_type).no_cache();
+        self.parts.routes.cross_origin(head, origin).finish(body)
+    }
+}
+
+fn write_unavailable(out: &mut Vec<u8>, reply: ReplyTo, date: &str, reason: &str, retry_after_s: u32) -> http::Sent {
+    let sent = ResponseHead::new(out, reply, 503, date)
+        .header("Content-Type", "text/plain;charset=UTF-8")
+        .header("Cache-Control", "no-store")
+        .header("Retry-After", itoa::Buffer::new().format(retry_after_s))
+        .finish(Body::Length(reason.len() as u64 + 1));
+    if sent.content {
+        out.extend_from_slice(reason.as_bytes());
+        out.push(b'\n');
+    }
+    sent
+}

@@ -1,0 +1,250 @@
+//! Requests and answers on one connection: reading, routing, and what follows an answer.
+
+use super::admin;
+use super::connection::{ConnectionKey, State};
+use super::core::Core;
+use super::net::{self, Transfer};
+use super::router::Route;
+use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX};
+use crate::protocol::{Command, ReplyToken, Request};
+use crate::time::Now;
+use crate::wire::http::{self, HttpError, HttpRequest, Phase, Progress, ReplyTo, Version};
+
+impl Core {
+    /// Does what can be done on a connection: reads, parses, answers, writes. It stops when there is nothing to read, when an answer is owed
+    /// or not yet taken by the socket, and at its share of a turn.
+    pub(super) fn go_on(&mut self, now: Now, key: ConnectionKey) {
+        let outer = self.busy.replace(key);
+        self.exchange(now, key);
+        self.busy = outer;
+    }
+
+    fn exchange(&mut self, now: Now, key: ConnectionKey) {
+        let mut budget = READ_BYTES_PER_TURN_MAX;
+        loop {
+            let Some(connection) = self.connection(key) else { return };
+            match connection.state {
+                State::Asked => break,
+                // P-31: half-closed counts as closed, also when the end came together with the request.
+                State::Data(_) if connection.peer_finished => return self.close(now, key),
+                State::Data(_) => break,
+                State::Closing => return self.farewell(now, key),
+                State::Reading => {}
+            }
+            if !connection.unread.is_empty() {
+                let unread = std::mem::take(&mut connection.unread);
+                self.parse(now, key, &unread);
+            } else if !connection.readable {
+                break;
+            } else if budget == 0 {
+                self.go_on_later(key);
+                break;
+            } else {
+                budget = budget.saturating_sub(self.read(now, key));
+            }
+            if !self.settled(now, key) {
+                return;
+            }
+        }
+        self.settled(now, key);
+    }
+
+    /// Writes out what the step has left. Says whether the connection may go on: one whose client does not take its answers may not.
+    fn settled(&mut self, now: Now, key: ConnectionKey) -> bool {
+        match self.connection(key) {
+            None => false,
+            Some(connection) => {
+                let data = matches!(connection.state, State::Data(_));
+                connection.unsent.is_empty() || self.write_out(now, key) || data
+            }
+        }
+    }
+
+    /// Reads once and parses what came. Says how many bytes came.
+    fn read(&mut self, now: Now, key: ConnectionKey) -> usize {
+        let mut buffer = self.take_buffer();
+        let Some(connection) = self.connection(key) else { return 0 };
+        let came = match net::receive(&connection.socket, &mut buffer) {
+            Transfer::Bytes(bytes) => {
+                // A short read has emptied the socket, unless the peer's end is still to be read.
+                connection.readable = bytes == buffer.len() || connection.peer_finished;
+                self.parse(now, key, &buffer[..bytes]);
+                bytes
+            }
+            Transfer::Blocked => {
+                connection.readable = false;
+                0
+            }
+            Transfer::Closed => {
+                connection.readable = false;
+                connection.peer_finished = true;
+                self.end_of_input(now, key);
+                0
+            }
+        };
+        self.return_buffer(buffer);
+        came
+    }
+
+    /// The peer sends no more: what it has asked is still answered.
+    fn end_of_input(&mut self, now: Now, key: ConnectionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        if connection.unsent.is_empty() {
+            self.close(now, key);
+        } else {
+            connection.state = State::Closing;
+            self.set_deadline(key, now.instant + LINGER_MS);
+        }
+    }
+
+    fn parse(&mut self, now: Now, key: ConnectionKey, mut input: &[u8]) {
+        while !input.is_empty() {
+            let Some(connection) = self.connection(key) else { return };
+            if connection.state != State::Reading {
+                // One request at a time: the next one waits here until this one is answered.
+                connection.unread.extend_from_slice(input);
+                return;
+            }
+            let before = connection.reader.phase();
+            match connection.reader.push(input) {
+                Err(error) => return self.refuse(now, key, &error),
+                Ok((taken, progress)) => {
+                    input = &input[taken..];
+                    let after = connection.reader.phase();
+                    if progress == Progress::SendContinue {
+                        connection.unsent.extend_from_slice(http::CONTINUE);
+                    }
+                    if let Progress::Complete(request) = progress {
+                        self.request(now, key, &request);
+                    } else if after != before {
+                        self.await_phase(now, key, after);
+                    }
+                }
+            }
+        }
+    }
+
+    fn await_phase(&mut self, now: Now, key: ConnectionKey, phase: Phase) {
+        let patience = self.parts.patience;
+        let wait_ms = match phase {
+            Phase::Idle => patience.idle_ms,
+            Phase::Head => patience.head_ms,
+            Phase::Body => patience.body_ms,
+        };
+        self.set_deadline(key, now.instant + wait_ms);
+    }
+
+    /// A whole request has arrived.
+    fn request(&mut self, now: Now, key: ConnectionKey, request: &HttpRequest) {
+        self.broker.counters_mut().requests += 1;
+        let route = self.route(now, key, request);
+        self.serial = self.serial.wrapping_add(1);
+        let (serial, core, draining) = (self.serial, self.parts.number, self.draining);
+        let Some(connection) = self.connection(key) else { return };
+        connection.reply = ReplyTo::from(&request.head);
+        connection.reply.keep_alive &= !draining;
+        connection.serial = serial;
+        connection.state = State::Asked;
+        match route {
+            Route::Answer { bytes, keep_alive, refused } => {
+                connection.reply.keep_alive &= keep_alive;
+                connection.unsent.extend_from_slice(&bytes);
+                self.broker.counters_mut().requests_refused += u64::from(refused);
+                self.answered(now, key);
+            }
+            Route::Command { command, agent, path } => {
+                connection.origin = request.head.origin.as_deref().map(Box::from);
+                let chunked = request.head.version == Version::Http11;
+                let draw = match self.draw(&command) {
+                    Ok(draw) => draw,
+                    Err(error) => {
+                        tracing::error!(%error, "the kernel gives no random bits");
+                        return self.refuse(
+                            now,
+                            key,
+                            &HttpError::new(503, "The server cannot make a session at the moment."),
+                        );
+                    }
+                };
+                let token = ReplyToken { core, connection: key.slot, serial };
+                self.broker.handle_request(now, Request { token, command, path, chunked, agent, draw });
+                self.apply_outputs(now);
+            }
+        }
+    }
+
+    fn route(&mut self, now: Now, key: ConnectionKey, request: &HttpRequest) -> Route {
+        let date = self.date(now);
+        if self.connection(key).is_some_and(|connection| connection.admin) {
+            return admin::route(request, &date, self.draining, || self.figures());
+        }
+        self.parts.routes.route(request, &date, now.unix_s)
+    }
+
+    /// P-34: the random bits for the names of a session that may begin.
+    fn draw(&mut self, command: &Command) -> Result<[u128; 2], getrandom::Error> {
+        match command {
+            Command::Join { .. } | Command::JoinListen { .. } => Ok([self.entropy.draw()?, self.entropy.draw()?]),
+            _ => Ok([0; 2]),
+        }
+    }
+
+    /// The answer of a request is complete in `unsent`: the connection goes on with the next request, or ends.
+    pub(super) fn answered(&mut self, now: Now, key: ConnectionKey) {
+        let draining = self.draining;
+        let Some(connection) = self.connection(key) else { return };
+        if connection.reply.keep_alive && !draining {
+            connection.state = State::Reading;
+            let idle_ms = self.parts.patience.idle_ms;
+            self.set_deadline(key, now.instant + idle_ms);
+        } else {
+            connection.state = State::Closing;
+            self.set_deadline(key, now.instant + LINGER_MS);
+        }
+    }
+
+    /// Answers a request that cannot be read, and closes: where it ends is not known.
+    pub(super) fn refuse(&mut self, now: Now, key: ConnectionKey, error: &HttpError) {
+        self.broker.counters_mut().requests_refused += 1;
+        if error.status == 408 {
+            self.broker.counters_mut().connections_timed_out += 1;
+        }
+        let date = self.date(now);
+        let Some(connection) = self.connection(key) else { return };
+        let _ = http::write_error(&mut connection.unsent, error, &date);
+        connection.state = State::Closing;
+        connection.unread = Vec::new();
+        self.set_deadline(key, now.instant + LINGER_MS);
+    }
+
+    /// The last answer is on its way. Then writing ends, and what the peer still sends is read and dropped until it closes too: closing over
+    /// unread bytes would be a reset, and the peer might never see the answer.
+    fn farewell(&mut self, now: Now, key: ConnectionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        connection.unread = Vec::new();
+        if !connection.unsent.is_empty() && !self.write_out(now, key) {
+            return;
+        }
+        let mut buffer = self.take_buffer();
+        let Some(connection) = self.connection(key) else { return };
+        if !connection.shut {
+            connection.shut = true;
+            net::shutdown_write(&connection.socket);
+        }
+        let mut budget = 4;
+        let closed = loop {
+            match net::receive(&connection.socket, &mut buffer) {
+                Transfer::Closed => break true,
+                Transfer::Blocked => break false,
+                Transfer::Bytes(_) if budget == 0 => break false,
+                Transfer::Bytes(_) => budget -= 1,
+            }
+        };
+        self.return_buffer(buffer);
+        if closed {
+            self.close(now, key);
+        } else if budget == 0 {
+            self.go_on_later(key);
+        }
+    }
+}
