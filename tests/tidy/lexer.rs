@@ -1,9 +1,9 @@
 //! As much of Rust's grammar as the checks need: code apart from comments and literals, test code apart from the rest, bodies, paths.
 
 /// One Rust file, taken apart. Lines count from 1.
-pub struct Source {
+pub(super) struct Source {
     /// Its path below the root of the repository.
-    pub path: String,
+    pub(super) path: String,
     /// The text without comments; every byte of a literal is a double quote. Line ends stand where they stood.
     code: String,
     /// Per line: the code, the comment, and whether it belongs to a test.
@@ -18,18 +18,18 @@ struct Line {
 
 /// A function with a body.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Function {
+pub(super) struct Function {
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// The line of its `fn`.
-    pub line: usize,
+    pub(super) line: usize,
     /// Lines between the braces of its body that hold code.
-    pub code_lines: usize,
+    pub(super) code_lines: usize,
 }
 
 impl Source {
     /// Takes a text apart.
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(super) fn new(path: &str, text: &str) -> Self {
         let (code, comments) = mask(text);
         let whole_file = !path.starts_with("src/") || is_test_file(path);
         let mut lines: Vec<Line> = code
@@ -46,27 +46,27 @@ impl Source {
     }
 
     /// How many lines it has.
-    pub fn line_count(&self) -> usize {
+    pub(super) fn line_count(&self) -> usize {
         self.lines.len()
     }
 
     /// Whether the line belongs to a test: a test file, or an item under `#[cfg(test)]`.
-    pub fn is_test(&self, line: usize) -> bool {
+    pub(super) fn is_test(&self, line: usize) -> bool {
         self.lines[line - 1].test
     }
 
     /// The comment on the line; empty if there is none.
-    pub fn comment(&self, line: usize) -> &str {
+    pub(super) fn comment(&self, line: usize) -> &str {
         self.lines[line - 1].comment.trim()
     }
 
     /// The lines whose code has `word` as whole words.
-    pub fn lines_with_word(&self, word: &str) -> impl Iterator<Item = usize> {
+    pub(super) fn lines_with_word(&self, word: &str) -> impl Iterator<Item = usize> {
         lines_with(self.lines.iter().map(|line| &line.code), word)
     }
 
     /// The lines whose comment has `word` as whole words.
-    pub fn comment_lines_with_word(&self, word: &str) -> impl Iterator<Item = usize> {
+    pub(super) fn comment_lines_with_word(&self, word: &str) -> impl Iterator<Item = usize> {
         lines_with(self.lines.iter().map(|line| &line.comment), word)
     }
 }
@@ -264,7 +264,7 @@ fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// Every function that has a body.
-pub fn functions(source: &Source) -> Vec<Function> {
+pub(super) fn functions(source: &Source) -> Vec<Function> {
     let code = &source.code;
     let mut found = Vec::new();
     for (at, _) in words(code).filter(|(_, word)| *word == "fn") {
@@ -319,7 +319,7 @@ fn heads(code: &str, at: usize) -> Vec<String> {
 }
 
 /// The line and first name of every entry of `base::{...}`.
-pub fn group_heads(source: &Source, base: &str) -> Vec<(usize, String)> {
+pub(super) fn group_heads(source: &Source, base: &str) -> Vec<(usize, String)> {
     let code = &source.code;
     let mut found = Vec::new();
     for (at, _) in words(code).filter(|(_, word)| *word == base) {
@@ -334,7 +334,7 @@ pub fn group_heads(source: &Source, base: &str) -> Vec<(usize, String)> {
 
 /// The line and the first name below the root of the crate of every path that begins there: by `crate::`, by the name of the crate (in
 /// the program), or by more `super::` than the file is deep.
-pub fn crate_paths(source: &Source) -> Vec<(usize, String)> {
+pub(super) fn crate_paths(source: &Source) -> Vec<(usize, String)> {
     let code = &source.code;
     let depth_of_file = file_depth(&source.path);
     let mut found = Vec::new();
