@@ -51,7 +51,7 @@ fn defaults() {
     assert_eq!(config.warnings(), Vec::<String>::new());
 }
 
-/// P-15, P-17, P-18, P-22, P-29, P-31, P-33: the defaults of the Pushlet protocol and of HTTP.
+/// The defaults that the contract names: the protocol's own tests prove that they are obeyed.
 #[test]
 fn defaults_of_the_tables() {
     let Config { pushlet, http, .. } = Config::default();

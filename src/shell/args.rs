@@ -157,6 +157,7 @@ fn command() -> Command {
             .after_help(LAYERS)
     };
     settings_flags(Command::new("pushletd"))
+        .bin_name("pushletd")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A server-push server that speaks the Pushlet protocol")
         .args_conflicts_with_subcommands(true)
@@ -282,7 +283,10 @@ fn pub_command() -> Command {
                 .num_args(1..)
                 .help("The fields of one event, or - alone to read lines"),
         )
-        .after_help("With - each line of standard input is one event: name=value fields with blanks between them.")
+        .after_help(
+            "With - each line of standard input is one event: NAME=VALUE fields with tabs between them, or with blanks if\n\
+             the line has no tab. Empty lines are skipped.",
+        )
 }
 
 fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
@@ -310,6 +314,18 @@ fn pub_args(matches: &ArgMatches) -> Result<PubArgs, String> {
         PubSource::Fields(fields.iter().map(|field| read_field(field)).collect::<Result<_, _>>()?)
     };
     Ok(PubArgs { url: text(matches, "url"), subject: text(matches, "subject"), source })
+}
+
+/// The fields of one line of standard input: separated by tabs, so that values may hold blanks, or by blanks if there is no tab.
+/// An empty line has none.
+///
+/// # Errors
+///
+/// Which part of the line is not `NAME=VALUE`.
+pub fn line_fields(line: &str) -> Result<Vec<(String, String)>, String> {
+    let separator = |letter: char| if line.contains('\t') { letter == '\t' } else { letter.is_whitespace() };
+    let line = line.trim_end_matches(['\r', '\n']);
+    line.split(separator).filter(|field| !field.trim().is_empty()).map(read_field).collect()
 }
 
 fn read_field(field: &str) -> Result<(String, String), String> {

@@ -121,6 +121,14 @@ fn pub_has_fields_or_standard_input() {
 }
 
 #[test]
+fn lines_have_fields_between_tabs_or_blanks() {
+    assert_eq!(line_fields("a=1 b=2\n"), Ok(flags(&[("a", "1"), ("b", "2")])));
+    assert_eq!(line_fields("a=1 2\tb= \r\n"), Ok(flags(&[("a", "1 2"), ("b", " ")])));
+    assert_eq!(line_fields("  \n"), Ok(Vec::new()));
+    assert_eq!(line_fields("a=1 b"), Err("\"b\" is not NAME=VALUE".to_owned()));
+}
+
+#[test]
 fn check_config_takes_one_file() {
     assert_eq!(parsed(&["check-config", "x.toml"]), Action::CheckConfig(PathBuf::from("x.toml")));
 }
