@@ -60,8 +60,8 @@ fn a_subscription_matches_every_subject_that_begins_with_it() {
     assert_eq!(found(&trie, "/chatter"), [1, 2]);
     assert_eq!(found(&trie, "/ch"), [2]);
     assert_eq!(found(&trie, "/chess"), [4, 2]);
-    assert_eq!(found(&trie, "x"), []);
-    assert_eq!(found(&trie, ""), []);
+    assert!(found(&trie, "x").is_empty());
+    assert!(found(&trie, "").is_empty());
 }
 
 /// P-19: a prefix that ends within a character is compared byte for byte like any other.
