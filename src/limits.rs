@@ -134,7 +134,31 @@ pub const fn session_bytes_max(queue_bytes: u32) -> u64 {
     2 * queue_bytes as u64 + (SUBSCRIPTIONS_MAX * (SUBJECT_BYTES_MAX + LABEL_BYTES_MAX + 128)) as u64 + 1024
 }
 
+/// `pushletd sub` and `pub` give a server this long to accept a connection, in milliseconds.
+pub const CLIENT_CONNECT_MS: u64 = 10_000;
+/// They give it this long for the whole answer to a control request, in milliseconds.
+pub const CLIENT_ANSWER_MS: u64 = 30_000;
+/// A data channel on which nothing came for this long is dead, in milliseconds: three heartbeats of a server with the usual 20 s.
+pub const CLIENT_SILENCE_MS: u64 = 60_000;
+/// They look for signals and draw their progress this often, in milliseconds.
+pub const CLIENT_TICK_MS: u64 = 250;
+/// The first pause before a new attempt is at most this, in milliseconds. It doubles from attempt to attempt.
+pub const CLIENT_BACKOFF_MS: u64 = 500;
+/// A pause before a new attempt is at most this, in milliseconds; a server's `Retry-After` or `p_wait` may ask for three times that.
+pub const CLIENT_BACKOFF_MAX_MS: u64 = 20_000;
+/// They send nothing more on a connection that was idle for this long, in milliseconds: the server may be closing it just now.
+pub const CLIENT_IDLE_MS: u64 = 5_000;
+/// Longest response head that they read, in bytes.
+pub const CLIENT_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Longest event that they read, in bytes: any event that the server accepts, however it is escaped.
+pub const CLIENT_EVENT_BYTES_MAX: usize = BODY_BYTES_MAX * ENCODING_GROWTH_MAX;
+/// A request longer than this is sent as POST, in bytes: servers refuse longer request lines.
+pub const CLIENT_TARGET_BYTES_MAX: usize = REQUEST_LINE_BYTES_MAX - 512;
+
 const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(CLIENT_BACKOFF_MS < CLIENT_BACKOFF_MAX_MS);
+const _: () = assert!(CLIENT_TICK_MS < CLIENT_BACKOFF_MS);
+const _: () = assert!(CLIENT_IDLE_MS < KEEP_ALIVE_IDLE_MS);
 const _: () = assert!(HEAD_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(SLICES_PER_WRITE_MAX < 1024, "the kernel takes at most 1,024 slices");
 const _: () = assert!(HEAD_DEADLINE_MS < KEEP_ALIVE_IDLE_MS);

@@ -36,10 +36,10 @@ fn a_deadline_is_rounded_up_to_a_tick_and_never_early() {
     wheel.schedule(at(31), 1);
     wheel.schedule(at(130), 2);
     wheel.schedule(at(131), 3);
-    assert_eq!(expired(&mut wheel, 129), []);
+    assert!(expired(&mut wheel, 129).is_empty());
     assert_eq!(expired(&mut wheel, 130), [1, 2]);
     assert_eq!(wheel.next_deadline(), Some(at(230)));
-    assert_eq!(expired(&mut wheel, 229), []);
+    assert!(expired(&mut wheel, 229).is_empty());
     assert_eq!(expired(&mut wheel, 230), [3]);
     assert!(wheel.is_empty());
     assert_eq!(wheel.next_deadline(), None);
@@ -48,7 +48,7 @@ fn a_deadline_is_rounded_up_to_a_tick_and_never_early() {
 #[test]
 fn a_deadline_in_the_past_fires_at_the_next_expire() {
     let mut wheel = Wheel::new(at(0));
-    assert_eq!(expired(&mut wheel, 1_050), []);
+    assert!(expired(&mut wheel, 1_050).is_empty());
     for past in [0, 999, 1_000, 1_049, 1_050] {
         wheel.schedule(at(past), past as u32);
     }
@@ -57,7 +57,7 @@ fn a_deadline_in_the_past_fires_at_the_next_expire() {
     // Even if the clock stands still, and even if it steps back.
     assert_eq!(expired(&mut wheel, 900), [0, 999, 1_000, 1_049, 1_050]);
     wheel.schedule(at(1_051), 7);
-    assert_eq!(expired(&mut wheel, 1_099), []);
+    assert!(expired(&mut wheel, 1_099).is_empty());
     assert_eq!(expired(&mut wheel, 1_100), [7]);
 }
 
@@ -74,7 +74,7 @@ fn far_deadlines_wait_their_turns() {
         let due = expired(&mut wheel, turn * turn_ms + 700);
         assert_eq!(due, if turn == 1 { vec![1] } else { vec![] });
     }
-    assert_eq!(expired(&mut wheel, 5 * turn_ms + 699), []);
+    assert!(expired(&mut wheel, 5 * turn_ms + 699).is_empty());
     assert_eq!(expired(&mut wheel, 5 * turn_ms + 700), [5]);
 }
 
@@ -99,9 +99,9 @@ fn the_end_of_time_neither_overflows_nor_is_filed() {
     assert!(wheel.is_empty());
     wheel.schedule(at(u64::MAX - 1), 2);
     assert!(wheel.next_deadline().is_some_and(|bound| bound < Instant::NEVER));
-    assert_eq!(expired(&mut wheel, u64::MAX - 60_000), []);
+    assert!(expired(&mut wheel, u64::MAX - 60_000).is_empty());
     // Its tick would end behind the end of time, so it never comes; what matters is that nothing panics.
-    assert_eq!(expired(&mut wheel, u64::MAX), []);
+    assert!(expired(&mut wheel, u64::MAX).is_empty());
     assert!(wheel.next_deadline().is_some());
 }
 

@@ -60,8 +60,8 @@ fn a_subscription_matches_every_subject_that_begins_with_it() {
     assert_eq!(found(&trie, "/chatter"), [1, 2]);
     assert_eq!(found(&trie, "/ch"), [2]);
     assert_eq!(found(&trie, "/chess"), [4, 2]);
-    assert_eq!(found(&trie, "x"), []);
-    assert_eq!(found(&trie, ""), []);
+    assert!(found(&trie, "x").is_empty());
+    assert!(found(&trie, "").is_empty());
 }
 
 /// P-19: a prefix that ends within a character is compared byte for byte like any other.
@@ -148,7 +148,9 @@ fn a_node_may_have_all_256_children() {
         assert_eq!(trie.for_each_match(&[b'/', byte, 0], |value| hits.push(value)), 3);
         assert_eq!(hits, [u32::from(byte)]);
     }
-    ids.into_iter().skip(1).for_each(|id| drop(trie.remove(id)));
+    for (byte, id) in (0..255_u32).rev().zip(ids.into_iter().skip(1)) {
+        assert_eq!(trie.remove(id), byte);
+    }
     assert_eq!((trie.len(), trie.node_count()), (1, 2));
 }
 

@@ -42,6 +42,11 @@ impl Sink {
         }
     }
 
+    /// Bytes of memory taken.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -103,6 +108,8 @@ enum Place {
     TrailerLf,
     /// The line feed of the empty line, the last byte of the body.
     EndLf,
+    /// Not of this body any more.
+    End,
 }
 
 /// The decoder of a chunked body: an automaton over bytes, except that data goes in one piece.
@@ -139,10 +146,10 @@ impl Chunks {
                 continue;
             }
             at += 1;
-            if self.place == Place::EndLf && byte == b'\n' {
+            self.place = self.step(byte, sink.len)?;
+            if self.place == Place::End {
                 return Ok((at, true));
             }
-            self.place = self.step(byte, sink.len)?;
         }
         Ok((at, false))
     }
@@ -160,9 +167,12 @@ impl Chunks {
                 Ok(Place::SizeStart)
             }
             Place::DataCr | Place::DataLf => Err(BAD_CHUNK_END),
-            Place::TrailerStart | Place::TrailerName | Place::TrailerValue | Place::TrailerLf | Place::EndLf => {
-                self.trailer(byte)
-            }
+            Place::TrailerStart
+            | Place::TrailerName
+            | Place::TrailerValue
+            | Place::TrailerLf
+            | Place::EndLf
+            | Place::End => self.trailer(byte),
         }
     }
 
@@ -227,6 +237,7 @@ impl Chunks {
             (Place::TrailerValue, b'\r') => Ok(Place::TrailerLf),
             (Place::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => Ok(Place::TrailerValue),
             (Place::TrailerLf, b'\n') => Ok(Place::TrailerStart),
+            (Place::EndLf, b'\n') => Ok(Place::End),
             (Place::TrailerLf | Place::EndLf, _) => Err(BAD_LINE_END),
             _ => Err(BAD_TRAILER),
         }

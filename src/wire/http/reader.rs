@@ -102,6 +102,16 @@ impl RequestReader {
         }
     }
 
+    /// Bytes of memory that buffers take at the moment: none between requests.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Idle(_) | State::Failed(_) => 0,
+            State::Head(reader) => reader.held.capacity(),
+            State::Body(reader) => reader.sink.held_bytes(),
+        }
+    }
+
     /// Takes bytes from the front of `input`, at most to the end of one request. Says how many it took: all of them unless a request
     /// is complete.
     ///

@@ -45,11 +45,12 @@ pub(super) fn refresh(url: &str, wait_ms: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(b");\n</script>");
 }
 
-/// P-10: whatever could end the string, the script element or the line. Without `<` there is neither `</script` nor `<!--`, without
-/// `>` no `-->`; U+2028 and U+2029 end a line in older engines; a page parser replaces NUL and turns CR into LF.
+/// P-10: whatever could end the string, the script element or the line. Without `<` there is neither `</script` nor
+/// `<!--`, without `>` no `-->`; U+2028 and U+2029 end a line in older engines; a page parser replaces NUL and turns CR
+/// into LF.
 ///
-/// `&` is inert inside a script of an HTML page and matters only where somebody serves the bytes as XHTML. The reload address keeps it,
-/// because it always has one and those who read the page by hand look for it.
+/// `&` is inert inside a script of an HTML page and matters only where somebody serves the bytes as XHTML. The reload
+/// address keeps it, because it always has one and those who read the page by hand look for it.
 fn is_special(letter: char) -> bool {
     matches!(
         letter,

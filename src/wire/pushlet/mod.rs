@@ -1,15 +1,17 @@
 //! The Pushlet door's bytes: requests to commands ([`read`]), events to the five formats of rule P-9.
 //!
-//! An event is encoded once per framing into bytes that all sessions share ([`shared_part`]). What differs per session (`p_seq`, `p_sid`,
-//! `p_label`, `p_lost`) is a few bytes in front of them ([`personal_part`], invariant A9). Attribute order is ours (P-13): the personal
-//! fields first, then the event's own in the order of its publisher.
+//! An event is encoded once per framing into bytes that all sessions share ([`shared_part`]). What differs per session
+//! (`p_seq`, `p_sid`, `p_label`, `p_lost`) is a few bytes in front of them ([`personal_part`], invariant A9). Attribute
+//! order is ours (P-13): the personal fields first, then the event's own in the order of its publisher.
 //!
-//! An answer is [`prologue`], events, perhaps [`refresh`], then [`epilogue`] (data answers that end orderly) or [`control_epilogue`].
+//! An answer is [`prologue`], events, perhaps [`refresh`], then [`epilogue`] (data answers that end orderly) or
+//! [`control_epilogue`].
 //!
 //! Encoding takes time linear in the event's bytes, apart from looking each name up among those before it (at most
-//! [`FIELDS_MAX`](crate::limits::FIELDS_MAX) of them in a request). One byte of a value becomes at most six: `\u0000` in `js` and `json`,
-//! `&quot;` in `xml`. Around each field stand at most seven bytes (`'', "",` in `js`), of which the request already had one or more. So
-//! the fields take at most [`ENCODING_GROWTH_MAX`](crate::limits::ENCODING_GROWTH_MAX) times the request's bytes, and each event at most
+//! [`FIELDS_MAX`](crate::limits::FIELDS_MAX) of them in a request). One byte of a value becomes at most six: `\u0000`
+//! in `js` and `json`, `&quot;` in `xml`. Around each field stand at most seven bytes (`'', "",` in `js`), of which the
+//! request already had one or more. So the fields take at most
+//! [`ENCODING_GROWTH_MAX`](crate::limits::ENCODING_GROWTH_MAX) times the request's bytes, and each event at most
 //! [`EVENT_FIXED_BYTES_MAX`] on top.
 
 mod escape;
@@ -41,10 +43,12 @@ pub struct SharedInfo {
     pub dropped: u32,
 }
 
-/// Appends the part of an event that all its receivers share, to be sent behind a [`personal_part`] of the same framing.
+/// Appends the part of an event that all its receivers share, to be sent behind a [`personal_part`] of the same
+/// framing.
 ///
-/// The first field of a repeated name is written. In the XML framings a field whose name is no attribute name is left out (P-11).
-/// Names that a personal part brings must not be among `fields`: the caller removes the reserved names (P-21).
+/// The first field of a repeated name is written. In the XML framings a field whose name is no attribute name is left
+/// out (P-11). Names that a personal part brings must not be among `fields`: the caller removes the reserved names
+/// (P-21).
 pub fn shared_part<'a>(
     framing: Framing,
     fields: impl Iterator<Item = (&'a str, &'a str)>,
@@ -72,8 +76,8 @@ pub fn shared_part<'a>(
 
 /// Appends what stands before the shared part: the beginning of the event and the fields that only this session gets.
 ///
-/// `first` says that no event was written to this answer before; `shared_fields` is [`SharedInfo::fields`] of the shared part. The names in
-/// `personal` are the server's own: XML names, each once.
+/// `first` says that no event was written to this answer before; `shared_fields` is [`SharedInfo::fields`] of the
+/// shared part. The names in `personal` are the server's own: XML names, each once.
 pub fn personal_part(framing: Framing, first: bool, shared_fields: u32, personal: &[(&str, &str)], out: &mut Vec<u8>) {
     match framing {
         Framing::Js => js::open(out),
@@ -99,7 +103,8 @@ pub fn personal_part(framing: Framing, first: bool, shared_fields: u32, personal
     }
 }
 
-/// Appends a whole event that is for one session only: an ack, a nack, a heartbeat, an abort. See [`shared_part`] for what is dropped.
+/// Appends a whole event that is for one session only: an ack, a nack, a heartbeat, an abort. See [`shared_part`] for
+/// what is dropped.
 pub fn event<'a>(
     framing: Framing,
     first: bool,
@@ -113,10 +118,11 @@ pub fn event<'a>(
     info
 }
 
-/// Appends the order to come again after `wait_ms` milliseconds at `url` (P-15 to P-17). `p_time` is in seconds since 1970.
+/// Appends the order to come again after `wait_ms` milliseconds at `url` (P-15 to P-17). `p_time` is in seconds since
+/// 1970.
 ///
-/// In `js` it is a script that reloads the frame; its page is ended by [`epilogue`], which every answer with a refresh needs behind it.
-/// In all other framings it is an event.
+/// In `js` it is a script that reloads the frame; its page is ended by [`epilogue`], which every answer with a refresh
+/// needs behind it. In all other framings it is an event.
 pub fn refresh(framing: Framing, first: bool, url: &str, wait_ms: u32, p_time: u64, out: &mut Vec<u8>) {
     if framing == Framing::Js {
         js::refresh(url, wait_ms, out);

@@ -10,14 +10,15 @@ use crate::protocol::Fields;
 use super::request::{Collector, RequestError, error_text, query_fields};
 use super::tag;
 
-/// P-3: the fields of a POST body. What it is tells its first byte that is no white space, not its Content-Type: `<` begins a tag, `{` a flat
-/// JSON object, anything else a form. A byte order mark before it is skipped.
+/// P-3: the fields of a POST body. What it is tells its first byte that is no white space, not its Content-Type: `<`
+/// begins a tag, `{` a flat JSON object, anything else a form. A byte order mark before it is skipped.
 ///
-/// * **Tag**: `<event a="1" b='2' />` or `<event ...></event>` of any name, after an optional XML declaration and comments. In values,
-///   `\"`, `\'` and `\\` are the character behind the backslash, before any other character a backslash is a backslash; the five named
-///   entities and numbers of characters that XML allows are decoded, every other `&` stays. `<`, `>` and line ends may stand in a value as
-///   they are. What follows the tag is ignored.
-/// * **JSON**: strings as they are; numbers, `true` and `false` by their JSON text; a member that is `null` counts as absent.
+/// * **Tag**: `<event a="1" b='2' />` or `<event ...></event>` of any name, after an optional XML declaration and
+///   comments. In values, `\"`, `\'` and `\\` are the character behind the backslash, before any other character a
+///   backslash is a backslash; the five named entities and numbers of characters that XML allows are decoded, every
+///   other `&` stays. `<`, `>` and line ends may stand in a value as they are. What follows the tag is ignored.
+/// * **JSON**: strings as they are; numbers, `true` and `false` by their JSON text; a member that is `null` counts as
+///   absent.
 /// * **Form**: as a query ([`query_fields`]).
 ///
 /// # Errors
@@ -89,3 +90,6 @@ impl FlatObject {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

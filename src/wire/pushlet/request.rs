@@ -47,31 +47,32 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// P-1: whether `path` (undecoded, without the query) is an address of the Pushlet door: the last segment, without its `;parameters`, is
-/// `pushlet.srv`. Letter case counts; what stands before it does not matter.
+/// P-1: whether `path` (undecoded, without the query) is an address of the Pushlet door: the last segment, without its
+/// `;parameters`, is `pushlet.srv`. Letter case counts; what stands before it does not matter.
 #[must_use]
 pub fn is_pushlet_path(path: &str) -> bool {
     let segment = path.rsplit('/').next().unwrap_or(path);
     segment.split(';').next() == Some("pushlet.srv")
 }
 
-/// Reads a request sent to a path of the Pushlet door. `unix_s` is the wall clock in seconds since 1970; a publish without a `p_time` gets
-/// it, by GET as by POST (P-3, P-21).
+/// Reads a request sent to a path of the Pushlet door. `unix_s` is the wall clock in seconds since 1970; a publish
+/// without a `p_time` gets it, by GET as by POST (P-3, P-21).
 ///
 /// # Errors
 ///
-/// [`RequestError`] with status 400 if there is no `p_event` (P-8), if there are more than [`FIELDS_MAX`] fields, or if a POST body cannot
-/// be read (P-3).
+/// [`RequestError`] with status 400 if there is no `p_event` (P-8), if there are more than [`FIELDS_MAX`] fields, or if
+/// a POST body cannot be read (P-3).
 pub fn read(incoming: &Incoming<'_>, unix_s: u64) -> Result<(Command, Agent), RequestError> {
     let fields = if incoming.post { post_fields(incoming.body)? } else { query_fields(incoming.query)? };
     let command = command(fields, unix_s)?;
     Ok((command, agent(incoming.user_agent, incoming.force_pull_agents)))
 }
 
-/// P-2: reads `name=value` pairs between `&`, as in a query or a form. `+` is a blank, `%xx` a byte of UTF-8; raw UTF-8 is accepted. Bytes
-/// that are no UTF-8 become U+FFFD. A `%` without two hexadecimal digits stays a `%`, as in browsers: the old page client encodes nothing
-/// and is dead for good after an answer of 400, so a chat line with `100%` had better pass. A pair without `=` has an empty value, one
-/// without a name is ignored, and the first of a repeated name wins.
+/// P-2: reads `name=value` pairs between `&`, as in a query or a form. `+` is a blank, `%xx` a byte of UTF-8; raw UTF-8
+/// is accepted. Bytes that are no UTF-8 become U+FFFD. A `%` without two hexadecimal digits stays a `%`, as in
+/// browsers: the old page client encodes nothing and is dead for good after an answer of 400, so a chat line with
+/// `100%` had better pass. A pair without `=` has an empty value, one without a name is ignored, and the first of a
+/// repeated name wins.
 ///
 /// # Errors
 ///
@@ -178,3 +179,6 @@ fn agent(user_agent: Option<&str>, force_pull_agents: &[String]) -> Agent {
     let lower = if entries().next().is_some() { text.to_lowercase() } else { String::new() };
     Agent { java: text.contains("Java/"), force_pull: entries().any(|entry| lower.contains(entry.as_str())) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
-//! Format `ser`: Java object serialization, one object of the old class `nl.justobjects.pushlet.core.Event` for each event.
+//! Format `ser`: Java object serialization, one object of the old class `nl.justobjects.pushlet.core.Event` for each
+//! event.
 //!
-//! Each event names its classes in full and repeats every string, so that its bytes do not depend on what was sent before and can be
-//! shared. A reader would remember all those strings as long as the stream lasts; the reset mark before each event but the first lets it forget.
+//! Each event names its classes in full and repeats every string, so that its bytes do not depend on what was sent
+//! before and can be shared. A reader would remember all those strings as long as the stream lasts; the reset mark
+//! before each event but the first lets it forget.
 
 /// The magic number and version of a stream.
 const PROLOGUE: &[u8] = b"\xac\xed\x00\x05";
@@ -11,7 +13,8 @@ const TC_STRING: u8 = 0x74;
 const TC_LONGSTRING: u8 = 0x7c;
 const TC_ENDBLOCKDATA: u8 = 0x78;
 
-/// A new object; its class (name, version 9167953670946748621, serializable, one field `attributes` of type `java.util.Map`, no parent).
+/// A new object; its class (name, version 9167953670946748621, serializable, one field `attributes` of type
+/// `java.util.Map`, no parent).
 const EVENT: &[u8] = b"\x73\x72\x00\x21nl.justobjects.pushlet.core.Event\x7f\x3b\x1d\x4a\x32\x04\xf8\xcd\
     \x02\x00\x01L\x00\x0aattributes\x74\x00\x0fLjava/util/Map;\x78\x70";
 /// The field's value: a new hash map (it writes its own data, two fields), its load factor 0.75.
@@ -29,7 +32,8 @@ pub(super) fn open(first: bool, size: u32, out: &mut Vec<u8>) {
     if !first {
         out.push(TC_RESET);
     }
-    // What a growing Java map of this size would have: Java before 7 makes its table of exactly this capacity, which must be a power of two.
+    // What a growing Java map of this size would have: Java before 7 makes its table of exactly this capacity, which
+    // must be a power of two.
     let size = size.min(1 << 29);
     let needed = (size + size.div_ceil(3)).next_power_of_two().clamp(4, 1 << 30);
     out.extend_from_slice(EVENT);
@@ -64,7 +68,8 @@ fn string(text: &str, out: &mut Vec<u8>) {
     modified_utf8(text, bytes, out);
 }
 
-/// Length of `text` in Java's modified UTF-8, in bytes: NUL takes two, a character beyond U+FFFF six (two surrogates of three).
+/// Length of `text` in Java's modified UTF-8, in bytes: NUL takes two, a character beyond U+FFFF six (two surrogates of
+/// three).
 fn modified_len(text: &str) -> usize {
     text.bytes()
         .map(|byte| match byte {

@@ -1,5 +1,5 @@
-//! The one-tag XML that Pushlet clients post (rule P-3): more lenient than XML, and without any of its dangers (no document type, no
-//! entity of anybody's own, no nesting).
+//! The one-tag XML that Pushlet clients post (rule P-3): more lenient than XML, and without any of its dangers (no
+//! document type, no entity of anybody's own, no nesting).
 //!
 //! Every byte is looked at a fixed number of times.
 
@@ -133,8 +133,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What a backslash and the next character mean: that character if it is a quote or a backslash, else the backslash itself. (The
-    /// original swallows every backslash. Here a Windows path written by somebody who knows XML survives.)
+    /// What a backslash and the next character mean: that character if it is a quote or a backslash, else the backslash
+    /// itself. (The original swallows every backslash. Here a Windows path written by somebody who knows XML survives.)
     fn escaped(&mut self) -> char {
         let next = self.rest.chars().next().filter(|next| matches!(next, '"' | '\'' | '\\'));
         self.rest = &self.rest[usize::from(next.is_some())..];

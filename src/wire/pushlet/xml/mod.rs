@@ -64,9 +64,10 @@ fn entity(letter: char, out: &mut Vec<u8>) {
     });
 }
 
-/// P-11: the old Java parser reads an element character by character up to the first `>`, whatever stands around it, and knows a
-/// backslash but no entity. So `>` cannot be said to it; `&lt;` and `&amp;` would be shown as such, and a raw `<`, tab or line end is safe.
-/// What XML forbids is replaced here as well: U+FFFF is the end-of-input mark to programs that keep characters in 16 bits.
+/// P-11: the old Java parser reads an element character by character up to the first `>`, whatever stands around it,
+/// and knows a backslash but no entity. So `>` cannot be said to it; `&lt;` and `&amp;` would be shown as such, and a
+/// raw `<`, tab or line end is safe. What XML forbids is replaced here as well: U+FFFF is the end-of-input mark to
+/// programs that keep characters in 16 bits.
 fn is_special_java(letter: char) -> bool {
     matches!(letter, '"' | '\\' | '>') || is_forbidden(letter)
 }

@@ -1,8 +1,9 @@
 //! Which names an XML attribute may have, so that every parser in use accepts them.
 //!
-//! The fifth edition of XML 1.0 allows many more names than the fourth, but the parser of one large browser and that of Python still
-//! follow the fourth and call the others malformed, which ends the old page client for good. So the tables are those of the fourth edition, appendix B,
-//! above ASCII. It is a subset of the fifth. Nothing beyond U+FFFF is in it.
+//! The fifth edition of XML 1.0 allows many more names than the fourth, but the parser of one large browser and that of
+//! Python still follow the fourth and call the others malformed, which ends the old page client for good. So the tables
+//! are those of the fourth edition, appendix B, above ASCII. It is a subset of the fifth. Nothing beyond U+FFFF is in
+//! it.
 
 /// Letters, as alternating bounds: the first of a run, the first behind it, the next run and so on.
 const LETTERS: [u16; 404] = [
@@ -57,7 +58,8 @@ const FOLLOWERS: [u16; 216] = [
     0x3099, 0x309B, 0x309D, 0x309F, 0x30FC, 0x30FF,
 ];
 
-/// Whether an attribute may be called `name` (rule P-11). Names with a colon and `xmlns` are refused: they would mean name spaces.
+/// Whether an attribute may be called `name` (rule P-11). Names with a colon and `xmlns` are refused: they would mean
+/// name spaces.
 pub(in crate::wire::pushlet) fn is_attribute_name(name: &str) -> bool {
     let mut letters = name.chars();
     letters.next().is_some_and(may_begin)
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn the_tables_ascend() {
         assert!(LETTERS.is_sorted_by(|a, b| a < b) && FOLLOWERS.is_sorted_by(|a, b| a < b));
-        assert!(LETTERS.len() % 2 == 0 && FOLLOWERS.len() % 2 == 0);
+        assert!(LETTERS.len().is_multiple_of(2) && FOLLOWERS.len().is_multiple_of(2));
     }
 
     /// P-11: names that every parser takes, and names that would make a document malformed.

@@ -1,0 +1,208 @@
+//! The program itself as a child process on a free port, killed when the test is over.
+
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Which way the program talks to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// Completion queues.
+    IoUring,
+    /// Readiness, for places that forbid the other.
+    Epoll,
+}
+
+impl Driver {
+    /// Both: some traps show on one only.
+    pub(crate) const ALL: [Self; 2] = [Self::IoUring, Self::Epoll];
+
+    /// Its name for `--io-driver`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        }
+    }
+}
+
+/// Runs `body` once on each driver and says which one it was when the body fails.
+pub(crate) fn on_both_drivers(body: impl Fn(Driver)) {
+    for driver in Driver::ALL {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(driver)));
+        if let Err(cause) = outcome {
+            eprintln!("the test failed with --io-driver {}", driver.name());
+            std::panic::resume_unwind(cause);
+        }
+    }
+}
+
+/// How long the program may take to say where it listens.
+const START_MAX: Duration = Duration::from_secs(20);
+/// How long the program may take to end after SIGTERM before it is killed.
+const STOP_MAX: Duration = Duration::from_secs(3);
+
+/// A running pushletd. Dropping it ends the process; if the test is failing, what the program said is shown.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    addr: SocketAddr,
+    stdout: Arc<Mutex<Vec<u8>>>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    _config: Option<tempfile::NamedTempFile>,
+}
+
+impl Server {
+    /// Starts the program on a free port of the loopback, without the admin port. `args` come after those; `toml` is the text of a
+    /// configuration file, none if it is empty.
+    pub(crate) fn start(driver: Driver, args: &[&str], toml: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
+        command.args(["--listen", "127.0.0.1:0", "--admin", "off", "--io-driver", driver.name()]).args(args);
+        let config = (!toml.is_empty()).then(|| {
+            let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
+            file.write_all(toml.as_bytes()).expect("the configuration is written");
+            command.arg("--config").arg(file.path());
+            file
+        });
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stderr = collect(child.stderr.take().expect("stderr is a pipe"));
+        let (stdout, lines) = lines_of(child.stdout.take().expect("stdout is a pipe"));
+        let Some(addr) = listening_address(&lines) else {
+            let _ = child.kill();
+            let status = child.wait();
+            panic!(
+                "the program did not say where it listens; it ended with {status:?}\nstdout:\n{}\nstderr:\n{}",
+                text(&stdout),
+                text(&stderr)
+            );
+        };
+        Self { child, addr, stdout, stderr, _config: config }
+    }
+
+    /// Where it listens.
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The process, for `/proc` and signals.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        text(&self.stdout)
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has a positive id");
+        kill_process(pid, signal).expect("our own child can be signalled");
+    }
+
+    /// Waits at most `max` for the program to end by itself.
+    pub(crate) fn wait(&mut self, max: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + max;
+        loop {
+            match self.child.try_wait().expect("our own child can be waited for") {
+                Some(status) => return Some(status),
+                None if Instant::now() >= deadline => return None,
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.signal(Signal::TERM);
+            // A server with open streams drains first; a second signal means now.
+            if self.wait(Duration::from_millis(200)).is_none() {
+                self.signal(Signal::TERM);
+            }
+            if self.wait(STOP_MAX).is_none() {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+            }
+        }
+        if thread::panicking() {
+            eprintln!(
+                "---- stdout of pushletd ----\n{}\n---- stderr of pushletd ----\n{}",
+                self.stdout(),
+                self.stderr()
+            );
+        }
+    }
+}
+
+fn text(bytes: &Mutex<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&bytes.lock().expect("no reader panics")).into_owned()
+}
+
+/// Reads a pipe to its end on a thread of its own, so that the child never waits for us.
+fn collect(mut pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&bytes);
+    thread::spawn(move || {
+        let mut piece = [0_u8; 4096];
+        while let Ok(read @ 1..) = pipe.read(&mut piece) {
+            shared.lock().expect("no reader panics").extend_from_slice(&piece[..read]);
+        }
+    });
+    bytes
+}
+
+/// The same, and each line is sent to the test as well.
+fn lines_of(pipe: impl Read + Send + 'static) -> (Arc<Mutex<Vec<u8>>>, mpsc::Receiver<String>) {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&bytes);
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = String::new();
+        while let Ok(1..) = pipe.read_line(&mut line) {
+            shared.lock().expect("no reader panics").extend_from_slice(line.as_bytes());
+            let _ = sender.send(std::mem::take(&mut line));
+        }
+    });
+    (bytes, lines)
+}
+
+/// Waits for the line `listening on http://ADDRESS/`.
+fn listening_address(lines: &mpsc::Receiver<String>) -> Option<SocketAddr> {
+    let deadline = Instant::now() + START_MAX;
+    loop {
+        let line = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
+        if let Some(addr) = address_in(&line) {
+            return Some(addr);
+        }
+    }
+}
+
+/// The address in a line like `listening on http://127.0.0.1:8080/`.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    line.split_once("listening on http://")?.1.trim_end().split('/').next()?.parse().ok()
+}
+
+#[test]
+fn the_address_is_read_from_the_line() {
+    assert_eq!(address_in("listening on http://127.0.0.1:4711/\n"), Some(SocketAddr::from(([127, 0, 0, 1], 4711))));
+    assert_eq!(address_in("2 cores\n"), None);
+}
