@@ -2,6 +2,7 @@
 //!
 //! The rooms stand in dependency order; a room names only rooms above it (`tests/tidy.rs` holds the table, `ARCHITECTURE.md` the why).
 //! All of them but [`shell`] are pure: bytes, instants and commands in, bytes, deadlines and outputs out.
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod limits;
 pub mod time;

@@ -346,7 +346,8 @@ fn text(path: &Path) -> String {
 
 fn sources() -> Vec<Source> {
     let rust = files().into_iter().filter(|(shown, _)| {
-        shown.ends_with(".rs") && ["src/", "tests/", "benches/"].iter().any(|folder| shown.starts_with(folder))
+        shown.ends_with(".rs")
+            && ["src/", "tests/", "benches/", "perf/", "examples/"].iter().any(|folder| shown.starts_with(folder))
     });
     rust.map(|(shown, path)| Source::new(&shown, &text(&path))).collect()
 }

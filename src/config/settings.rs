@@ -151,7 +151,8 @@ settings! {
         "Events that may wait between two cores; without effect on one core";
     "max-connections" connections_max: Option<u32>, CountOrAuto(count(limits::CONNECTIONS_RANGE)), None,
         "Connections of clients at most; auto derives it from the limit of open files";
-    "session-timeout" session_timeout_ms: u64, Millis(limits::SESSION_TIMEOUT_MS_RANGE), limits::SESSION_TIMEOUT_MS_DEFAULT,
+    "session-timeout" session_timeout_ms: u64, Millis(limits::SESSION_TIMEOUT_MS_RANGE),
+        limits::SESSION_TIMEOUT_MS_DEFAULT,
         "A session ends this long after its last request or write (rule P-28)";
     "heartbeat" heartbeat_ms: u64, Millis(limits::HEARTBEAT_MS_RANGE), limits::HEARTBEAT_MS_DEFAULT,
         "A stream carries hb after this much silence (rule P-14)";

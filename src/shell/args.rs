@@ -1,6 +1,6 @@
 //! The command line, and the reading of what configuration is made of.
 //!
-//! Texts of flags go to [`config`](crate::config) as they are, so that a wrong value is reported the same way wherever it came from.
+//! Texts of flags go to [`crate::config`] as they are, so that a wrong value is reported the same way wherever it came from.
 //! The flags themselves are made from the table of settings there: a setting, its flag and its help cannot drift apart.
 
 use std::ffi::OsString;

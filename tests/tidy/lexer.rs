@@ -131,8 +131,8 @@ fn next_stretch(rest: &str, previous: char) -> (Stretch, usize) {
     if rest.starts_with("/*") {
         return (Stretch::Comment, block_comment(rest));
     }
-    if rest.starts_with('"') {
-        return (Stretch::Literal, 1 + quoted(&rest[1..], '"'));
+    if let Some(inner) = rest.strip_prefix('"') {
+        return (Stretch::Literal, 1 + quoted(inner, '"'));
     }
     if !in_word(previous) {
         for prefix in ["b\"", "c\""] {
