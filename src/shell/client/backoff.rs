@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::trouble::Trouble;
 use crate::limits::{CLIENT_BACKOFF_MAX_MS, CLIENT_BACKOFF_MS};
 
-/// Pauses that double in the mean and are spread at random over their whole length ("full jitter"), so that clients who lost the same
-/// server do not come back in step.
+/// Pauses that double in the mean and are spread at random over their whole length ("full jitter"), so that clients who
+/// lost the same server do not come back in step.
 #[derive(Debug)]
 pub(super) struct Backoff {
     random: fastrand::Rng,

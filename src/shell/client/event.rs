@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Event(Vec<(String, String)>);
 
-/// Server's fields that the line for people leaves out: the subject stands in front, the others name no more than the plumbing, and the
-/// `p_id` that the original shows to everybody is a password (rule P-34).
+/// Server's fields that the line for people leaves out: the subject stands in front, the others name no more than the
+/// plumbing, and the `p_id` that the original shows to everybody is a password (rule P-34).
 const NOT_FOR_PEOPLE: [&str; 6] = ["p_event", "p_subject", "p_id", "p_sid", "p_seq", "p_time"];
 
 impl Event {
@@ -26,7 +26,8 @@ impl Event {
         self.get("p_event").unwrap_or_default()
     }
 
-    /// `SUBJECT name=value ...` on one line: the publisher's fields first, then those of the server that say something to people.
+    /// `SUBJECT name=value ...` on one line: the publisher's fields first, then those of the server that say something
+    /// to people.
     pub(super) fn to_line(&self) -> String {
         let mut line = quoted(self.get("p_subject").unwrap_or_default());
         let shown = self.0.iter().filter(|(name, _)| !NOT_FOR_PEOPLE.contains(&name.as_str()));
@@ -40,7 +41,8 @@ impl Event {
         line
     }
 
-    /// One JSON object on one line, every value a string, in the order in which the fields came; without `p_id` (rule P-34).
+    /// One JSON object on one line, every value a string, in the order in which the fields came; without `p_id` (rule
+    /// P-34).
     pub(super) fn to_json(&self) -> String {
         let mut line = String::from("{");
         for (name, value) in self.0.iter().filter(|(name, _)| name != "p_id") {
@@ -56,7 +58,8 @@ impl Event {
     }
 }
 
-/// Writes a JSON string. Besides what JSON asks for, every control character is escaped: the line may end on a terminal.
+/// Writes a JSON string. Besides what JSON asks for, every control character is escaped: the line may end on a
+/// terminal.
 fn json_string(line: &mut String, text: &str) {
     line.push('"');
     for letter in text.chars() {
@@ -81,7 +84,8 @@ fn is_dangerous(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text as one word: as it is if it is plain, else in double quotes with backslash escapes. [`parse_line`] reads it back.
+/// The text as one word: as it is if it is plain, else in double quotes with backslash escapes. [`parse_line`] reads it
+/// back.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |letter: char| !letter.is_whitespace() && !is_dangerous(letter) && !matches!(letter, '"' | '\\' | '=');
     // A line that begins with a brace would be read back as JSON.
@@ -132,7 +136,8 @@ fn checked_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// Reads one line of input: a JSON object, or words `name=value` whose names and values may be quoted as [`quoted`] does.
+/// Reads one line of input: a JSON object, or words `name=value` whose names and values may be quoted as [`quoted`]
+/// does.
 ///
 /// # Errors
 ///
@@ -157,7 +162,8 @@ pub(super) fn parse_line(line: &str) -> Result<Vec<(String, String)>, String> {
     Ok(fields)
 }
 
-/// Reads one word and what is behind it: a quoted one to its quote, a plain name to its `=`, a plain value to the next blank.
+/// Reads one word and what is behind it: a quoted one to its quote, a plain name to its `=`, a plain value to the next
+/// blank.
 fn parse_word(text: &str) -> Result<(String, &str), String> {
     let Some(inner) = text.strip_prefix('"') else {
         let end = text.find(|letter: char| letter.is_whitespace() || letter == '=').unwrap_or(text.len());

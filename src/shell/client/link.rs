@@ -162,8 +162,8 @@ fn connect(target: &Target, watch: &Watch) -> Result<Link, Trouble> {
 }
 
 impl Link {
-    /// Whether another request may be sent: not if the server may be closing the connection, for then nobody knows whether it was
-    /// read.
+    /// Whether another request may be sent: not if the server may be closing the connection, for then nobody knows
+    /// whether it was read.
     fn is_usable(&self) -> bool {
         let fresh = self.used_at.elapsed() < Duration::from_millis(CLIENT_IDLE_MS);
         let silent = || {

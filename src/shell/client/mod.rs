@@ -1,15 +1,16 @@
 //! The terminal tools `pushletd sub` and `pushletd pub`: clients of any Pushlet server, over the wire.
 //!
-//! They run in a process of their own and wait for one thing at a time, so they use blocking sockets and no runtime. Everything that
-//! reads bytes is separate from what moves them: [`answer`](self) takes an HTTP answer apart, `reader` finds the events in a body.
+//! They run in a process of their own and wait for one thing at a time, so they use blocking sockets and no runtime.
+//! Everything that reads bytes is separate from what moves them: `answer` takes an HTTP answer apart, `reader`
+//! finds the events in a body.
 //!
-//! Formats: `xml-strict` (the default: pushletd and the original both write it so that it can be read), `json` (pushletd only) and `xml`
-//! (the original escapes nothing in it: events with quotes or angle brackets in a value are skipped, and said to be). `js` is meant for
-//! browsers and `ser` for Java; neither is read here.
+//! Formats: `xml-strict` (the default: pushletd and the original both write it so that it can be read), `json`
+//! (pushletd only) and `xml` (the original escapes nothing in it: events with quotes or angle brackets in a value are
+//! skipped, and said to be). `js` is meant for browsers and `ser` for Java; neither is read here.
 //!
-//! Standard output has the events and nothing else. Standard error has counts, rates and what goes wrong. Exit codes: 0 all was well (a
-//! run that was stopped by a signal or by its reader too); 1 something was refused, or there is no use in going on; 2 the command line
-//! makes no sense.
+//! Standard output has the events and nothing else. Standard error has counts, rates and what goes wrong. Exit codes: 0
+//! all was well (a run that was stopped by a signal or by its reader too); 1 something was refused, or there is no use
+//! in going on; 2 the command line makes no sense.
 
 mod answer;
 mod backoff;
@@ -24,6 +25,7 @@ mod tests;
 mod trouble;
 mod watch;
 
+use std::io::{BufReader, stdin};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -64,8 +66,8 @@ pub struct PubArgs {
     pub url: String,
     /// The subject of every event.
     pub subject: String,
-    /// `name=value` words for one event, or a single `-`: each line of standard input is one event, either such words (quoted as `sub`
-    /// prints them) or a JSON object.
+    /// `name=value` words for one event, or a single `-`: each line of standard input is one event, either such words
+    /// (quoted as `sub` prints them) or a JSON object.
     pub fields: Vec<String>,
     /// Only for the session with this address (rule P-23).
     pub to: Option<String>,
@@ -95,7 +97,7 @@ pub fn run_pub(args: PubArgs) -> ExitCode {
     let watch = Watch::new("published", args.quiet);
     match checked_pub(args) {
         Err(what) => usage(&watch, &what),
-        Ok(wanted) => finish(&watch, |watch| publisher::run(&wanted, watch)),
+        Ok(wanted) => finish(&watch, |watch| publisher::run(&wanted, watch, Box::new(BufReader::new(stdin())))),
     }
 }
 

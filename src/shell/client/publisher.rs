@@ -1,6 +1,6 @@
 //! `pushletd pub`: joins, publishes one event or one for each line of input, leaves.
 
-use std::io::{BufRead as _, stdin};
+use std::io::BufRead;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -48,17 +48,17 @@ struct Publisher<'a> {
     id: Option<String>,
 }
 
-/// Publishes everything, and counts what the server refused.
+/// Publishes everything, and counts what the server refused. `input` is read only if the events come from lines.
 ///
 /// # Errors
 ///
 /// What makes it senseless to go on; the events before were published. [`Trouble::Stopped`] is not an error.
-pub(super) fn run(wanted: &Wanted, watch: &Watch) -> Result<(), Trouble> {
+pub(super) fn run(wanted: &Wanted, watch: &Watch, input: Box<dyn BufRead + Send>) -> Result<(), Trouble> {
     let line = Line::new(&wanted.target, watch);
     let mut publisher = Publisher { wanted, watch, line, id: None };
     let outcome = match &wanted.source {
         Source::Once(fields) => publisher.publish_counted(fields, None),
-        Source::Lines => publisher.publish_lines(),
+        Source::Lines => publisher.publish_lines(input),
     };
     watch.begin_leaving();
     if let Some(id) = publisher.id.take() {
@@ -71,12 +71,12 @@ pub(super) fn run(wanted: &Wanted, watch: &Watch) -> Result<(), Trouble> {
 }
 
 impl Publisher<'_> {
-    fn publish_lines(&mut self) -> Result<(), Trouble> {
+    fn publish_lines(&mut self, input: Box<dyn BufRead + Send>) -> Result<(), Trouble> {
         self.session()?;
         // A thread of its own reads the input, so that a signal ends the run while no line comes.
         let (sender, lines) = mpsc::sync_channel(LINES_AHEAD);
         thread::spawn(move || {
-            for line in stdin().lock().split(b'\n') {
+            for line in input.split(b'\n') {
                 let failed = line.is_err();
                 if sender.send(line).is_err() || failed {
                     return;

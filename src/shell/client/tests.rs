@@ -1,4 +1,5 @@
-//! The tools against a server that says what it is told to: the original's bytes, chunk boundaries and unescaped names included.
+//! The tools against a server that says what it is told to: the original's bytes, chunk boundaries and unescaped names
+//! included.
 
 use std::io::{Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -62,9 +63,8 @@ const LEAVE_ACK: &str = r#"<pushlet><event p_id="wezudomyhu" p_event="leave-ack"
 const PUBLISH_ACK: &str = r#"<pushlet><event p_event="publish-ack" p_time="1" /></pushlet>"#;
 
 fn data(value: &str) -> String {
-    format!(
-        r#"<event p_from="bovahovuje" p_time="1" v="{value}" p_event="data" p_subject="/t" p_seq="2" p_sid="vocyk" p_id="bovahovuje" />"#
-    )
+    let head = r#"<event p_from="bovahovuje" p_time="1""#;
+    format!(r#"{head} v="{value}" p_event="data" p_subject="/t" p_seq="2" p_sid="vocyk" p_id="bovahovuje" />"#)
 }
 
 fn joined() -> Vec<Step> {
@@ -293,7 +293,7 @@ fn publish(server: &Server, fields: &[(&str, &str)], to: Option<&str>) -> (Resul
     let (source, to) = (Source::Once(fields), to.map(str::to_owned));
     let wanted = publisher::Wanted { target: server.target(), subject: "/t".to_owned(), source, to };
     let watch = Watch::new("published", true);
-    (publisher::run(&wanted, &watch), watch)
+    (publisher::run(&wanted, &watch, Box::new(std::io::empty())), watch)
 }
 
 #[test]
@@ -330,6 +330,25 @@ fn what_was_not_published_is_counted() {
     let server = Server { addr: nobody, requests: Arc::default(), steps: Arc::default() };
     let trouble = publish(&server, &[], None).0.expect_err("nobody listens").to_string();
     assert!(trouble.starts_with("cannot connect to 127.0.0.1:"), "{trouble}");
+}
+
+#[test]
+fn each_line_of_input_is_an_event() {
+    let publish = || ok("p_event=publish&", PUBLISH_ACK);
+    let nack = ok("p_event=publish&", r#"<pushlet><event p_reason="no" p_event="nack" /></pushlet>"#);
+    let leave = ok("p_event=leave&", LEAVE_ACK);
+    let server = Server::start(vec![ok("p_event=join&", JOIN_ACK), publish(), nack, publish(), leave]);
+    let input = b"a=1 b=\"x y\"\n\nno field\n\xff=1\n{\"c\":2}\nd=\"\\n\"".as_slice();
+    let wanted =
+        publisher::Wanted { target: server.target(), subject: "/t".to_owned(), source: Source::Lines, to: None };
+    let watch = Watch::new("published", true);
+    assert_eq!(publisher::run(&wanted, &watch, Box::new(input)), Ok(()));
+    assert_eq!((watch.done(), watch.refused()), (2, 3));
+    let requests = server.requests.lock().expect("no thread panics");
+    for (line, tail) in requests[1..].iter().zip(["&a=1&b=x+y HTTP/1.1", "&c=2 HTTP/1.1", "&d=%0A HTTP/1.1"]) {
+        assert!(line.ends_with(tail), "{line}");
+    }
+    server.assert_all_used();
 }
 
 #[test]

@@ -37,7 +37,8 @@ struct Progress {
 }
 
 impl Watch {
-    /// Begins to count; `verb` is what happens to events ("received"). With `quiet` no progress and no summary is shown.
+    /// Begins to count; `verb` is what happens to events ("received"). With `quiet` no progress and no summary is
+    /// shown.
     pub(super) fn new(verb: &'static str, quiet: bool) -> Self {
         let now = Instant::now();
         let progress = Progress {
