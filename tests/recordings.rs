@@ -1,5 +1,6 @@
 //! The recordings of the original server are replayed against pushletd, and every difference must stand in a committed
 //! table.
+#![cfg(feature = "server")]
 
 #[path = "recordings/compare.rs"]
 mod compare;
