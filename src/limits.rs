@@ -146,6 +146,8 @@ pub const CLIENT_TICK_MS: u64 = 250;
 pub const CLIENT_BACKOFF_MS: u64 = 500;
 /// A pause before a new attempt is at most this, in milliseconds; a server's `Retry-After` or `p_wait` may ask for three times that.
 pub const CLIENT_BACKOFF_MAX_MS: u64 = 20_000;
+/// When they end, they give the server this long to hear of it, in milliseconds.
+pub const CLIENT_LEAVE_MS: u64 = 2_000;
 /// They send nothing more on a connection that was idle for this long, in milliseconds: the server may be closing it just now.
 pub const CLIENT_IDLE_MS: u64 = 5_000;
 /// Longest response head that they read, in bytes.

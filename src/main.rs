@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use pushletd::config::{self, ConfigError};
 use pushletd::shell::args::{self, Action};
-use pushletd::shell::serve;
+use pushletd::shell::{client, serve};
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os()) {
@@ -27,7 +27,8 @@ fn main() -> ExitCode {
             }
             Err(errors) => refuse(&errors),
         },
-        Ok(Action::Sub(_) | Action::Pub(_)) => ExitCode::FAILURE,
+        Ok(Action::Sub(wanted)) => client::run_sub(wanted),
+        Ok(Action::Pub(wanted)) => client::run_pub(wanted),
     }
 }
 

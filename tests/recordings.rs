@@ -1,4 +1,6 @@
-//! The recordings of the original server are replayed against pushletd, and every difference must stand in a committed table.
+//! The recordings of the original server are replayed against pushletd, and every difference must stand in a committed
+//! table.
+#![cfg(feature = "server")]
 
 #[path = "recordings/compare.rs"]
 mod compare;
@@ -89,7 +91,8 @@ fn settings(transcript: &Transcript) -> (&'static [&'static str], &'static str, 
     (&[], "", pace(100, 1_500))
 }
 
-/// P-6, P-9, P-14, P-15, P-24, P-25: everything the original was recorded to do, pushletd does, but for what the table names.
+/// P-6, P-9, P-14, P-15, P-24, P-25: everything the original was recorded to do, pushletd does, but for what the table
+/// names.
 #[test]
 fn pushletd_answers_as_recorded() {
     let table = table::committed();

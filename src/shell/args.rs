@@ -6,9 +6,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::client::{PubArgs, SubArgs};
 use crate::config::{self, Config, ConfigError, ENV_PREFIX, FileText, Inputs, Origin};
 use crate::protocol::{Format, Mode};
 
@@ -25,39 +26,6 @@ pub enum Action {
     Sub(SubArgs),
     /// Publish events.
     Pub(PubArgs),
-}
-
-/// What to listen to, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubArgs {
-    /// The server's `http://` address, with or without a path.
-    pub url: String,
-    /// Subject prefixes; at least one, each may be a comma list.
-    pub subjects: Vec<String>,
-    /// How the server shall write events.
-    pub format: Format,
-    /// How events shall travel.
-    pub transport: Mode,
-}
-
-/// What to publish, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PubArgs {
-    /// The server's `http://` address, with or without a path.
-    pub url: String,
-    /// The subject of every event.
-    pub subject: String,
-    /// Where the events' fields come from.
-    pub source: PubSource,
-}
-
-/// Where the fields of published events come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PubSource {
-    /// One event with these fields, in this order; at least one, no name is empty.
-    Fields(Vec<(String, String)>),
-    /// One event for each line of standard input.
-    StandardInput,
 }
 
 /// Reads the command line. `args` begins with the name of the program.
@@ -80,9 +48,7 @@ where
             Ok(Action::CheckConfig(matches.get_one::<PathBuf>("file").cloned().unwrap_or_default()))
         }
         Some(("sub", matches)) => Ok(Action::Sub(sub_args(matches))),
-        Some(("pub", matches)) => pub_args(matches)
-            .map(Action::Pub)
-            .map_err(|problem| command.error(clap::error::ErrorKind::ValueValidation, problem)),
+        Some(("pub", matches)) => Ok(Action::Pub(pub_args(matches))),
         Some((other, _)) => {
             Err(command.error(clap::error::ErrorKind::InvalidSubcommand, format!("no command {other}")))
         }
@@ -221,27 +187,20 @@ fn inputs(matches: &ArgMatches) -> Inputs {
 }
 
 fn url_arg() -> Arg {
-    Arg::new("url")
-        .value_name("URL")
-        .required(true)
-        .value_parser(read_url)
-        .help("The server, such as http://127.0.0.1:8080/pushlet.srv")
+    Arg::new("url").value_name("URL").required(true).help("The server, such as http://127.0.0.1:8080/pushlet.srv")
 }
 
-fn read_url(text: &str) -> Result<String, &'static str> {
-    match text.strip_prefix("http://") {
-        Some(rest) if !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':']) => Ok(text.to_owned()),
-        Some(_) => Err("no host behind http://"),
-        None if text.starts_with("https://") => Err("https is not supported; write http://HOST:PORT/..."),
-        None => Err("an address begins with http://"),
-    }
+fn quiet_arg() -> Arg {
+    Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("Show no counts on standard error")
 }
 
 fn sub_command() -> Command {
-    let format = PossibleValuesParser::new(Format::ALL.map(Format::name))
-        .try_map(|name| Format::from_name(&name).ok_or("no such format"));
-    let modes = [Mode::Stream, Mode::Pull, Mode::Poll].map(Mode::name);
-    let mode = PossibleValuesParser::new(modes).try_map(|name| Mode::from_name(&name).ok_or("no such transport"));
+    let choice = |name: &'static str, values: Vec<&'static str>, default: &'static str, help: &'static str| {
+        let values = PossibleValuesParser::new(values);
+        Arg::new(name).long(name).value_name("WORD").default_value(default).value_parser(values).help(help)
+    };
+    let modes = [Mode::Stream, Mode::Pull, Mode::Poll].map(Mode::name).to_vec();
+    let formats = [Format::XmlStrict, Format::Xml, Format::Json].map(Format::name).to_vec();
     Command::new("sub")
         .about("Print events as they come; progress and counts go to standard error")
         .arg(url_arg())
@@ -253,22 +212,39 @@ fn sub_command() -> Command {
                 .num_args(1..)
                 .help("Beginnings of the subjects to listen to; / is all that begin with a slash"),
         )
+        .arg(choice(
+            "format",
+            formats,
+            "xml-strict",
+            "How the server writes events; json is understood by pushletd only",
+        ))
+        .arg(choice(
+            "transport",
+            modes,
+            "stream",
+            "How events travel: one answer without end, answers that wait for events, or answers at once",
+        ))
+        .arg(choice(
+            "output",
+            vec!["text", "json"],
+            "text",
+            "How events are printed: SUBJECT NAME=VALUE ..., or an object a line",
+        ))
         .arg(
-            Arg::new("format")
-                .long("format")
-                .value_name("FORMAT")
-                .default_value("json")
-                .value_parser(format)
-                .help("How the server writes events"),
+            Arg::new("count")
+                .long("count")
+                .short('n')
+                .value_name("N")
+                .value_parser(clap::value_parser!(u64).range(1..))
+                .help("End after so many events"),
         )
         .arg(
-            Arg::new("transport")
-                .long("transport")
-                .value_name("MODE")
-                .default_value("stream")
-                .value_parser(mode)
-                .help("How events travel: one answer without end, answers that wait for events, or answers at once"),
+            Arg::new("label")
+                .long("label")
+                .value_name("TEXT")
+                .help("Label of the subscriptions; it comes back in their events"),
         )
+        .arg(quiet_arg())
 }
 
 fn pub_command() -> Command {
@@ -283,9 +259,11 @@ fn pub_command() -> Command {
                 .num_args(1..)
                 .help("The fields of one event, or - alone to read lines"),
         )
+        .arg(Arg::new("to").long("to").value_name("ADDRESS").help("Only for the session with this address (p_from of its events)"))
+        .arg(quiet_arg())
         .after_help(
-            "With - each line of standard input is one event: NAME=VALUE fields with tabs between them, or with blanks if\n\
-             the line has no tab. Empty lines are skipped.",
+            "With - each line of standard input is one event: NAME=VALUE words, quoted as `sub` prints them, or a JSON object.\n\
+             Empty lines are skipped.",
         )
 }
 
@@ -301,38 +279,22 @@ fn sub_args(matches: &ArgMatches) -> SubArgs {
     SubArgs {
         url: text(matches, "url"),
         subjects: texts(matches, "subject"),
-        format: matches.get_one("format").copied().unwrap_or(Format::Json),
-        transport: matches.get_one("transport").copied().unwrap_or_default(),
+        format: text(matches, "format"),
+        transport: text(matches, "transport"),
+        output: text(matches, "output"),
+        count: matches.get_one("count").copied(),
+        quiet: matches.get_flag("quiet"),
+        label: matches.get_one("label").cloned(),
     }
 }
 
-fn pub_args(matches: &ArgMatches) -> Result<PubArgs, String> {
-    let fields = texts(matches, "field");
-    let source = if fields == ["-"] {
-        PubSource::StandardInput
-    } else {
-        PubSource::Fields(fields.iter().map(|field| read_field(field)).collect::<Result<_, _>>()?)
-    };
-    Ok(PubArgs { url: text(matches, "url"), subject: text(matches, "subject"), source })
-}
-
-/// The fields of one line of standard input: separated by tabs, so that values may hold blanks, or by blanks if there is no tab.
-/// An empty line has none.
-///
-/// # Errors
-///
-/// Which part of the line is not `NAME=VALUE`.
-pub fn line_fields(line: &str) -> Result<Vec<(String, String)>, String> {
-    let separator = |letter: char| if line.contains('\t') { letter == '\t' } else { letter.is_whitespace() };
-    let line = line.trim_end_matches(['\r', '\n']);
-    line.split(separator).filter(|field| !field.trim().is_empty()).map(read_field).collect()
-}
-
-fn read_field(field: &str) -> Result<(String, String), String> {
-    match field.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ if field == "-" => Err("- stands alone: fields come from the command line or from standard input".to_owned()),
-        _ => Err(format!("{field:?} is not NAME=VALUE")),
+fn pub_args(matches: &ArgMatches) -> PubArgs {
+    PubArgs {
+        url: text(matches, "url"),
+        subject: text(matches, "subject"),
+        fields: texts(matches, "field"),
+        to: matches.get_one("to").cloned(),
+        quiet: matches.get_flag("quiet"),
     }
 }
 

@@ -9,6 +9,7 @@
 mod admin;
 pub mod args;
 mod boot;
+pub mod client;
 mod clock;
 mod connection;
 mod core;

@@ -1,11 +1,12 @@
 //! Puts a recorded exchange and a replayed one into the same words, and says where they differ.
 //!
-//! What is *not* compared, because it is no promise of the protocol: attribute order (rule P-13), chunk boundaries, `Date`, `Server`,
-//! `Connection`, the case and spacing of the charset, and the HTML that a container puts around an error. What is compared by rule and
-//! not by value:
+//! What is *not* compared, because it is no promise of the protocol: attribute order (rule P-13), chunk boundaries,
+//! `Date`, `Server`, `Connection`, the case and spacing of the charset, and the HTML that a container puts around an
+//! error. What is compared by rule and not by value:
 //!
 //! * ids: each recorded id stands for exactly one of ours, learned from the acks;
-//! * `p_from` and `p_id` of data events (rule P-22): to others ours must show the publisher's address and no `p_id`, to the publisher
+//! * `p_from` and `p_id` of data events (rule P-22): to others ours must show the publisher's address and no `p_id`, to
+//!   the publisher
 //!   itself both must be its own session id; a join's ack must carry an address that is not the session id;
 //! * `p_seq` must count 1, 2, 3... within an answer (rule P-14);
 //! * `p_time` must be the time of the exchange, unless the publisher had sent one;

@@ -7,8 +7,8 @@ use std::thread;
 
 use super::transcript::{End, Exchange, Transcript};
 
-/// Answers each request with the recorded bytes of the first exchange of the same request that is not played yet. What the original
-/// sent later is sent at once. The threads end with the test's process.
+/// Answers each request with the recorded bytes of the first exchange of the same request that is not played yet. What
+/// the original sent later is sent at once. The threads end with the test's process.
 pub(crate) fn serve(transcript: &Transcript) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("a bound socket has an address");

@@ -21,7 +21,8 @@ pub(crate) struct Pace {
 /// What the recording calls something, and what the server calls it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    /// Recorded session id to the server's session id and its address (rule P-22); the address is empty if none was told.
+    /// Recorded session id to the server's session id and its address (rule P-22); the address is empty if none was
+    /// told.
     pub(crate) sessions: BTreeMap<String, (String, String)>,
     /// Recorded session id and recorded subscription id to the server's subscription id.
     pub(crate) subscriptions: BTreeMap<(String, String), String>,
@@ -170,7 +171,8 @@ impl Replayer<'_> {
         }
     }
 
-    /// Waits until what had been answered before `now_s` in the recording has been answered here too: that is the order to keep.
+    /// Waits until what had been answered before `now_s` in the recording has been answered here too: that is the order
+    /// to keep.
     fn settle(&mut self, now_s: f64, gap: Duration) {
         self.pump_until(Duration::from_secs(1), |replayer| {
             replayer.pairs().all(|(exchange, live)| {

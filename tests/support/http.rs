@@ -1,4 +1,5 @@
-//! A raw HTTP/1.1 client for tests: it sends any bytes, and shows what has arrived of an answer while the answer goes on.
+//! A raw HTTP/1.1 client for tests: it sends any bytes, and shows what has arrived of an answer while the answer goes
+//! on.
 
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -371,7 +372,8 @@ mod tests {
 
     #[test]
     fn answers_are_read_in_any_pieces() {
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: 1\r\na: 2\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: t\r\n\r\nNEXT";
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: 1\r\na: 2\r\n\r\n\
+            3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: t\r\n\r\nNEXT";
         for step in 1..chunked.len() {
             let mut reader = read(chunked, step);
             assert!(reader.is_complete());

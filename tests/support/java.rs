@@ -1,7 +1,9 @@
-//! Reads what a Java `ObjectOutputStream` writes for Pushlet events, so that the `ser` format can be checked without Java.
+//! Reads what a Java `ObjectOutputStream` writes for Pushlet events, so that the `ser` format can be checked without
+//! Java.
 //!
-//! Written from the grammar of the Java Object Serialization Specification, chapter 6, as far as events need it: class descriptors with
-//! primitive and object fields, `HashMap` with its block data, strings (modified UTF-8), back-references, `TC_RESET` and `TC_NULL`.
+//! Written from the grammar of the Java Object Serialization Specification, chapter 6, as far as events need it: class
+//! descriptors with primitive and object fields, `HashMap` with its block data, strings (modified UTF-8),
+//! back-references, `TC_RESET` and `TC_NULL`.
 
 use std::rc::Rc;
 
@@ -70,8 +72,8 @@ struct Reader<'a> {
     handles: Vec<Known>,
 }
 
-/// Reads every whole event of a response body. A `null` (the original's answer to an unknown event) counts as no event. With `goes_on`
-/// a cut tail is fine.
+/// Reads every whole event of a response body. A `null` (the original's answer to an unknown event) counts as no event.
+/// With `goes_on` a cut tail is fine.
 pub(crate) fn parse(body: &[u8], goes_on: bool) -> Result<Vec<Event>, String> {
     let mut reader = Reader { bytes: body, at: 0, handles: Vec::new() };
     let mut events = Vec::new();
@@ -167,7 +169,8 @@ impl Reader<'_> {
             TC_CLASSDESC => {
                 let name = self.text(2)?;
                 let serial = self.number(8)?;
-                // The handle of a class is given before its fields are read; nothing in an event refers to it that early.
+                // The handle of a class is given before its fields are read; nothing in an event refers to it that
+                // early.
                 let handle = self.handles.len();
                 self.handles.push(Known::Object);
                 let flags = self.number(1)? as u8;

@@ -1,7 +1,7 @@
 //! Pushlet for tests: sessions over real sockets, and readers of every format.
 //!
-//! There are two dialects. pushletd's is read strictly: whatever a browser, an XML parser or a script engine would choke on fails the
-//! test. The original's is read leniently, because it writes values without escaping them.
+//! There are two dialects. pushletd's is read strictly: whatever a browser, an XML parser or a script engine would
+//! choke on fails the test. The original's is read leniently, because it writes values without escaping them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -185,7 +185,8 @@ fn js_push(text: &str, dialect: Dialect) -> Result<(Event, &str), Stop> {
     }
 }
 
-/// The script that the refresh event becomes; it carries no p_event and no p_time, so those that it stands for are put in or left out.
+/// The script that the refresh event becomes; it carries no p_event and no p_time, so those that it stands for are put
+/// in or left out.
 fn js_refresh(text: &str, dialect: Dialect) -> Result<(Event, &str), Stop> {
     let rest = expect(text, "url=")?;
     let (url, rest) = js_string(rest, '\'', dialect, &["';"])?;
@@ -197,7 +198,8 @@ fn js_refresh(text: &str, dialect: Dialect) -> Result<(Event, &str), Stop> {
     Ok((Event(vec![field("p_event", "refresh"), field("p_url", &url), field("p_wait", wait)]), rest))
 }
 
-/// A quoted string and what is behind its closing quote. The original's ends where one of `ends` follows; ours is a proper string.
+/// A quoted string and what is behind its closing quote. The original's ends where one of `ends` follows; ours is a
+/// proper string.
 fn js_string<'a>(text: &'a str, quote: char, dialect: Dialect, ends: &[&str]) -> Result<(String, &'a str), Stop> {
     let rest = expect(text, quote.encode_utf8(&mut [0; 4]))?;
     if dialect == Dialect::Original {
@@ -296,7 +298,8 @@ fn xml_event(element: &quick_xml::events::BytesStart<'_>) -> Result<Event, Strin
     fields.collect::<Result<_, String>>().map(Event)
 }
 
-/// Finds where an attribute's value ends and what it says: `(bytes of the value, its text)`; `None` if the end is not there yet.
+/// Finds where an attribute's value ends and what it says: `(bytes of the value, its text)`; `None` if the end is not
+/// there yet.
 type ValueEnd<'a> = &'a dyn Fn(&str, &str) -> Option<(usize, String)>;
 
 /// Reads `<event name="value" ... />` elements whose values end where `value` says.
@@ -326,7 +329,8 @@ fn attribute_events(text: &str, value: ValueEnd<'_>, events: &mut Vec<Event>) ->
     Ok(())
 }
 
-/// The original's `xml`: nothing is escaped, so a value ends at a quote behind which an attribute or the end of the element follows.
+/// The original's `xml`: nothing is escaped, so a value ends at a quote behind which an attribute or the end of the
+/// element follows.
 fn raw_value(name: &str, text: &str) -> Option<(usize, String)> {
     let numeric = matches!(name, "p_seq" | "p_time");
     let mut quotes = text.match_indices('"').map(|(at, _)| at);
@@ -353,7 +357,8 @@ fn escaped_value(_: &str, text: &str) -> Option<(usize, String)> {
     Some((end, value))
 }
 
-/// What the old Java parser understands: a backslash takes the next character as it is. Entities stay as they are (rule P-11).
+/// What the old Java parser understands: a backslash takes the next character as it is. Entities stay as they are (rule
+/// P-11).
 fn java_value(_: &str, text: &str) -> Option<(usize, String)> {
     let mut value = String::new();
     let mut letters = text.char_indices();

@@ -59,8 +59,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the program on a free port of the loopback, without the admin port. `args` come after those; `toml` is the text of a
-    /// configuration file, none if it is empty.
+    /// Starts the program on a free port of the loopback, without the admin port. `args` come after those; `toml` is
+    /// the text of a configuration file, none if it is empty.
     pub(crate) fn start(driver: Driver, args: &[&str], toml: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
         command.args(["--listen", "127.0.0.1:0", "--admin", "off", "--io-driver", driver.name()]).args(args);

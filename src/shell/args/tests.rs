@@ -94,38 +94,54 @@ fn texts_of_flags_are_handed_on_untouched() {
 #[test]
 fn sub_has_subjects_format_and_transport() {
     let url = "http://127.0.0.1:8080/pushlet.srv".to_owned();
-    assert_eq!(
-        parsed(&["sub", &url, "/a", "/b,/c"]),
-        Action::Sub(SubArgs {
-            url: url.clone(),
-            subjects: vec!["/a".to_owned(), "/b,/c".to_owned()],
-            format: Format::Json,
-            transport: Mode::Stream,
-        })
-    );
-    for format in Format::ALL {
-        let Action::Sub(sub) = parsed(&["sub", &url, "/a", "--format", format.name(), "--transport", "poll"]) else {
-            panic!("not sub")
-        };
-        assert_eq!((sub.format, sub.transport), (format, Mode::Poll));
-    }
+    let wanted = SubArgs {
+        url: url.clone(),
+        subjects: vec!["/a".to_owned(), "/b,/c".to_owned()],
+        format: "xml-strict".to_owned(),
+        transport: "stream".to_owned(),
+        output: "text".to_owned(),
+        ..SubArgs::default()
+    };
+    assert_eq!(parsed(&["sub", &url, "/a", "/b,/c"]), Action::Sub(wanted.clone()));
+    let words = [
+        "sub",
+        &url,
+        "/a",
+        "/b,/c",
+        "--format",
+        "json",
+        "--transport",
+        "poll",
+        "--count",
+        "3",
+        "--quiet",
+        "--label",
+        "L",
+    ];
+    let all = SubArgs {
+        format: "json".to_owned(),
+        transport: "poll".to_owned(),
+        count: Some(3),
+        quiet: true,
+        label: Some("L".to_owned()),
+        ..wanted
+    };
+    assert_eq!(parsed(&words), Action::Sub(all));
 }
 
 #[test]
 fn pub_has_fields_or_standard_input() {
     let url = "http://[::1]:8080".to_owned();
-    let expected = |source| Action::Pub(PubArgs { url: url.clone(), subject: "/a".to_owned(), source });
-    let fields = PubSource::Fields(flags(&[("x", "1"), ("y", "a=b"), ("z", "")]));
-    assert_eq!(parsed(&["pub", &url, "/a", "x=1", "y=a=b", "z="]), expected(fields));
-    assert_eq!(parsed(&["pub", &url, "/a", "-"]), expected(PubSource::StandardInput));
-}
-
-#[test]
-fn lines_have_fields_between_tabs_or_blanks() {
-    assert_eq!(line_fields("a=1 b=2\n"), Ok(flags(&[("a", "1"), ("b", "2")])));
-    assert_eq!(line_fields("a=1 2\tb= \r\n"), Ok(flags(&[("a", "1 2"), ("b", " ")])));
-    assert_eq!(line_fields("  \n"), Ok(Vec::new()));
-    assert_eq!(line_fields("a=1 b"), Err("\"b\" is not NAME=VALUE".to_owned()));
+    let wanted = |fields: &[&str]| PubArgs {
+        url: url.clone(),
+        subject: "/a".to_owned(),
+        fields: fields.iter().map(ToString::to_string).collect(),
+        ..PubArgs::default()
+    };
+    assert_eq!(parsed(&["pub", &url, "/a", "x=1", "y=a=b", "z="]), Action::Pub(wanted(&["x=1", "y=a=b", "z="])));
+    assert_eq!(parsed(&["pub", &url, "/a", "-"]), Action::Pub(wanted(&["-"])));
+    let unicast = PubArgs { to: Some("ADDRESS".to_owned()), ..wanted(&["x=1"]) };
+    assert_eq!(parsed(&["pub", &url, "/a", "x=1", "--to", "ADDRESS"]), Action::Pub(unicast));
 }
 
 #[test]
@@ -143,13 +159,8 @@ fn bad_lines_are_refused() {
         (&["check-config"][..], ErrorKind::MissingRequiredArgument),
         (&["sub", url][..], ErrorKind::MissingRequiredArgument),
         (&["sub", url, "/a", "--format", "yaml"][..], ErrorKind::InvalidValue),
-        (&["sub", "https://h/", "/a"][..], ErrorKind::ValueValidation),
-        (&["sub", "h:80", "/a"][..], ErrorKind::ValueValidation),
-        (&["sub", "http://:80", "/a"][..], ErrorKind::ValueValidation),
+        (&["sub", url, "/a", "--count", "0"][..], ErrorKind::ValueValidation),
         (&["pub", url, "/a"][..], ErrorKind::MissingRequiredArgument),
-        (&["pub", url, "/a", "novalue"][..], ErrorKind::ValueValidation),
-        (&["pub", url, "/a", "=v"][..], ErrorKind::ValueValidation),
-        (&["pub", url, "/a", "x=1", "-"][..], ErrorKind::ValueValidation),
     ] {
         let error = refused(words);
         assert_eq!(error.kind(), kind, "{words:?}: {error}");

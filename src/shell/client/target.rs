@@ -1,0 +1,118 @@
+//! The address that a person types, taken apart.
+
+use std::fmt;
+
+/// Where a Pushlet server is: what to connect to and which path to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Name or address, without the brackets of an IPv6 address.
+    pub(super) host: String,
+    /// The TCP port.
+    pub(super) port: u16,
+    /// The path, which ends in `pushlet.srv` (rule P-1).
+    pub(super) path: String,
+}
+
+/// The last segment of the path of every Pushlet server.
+const SERVICE: &str = "pushlet.srv";
+
+impl Target {
+    /// Reads `http://host:port/`, `host:port`, or the whole URL of a `pushlet.srv`; what is missing is added.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text, in words for the person who typed it.
+    pub(super) fn parse(url: &str) -> Result<Self, String> {
+        let rest = match url.split_once("://") {
+            None => url,
+            Some(("http", rest)) => rest,
+            Some(("https", _)) => return Err(format!("{url}: this tool does not speak TLS; use the http:// address")),
+            Some((scheme, _)) => return Err(format!("{url}: only http:// is understood, not {scheme}://")),
+        };
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(format!("{url}: a user name in the address is not supported"));
+        }
+        let (host, port) = split_authority(authority).ok_or_else(|| format!("{url}: host:port is not understood"))?;
+        if host.is_empty() || host.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+            return Err(format!("{url}: there is no host name"));
+        }
+        if path.contains(|letter: char| !letter.is_ascii_graphic()) {
+            return Err(format!("{url}: the path must be percent-encoded"));
+        }
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let path = if last.split(';').next() == Some(SERVICE) {
+            path.to_owned()
+        } else {
+            format!("{}/{SERVICE}", path.trim_end_matches('/'))
+        };
+        Ok(Self { host: host.to_owned(), port, path })
+    }
+
+    /// The value of the `Host` header.
+    pub(super) fn host_header(&self) -> String {
+        let brackets = self.host.contains(':');
+        let host = if brackets { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.host_header(), self.path)
+    }
+}
+
+fn split_authority(authority: &str) -> Option<(&str, u16)> {
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    match rest.strip_prefix(':') {
+        None => rest.is_empty().then_some((host, 80)),
+        Some(port) => Some((host, port.parse().ok().filter(|port| *port != 0)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P-1: the service is `pushlet.srv` at the end of any path.
+    #[test]
+    fn urls_are_completed() {
+        for (url, whole) in [
+            ("http://localhost:8080/", "http://localhost:8080/pushlet.srv"),
+            ("localhost:8080", "http://localhost:8080/pushlet.srv"),
+            ("localhost", "http://localhost/pushlet.srv"),
+            ("http://h/pushlet/pushlet.srv", "http://h/pushlet/pushlet.srv"),
+            ("http://h/pushlet/pushlet.srv;jsessionid=1?x=y#z", "http://h/pushlet/pushlet.srv;jsessionid=1"),
+            ("h:81/app//", "http://h:81/app/pushlet.srv"),
+            ("http://[::1]:8080/x", "http://[::1]:8080/x/pushlet.srv"),
+        ] {
+            assert_eq!(Target::parse(url).map(|target| target.to_string()).as_deref(), Ok(whole), "{url}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused_in_words() {
+        for (url, word) in [
+            ("https://h/", "TLS"),
+            ("ftp://h/", "http://"),
+            ("http:///x", "host name"),
+            ("", "host name"),
+            ("h:0", "host:port"),
+            ("h:99999", "host:port"),
+            ("h:x", "host:port"),
+            ("[::1", "host:port"),
+            ("a@h", "user name"),
+            ("h/a b", "percent-encoded"),
+            ("h\r\nX: y", "host:port"),
+            ("h\n", "host name"),
+        ] {
+            let said = Target::parse(url).expect_err(url);
+            assert!(said.contains(word), "{url:?}: {said}");
+        }
+    }
+}
