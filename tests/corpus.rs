@@ -1,5 +1,7 @@
 //! Replays the committed seeds of every fuzz target, and what fuzzing once found, through the functions that the fuzzer runs.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 

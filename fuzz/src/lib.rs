@@ -7,5 +7,8 @@ mod http;
 
 pub use http::{http_body, http_head};
 
+/// What runs one input; it panics if the input shows a fault.
+pub type Target = fn(&[u8]);
+
 /// Every target by name: the name of its directory in `corpus/` and what runs a file of it.
-pub const TARGETS: [(&str, fn(&[u8])); 2] = [("http_head", http_head), ("http_body", http_body)];
+pub const TARGETS: [(&str, Target); 2] = [("http_head", http_head), ("http_body", http_body)];

@@ -17,6 +17,7 @@ mod response;
 mod scan;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use error::HttpError;
