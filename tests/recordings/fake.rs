@@ -5,7 +5,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use super::compare::closed_by_the_client;
 use super::transcript::{End, Exchange, Transcript};
+
+/// What a replay asks at its end (see `Replayer::finish`), which no recording has.
+const LAST: &[u8] = b"GET /pushlet/pushlet.srv?p_event=hb HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Answers each request with the recorded bytes of the first exchange of the same request that is not played yet. What
 /// the original sent later is sent at once. The threads end with the test's process.
@@ -27,6 +31,10 @@ fn play(mut stream: TcpStream, unplayed: &Mutex<Vec<Exchange>>) {
     let mut piece = [0_u8; 4096];
     while let Ok(read @ 1..) = stream.read(&mut piece) {
         request.extend_from_slice(&piece[..read]);
+        if request == LAST {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            return;
+        }
         let found = {
             let mut unplayed = unplayed.lock().expect("no player panics");
             let at = unplayed.iter().position(|exchange| exchange.request == request);
@@ -34,11 +42,9 @@ fn play(mut stream: TcpStream, unplayed: &Mutex<Vec<Exchange>>) {
         };
         if let Some(exchange) = found {
             let _ = stream.write_all(&exchange.response);
-            if exchange.end != End::Complete {
-                // Held until the client goes, unless the original ended the answer by closing.
-                if exchange.end == End::Open || super::replay::closed_by_the_client(&exchange) {
-                    let _ = stream.read(&mut piece);
-                }
+            // Held until the client goes, unless the original ended the answer.
+            if exchange.end == End::Open || (exchange.end == End::Eof && closed_by_the_client(&exchange)) {
+                let _ = stream.read(&mut piece);
             }
             return;
         }

@@ -41,6 +41,11 @@ fn is_rule(rule: &str) -> bool {
     rule == "container" || number.is_some_and(|number| (1..=35).contains(&number))
 }
 
+/// The differences that the table names in one file: the exchange's number and what differs.
+pub(crate) fn of_file(table: &BTreeMap<Difference, String>, file: &str) -> BTreeSet<(usize, String)> {
+    table.keys().filter(|row| row.file == file).map(|row| (row.exchange, row.what.clone())).collect()
+}
+
 /// What is wrong between the table and what was found; empty if they agree.
 pub(crate) fn judge(table: &BTreeMap<Difference, String>, found: &BTreeSet<Difference>) -> String {
     let mut wrong = String::new();

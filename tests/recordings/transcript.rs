@@ -32,10 +32,29 @@ pub(crate) struct Exchange {
     pub(crate) end: End,
 }
 
+/// Recorded times may be wrong by so much.
+const CLOCK_S: f64 = 0.0015;
+/// An answer that was whole so soon waited for nothing.
+const PROMPT_S: f64 = 0.1;
+
 impl Exchange {
     /// When the last bytes came, in seconds since 1970.
     pub(crate) fn last_read_s(&self) -> f64 {
         self.opened_s + self.reads.last().map_or(0.0, |(after_s, _)| *after_s)
+    }
+
+    /// The exchange as far as it had gone for sure at `now_s`, in seconds since 1970, when the next one began. Clocks
+    /// were written in milliseconds. What a request was answered at once with was there before the recorder went on.
+    /// What came later of an answer that goes on may be the next request's doing, unless it is clearly older.
+    pub(crate) fn until(&self, now_s: f64) -> Self {
+        let last_s = self.reads.last().map_or(0.0, |(after_s, _)| *after_s);
+        let prompt = self.end == End::Complete && last_s < PROMPT_S;
+        let sure_s = |at: usize| if prompt || at == 0 { now_s + CLOCK_S } else { now_s - CLOCK_S };
+        let come = self.reads.iter().enumerate();
+        let come = come.take_while(|(at, (after_s, _))| self.opened_s + after_s <= sure_s(*at));
+        let bytes = come.map(|(_, (_, bytes))| bytes).sum();
+        let end = if bytes == self.response.len() { self.end } else { End::Open };
+        Self { response: self.response[..bytes].to_vec(), end, ..self.clone() }
     }
 }
 
