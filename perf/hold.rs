@@ -32,7 +32,9 @@ struct Options {
 impl Options {
     fn read() -> Result<Self, String> {
         let mut args = std::env::args().skip(1);
-        let address = args.next().ok_or("usage: hold ADDRESS [--sessions N] [--stalled N] [--events N] [--payload BYTES] [--server-pid PID]")?;
+        let address = args.next().ok_or(
+            "usage: hold ADDRESS [--sessions N] [--stalled N] [--events N] [--payload BYTES] [--server-pid PID]",
+        )?;
         let mut options = Self { address, sessions: 1000, stalled: 0, events: 20, payload: 16, server: None };
         while let Some(name) = args.next() {
             let text = args.next().ok_or_else(|| format!("{name} wants a number"))?;
@@ -69,7 +71,8 @@ impl Publisher {
         let mut publisher = Self { stream: TcpStream::connect(address)?, id: String::new() };
         publisher.stream.set_nodelay(true)?;
         let answer = publisher.ask("p_event=join&p_format=json")?;
-        publisher.id = field(&answer, "p_id").ok_or_else(|| io::Error::other(format!("no p_id in {answer}")))?.to_owned();
+        publisher.id =
+            field(&answer, "p_id").ok_or_else(|| io::Error::other(format!("no p_id in {answer}")))?.to_owned();
         Ok(publisher)
     }
 
@@ -100,7 +103,9 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 fn open(address: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
-    stream.write_all(b"GET /pushlet.srv?p_event=join-listen&p_subject=/hold&p_format=json HTTP/1.1\r\nHost: perf\r\n\r\n")?;
+    stream.write_all(
+        b"GET /pushlet.srv?p_event=join-listen&p_subject=/hold&p_format=json HTTP/1.1\r\nHost: perf\r\n\r\n",
+    )?;
     Ok(stream)
 }
 
@@ -178,7 +183,12 @@ fn run(options: &Options) -> io::Result<bool> {
     let mut came = collect(&epoll, &mut listeners, options.sessions as u64)?;
     if let (Some((before, _)), Some((now, _))) = (idle, options.server.and_then(usage)) {
         let each = (now.saturating_sub(before)) / options.sessions.max(1) as u64;
-        println!("server memory: {} KiB before, {} KiB with {} sessions: {each} bytes each", before / 1024, now / 1024, options.sessions);
+        println!(
+            "server memory: {} KiB before, {} KiB with {} sessions: {each} bytes each",
+            before / 1024,
+            now / 1024,
+            options.sessions
+        );
     }
     let busy = options.server.and_then(usage);
     let mut last_ms = Vec::new();
@@ -190,7 +200,10 @@ fn run(options: &Options) -> io::Result<bool> {
     }
     let faults: u32 = listeners.iter().map(|listener| listener.faults).sum();
     let wanted = u64::from(options.events) * options.sessions as u64;
-    println!("{} sessions, {} events: {came} of {wanted} deliveries, {faults} repeated or out of order", options.sessions, options.events);
+    println!(
+        "{} sessions, {} events: {came} of {wanted} deliveries, {faults} repeated or out of order",
+        options.sessions, options.events
+    );
     if let (Some((_, before)), Some((_, now))) = (busy, options.server.and_then(usage)) {
         let deliveries = wanted - options.sessions as u64;
         println!("server CPU: {:.2} us for each delivery", (now - before) * 1e6 / deliveries.max(1) as f64);
