@@ -73,7 +73,7 @@ fn receive(server: &Server, publisher: &Session, format: Format, mode: &str) -> 
     let mut bodies = Vec::new();
     if mode == "stream" {
         // The ack and the first heartbeat tell that the session listens.
-        assert!(listen.wait_until(PATIENCE, |connection| connection.chunks().len() >= 1));
+        assert!(listen.wait_until(PATIENCE, |connection| !connection.chunks().is_empty()));
     } else {
         bodies.push(listen.wait_answer(PATIENCE).body);
     }
