@@ -129,7 +129,8 @@ fn compare_events(recorded: &Seen, ours: &Seen) -> Vec<Line> {
                 at_recorded += 1;
             }
             Step::OnlyOurs => {
-                let text = format!("an extra event behind event {at_recorded}: {}", words(&ours.events[at_ours]));
+                let (number, words) = (at_ours + 1, words(&ours.events[at_ours]));
+                let text = format!("our event {number}, behind event {at_recorded}, is extra: {words}");
                 lines.push(Line { text, owed: false });
                 at_ours += 1;
             }
