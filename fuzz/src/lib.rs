@@ -4,11 +4,19 @@
 //! `corpus/`.
 
 mod http;
+mod pushlet;
 
 pub use http::{http_body, http_head};
+pub use pushlet::{connection, post_event, query_form};
 
 /// What runs one input; it panics if the input shows a fault.
 pub type Target = fn(&[u8]);
 
 /// Every target by name: the name of its directory in `corpus/` and what runs a file of it.
-pub const TARGETS: [(&str, Target); 2] = [("http_head", http_head), ("http_body", http_body)];
+pub const TARGETS: [(&str, Target); 5] = [
+    ("http_head", http_head),
+    ("http_body", http_body),
+    ("query_form", query_form),
+    ("post_event", post_event),
+    ("connection", connection),
+];

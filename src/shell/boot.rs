@@ -75,6 +75,12 @@ impl Boot {
             None => None,
         };
         let signals = Signals::catch()?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        if config.pin.value {
+            pin();
+        }
         if config.connections_max.value.is_some_and(|wanted| wanted as usize > free) {
             tracing::warn!(
                 connections_max,
@@ -229,6 +235,14 @@ async fn await_reload(core: Rc<RefCell<Core>>, signal: OwnedFd, mut running: Con
                 tracing::info!("the configuration was reloaded");
             }
         }
+    }
+}
+
+/// Binds the event loop, which is this thread, to the first CPU that the process may use.
+fn pin() {
+    let bound = core_affinity::get_core_ids().and_then(|cpus| cpus.first().copied()).is_some_and(core_affinity::set_for_current);
+    if !bound {
+        tracing::warn!("the event loop could not be bound to a CPU");
     }
 }
 

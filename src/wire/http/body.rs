@@ -118,7 +118,7 @@ enum Place {
 #[derive(Clone, Debug)]
 pub(super) struct Chunks {
     place: Place,
-    /// The size read so far, or the data bytes left.
+    /// The size read so far, or the data bytes left; 0 where a size begins.
     left: usize,
     /// Bytes of this size line.
     line_bytes: usize,
@@ -200,9 +200,6 @@ impl Chunks {
             b'0'..=b'9' => byte - b'0',
             _ => (byte | 0x20) - b'a' + 10,
         };
-        if self.place == Place::SizeStart {
-            self.left = 0;
-        }
         self.left = self.left * 16 + usize::from(value);
         if self.left > BODY_BYTES_MAX.saturating_sub(decoded) {
             return Err(TOO_LONG);

@@ -49,6 +49,7 @@ fn request_lines() {
         ("9112 3: two spaces before the version", b"GET /  HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         ("9112 3: space behind the version", b"GET / HTTP/1.1 \r\nHost: h\r\n\r\n", 400),
         ("9112 3: tab instead of space", b"GET\t/\tHTTP/1.1\r\nHost: h\r\n\r\n", 400),
+        ("9112 3: tab in the target", b"GET /\ta HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         ("9112 3: space in the target", b"GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         ("9112 3: one word", b"GET\r\n\r\n", 400),
         ("9112 3: only a space", b" \r\n\r\n", 400),
@@ -318,6 +319,9 @@ fn bounds() {
     let fields = |count: usize| post(&"A: b\r\n".repeat(count - 1), "");
     assert_eq!(status(&fields(HEADERS_MAX)), OK);
     assert_eq!(status(&fields(HEADERS_MAX + 1)), 431);
+    let mut begun = fields(HEADERS_MAX);
+    begun.splice(begun.len() - 2.., *b"A");
+    assert_eq!(status(&begun), 431, "told at the first byte of the field too many");
 
     let counted = |len: usize| post(&format!("Content-Length: {len}\r\n"), &"x".repeat(len));
     assert_eq!(status(&counted(BODY_BYTES_MAX)), OK);
@@ -367,6 +371,7 @@ fn a_target_is_split_and_not_decoded() {
     }
     assert_eq!(head_of(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n").path, "*");
     assert_eq!(head_of(b"OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n").path, "*");
+    assert_eq!(head_of(b"OPTIONS http://h?q HTTP/1.1\r\nHost: h\r\n\r\n").path, "/");
     assert_eq!(head_of(b"OPTIONS http://h/ HTTP/1.1\r\nHost: h\r\n\r\n").path, "/");
 }
 
