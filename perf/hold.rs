@@ -54,6 +54,7 @@ impl Options {
 
 /// One healthy listener.
 struct Listener {
+    id: String,
     socket: OwnedFd,
     line: Vec<u8>,
     next: u32,
@@ -131,6 +132,9 @@ impl Listener {
             }
             let line = std::mem::take(&mut self.line);
             let text = String::from_utf8_lossy(&line);
+            if let (true, Some(id)) = (self.id.is_empty(), field(&text, "p_id")) {
+                self.id = id.to_owned();
+            }
             if !text.contains("\"p_event\":\"data\"") {
                 continue;
             }
@@ -173,7 +177,7 @@ fn run(options: &Options) -> io::Result<bool> {
     for number in 0..options.sessions {
         let socket = OwnedFd::from(open(&options.address)?);
         epoll::add(&epoll, socket.as_fd(), EventData::new_u64(number as u64), EventFlags::IN)?;
-        listeners.push(Listener { socket, line: Vec::new(), next: 1, faults: 0 });
+        listeners.push(Listener { id: String::new(), socket, line: Vec::new(), next: 1, faults: 0 });
     }
     let stalled: Vec<TcpStream> = (0..options.stalled).map(|_| open(&options.address)).collect::<io::Result<_>>()?;
     let mut publisher = Publisher::join(&options.address)?;
@@ -207,6 +211,9 @@ fn run(options: &Options) -> io::Result<bool> {
     if let (Some((_, before)), Some((_, now))) = (busy, options.server.and_then(usage)) {
         let deliveries = wanted - options.sessions as u64;
         println!("server CPU: {:.2} us for each delivery", (now - before) * 1e6 / deliveries.max(1) as f64);
+    }
+    for listener in &listeners {
+        publisher.ask(&format!("p_event=leave&p_id={}", listener.id))?;
     }
     last_ms.sort_by(f64::total_cmp);
     if let Some(median) = last_ms.get(last_ms.len() / 2) {
