@@ -135,10 +135,7 @@ mod tests {
         let page = Document { path: "sample", text: text.to_owned() };
         assert_eq!(page.headings(), ["A", "B"]);
         let table = page.table(&["x"]);
-        assert_eq!(
-            (table.section.as_str(), table.rows),
-            ("A", vec![(5, vec!["a b".to_owned(), "c `d`".to_owned()])])
-        );
+        assert_eq!((table.section.as_str(), table.rows), ("A", vec![(5, vec!["a b".to_owned(), "c `d`".to_owned()])]));
         let blocks = page.blocks();
         assert_eq!((blocks.len(), blocks[0].section.as_str(), blocks[0].language.as_str()), (1, "B", "sh"));
         assert_eq!(blocks[0].lines[1], (10, "| no | table |".to_owned()));

@@ -374,5 +374,3 @@ pub(crate) fn run_all(page: &str, scenarios: &[Scenario], start: impl Fn(&str) -
         running.into_iter().flat_map(|thread| thread.join().expect("a group of examples panicked")).collect()
     })
 }
-
-
