@@ -42,6 +42,7 @@ impl Routes {
             Method::Options if pushlet_url || matches!(head.path.as_str(), "/" | "*") => {
                 self.options(request, reply, date)
             }
+            Method::Options => page(Method::Options, &head.path, reply, date),
             _ if !pushlet_url => page(head.method, &head.path, reply, date),
             Method::Other => text(reply, date, 405, METHODS_TOLD),
             Method::Head => {
