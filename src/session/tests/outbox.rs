@@ -303,7 +303,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 160, rng_seed: RngSeed::Fixed(14), failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 128, rng_seed: RngSeed::Fixed(14), failure_persistence: None, ..Config::default() })]
 
     /// P-14, P-26, P-30, P-31: the outbox is its model, whatever is pushed and however little the socket takes.
     #[test]
@@ -311,11 +311,16 @@ proptest! {
         framing in prop::sample::select(Framing::ALL.to_vec()),
         chunked: bool,
         events_max in 1..24_u32,
-        bytes_max in 300..12_000_u32,
-        steps in prop::collection::vec(step(), 1..120),
+        bytes_max in prop_oneof![300..12_000_u32, Just(1 << 20)],
+        // One policy throughout, or another one for each event.
+        always in prop::option::weighted(0.7, prop::sample::select(Overflow::ALL.to_vec())),
+        mut steps in prop::collection::vec(step(), 1..120),
     ) {
         let mut pair = Pair::new(framing, chunked, Bounds { events_max, bytes_max });
-        for step in &steps {
+        for step in &mut steps {
+            if let (Step::Push { policy, .. }, Some(always)) = (&mut *step, always) {
+                *policy = always;
+            }
             pair.step(step)?;
         }
         pair.step(&Step::End)?;
@@ -345,6 +350,19 @@ fn queue_of(outbox: &mut Outbox, pair: &Pair, events: u64, bounds: Bounds, polic
         let frame = pair.frame(number + 1, Some(0), 10);
         outbox.push(frame, None, bounds, policy);
     }
+}
+
+/// P-30, P-31: an event that was sent in part takes no part in conflation, and does again when its connection is gone.
+#[test]
+fn a_cut_connection_makes_its_event_like_the_others() {
+    let mut pair = Pair::new(Framing::Xml, true, Bounds { events_max: 3, bytes_max: 1 << 20 });
+    let push = |subject| Step::Push { subject, size: 10, policy: Overflow::Conflate, labelled: false };
+    let steps = [push(0), Step::Write { share: 500 }, push(1), push(0), push(2), Step::Cut, push(2)];
+    for step in &steps {
+        pair.step(step).unwrap();
+    }
+    let numbers: Vec<u64> = pair.model.queue.iter().map(|plain| plain.number).collect();
+    assert_eq!(numbers, [3, 5], "the newest of each subject");
 }
 
 /// What a burst has left behind is given back when the queue is empty again.
