@@ -1,6 +1,7 @@
 //! Control requests: answered at once, in an answer of their own (rules P-5 to P-8).
 
 use super::{Asked, Broker, stranger_framing};
+use crate::limits::ECHO_CHARS_MAX;
 use crate::protocol::{Address, ClaimedId, EndReason, Format, FormatName, Framing, Listen, SessionId};
 use crate::session::{Session, SessionKey};
 use crate::wire::pushlet::error_text;
@@ -44,7 +45,7 @@ impl Broker {
             FormatName::Known(format) => *format,
             FormatName::Unknown(name) => {
                 let known = Format::ALL.map(Format::name).join(", ");
-                let reason = error_text("unknown format: ", name) + "; known formats: " + &known;
+                let reason = format!("unknown format: {}; known formats: {known}", shown(name));
                 self.nack(asked, stranger_framing(Format::default()), None, &reason);
                 return None;
             }
@@ -82,10 +83,12 @@ impl Broker {
     pub(super) fn join_listen(&mut self, asked: &Asked, format: &FormatName, listen: &Listen) {
         let Some(key) = self.begin(asked, format) else { return };
         self.renew_lease(asked.now, key);
-        if self.listen(asked, key, listen, "join-listen-ack").is_err() {
-            // P-7: a join that is nacked leaves no session.
+        if let Err(nacked) = self.listen(asked, key, listen, "join-listen-ack") {
+            // P-7: a join that is nacked leaves no session, so the nack names none.
+            let framing = self.answer_framing(key);
             self.counters.joins -= 1;
             self.forget(key);
+            self.nack(asked, framing, None, &nacked.0.to_string());
         } else {
             self.schedule(key);
         }
@@ -120,8 +123,7 @@ impl Broker {
             return self.ack(asked, key, "unsubscribe-ack", &[("p_id", &id)]);
         };
         let Some(gone) = session.subscriptions.remove(key.slot, sid, &mut self.trie) else {
-            let shown: String = sid.chars().take(crate::limits::ECHO_CHARS_MAX).collect();
-            return self.refuse(asked, key, &format!("no subscription for sid={shown}"));
+            return self.refuse(asked, key, &format!("no subscription for sid={}", shown(sid)));
         };
         let mut fields = vec![("p_id", id.as_str()), ("p_sid", gone.label().sid()), ("p_subject", gone.list())];
         fields.extend(gone.label().text().map(|text| ("p_label", text)));
@@ -138,8 +140,7 @@ impl Broker {
 
     /// P-5: a request that nobody knows. The session, if there is one, lives on.
     pub(super) fn unknown(&mut self, asked: &Asked, id: &ClaimedId, name: &str, format: Option<Format>) {
-        let shown: String = name.chars().take(crate::limits::ECHO_CHARS_MAX).collect();
-        let reason = format!("unknown event: {shown}");
+        let reason = format!("unknown event: {}", shown(name));
         match self.claimed(id) {
             Some(key) => {
                 self.refuse(asked, key, &reason);
@@ -151,14 +152,18 @@ impl Broker {
 
     /// P-6: answers an accepted control request. Always true, so that it can end a handler.
     pub(super) fn ack(&mut self, asked: &Asked, key: SessionKey, name: &str, fields: &[(&str, &str)]) -> bool {
-        let framing = self.answer_framing(key);
+        self.ack_in(asked, self.answer_framing(key), name, fields);
+        true
+    }
+
+    /// The same where the session may be gone by now.
+    pub(super) fn ack_in(&mut self, asked: &Asked, framing: Framing, name: &str, fields: &[(&str, &str)]) {
         let mut text = itoa::Buffer::new();
         let mut all = Vec::with_capacity(fields.len() + 2);
         all.push(("p_event", name));
         all.extend_from_slice(fields);
         all.push(("p_time", text.format(asked.now.unix_s)));
         self.answer_event(asked, framing, &all);
-        true
     }
 
     /// P-7: answers a refused request of a session. Always true: the session was used all the same.
@@ -176,4 +181,9 @@ impl Broker {
     pub(super) fn answer_framing(&self, key: SessionKey) -> Framing {
         self.sessions.get(key).map_or(stranger_framing(Format::default()), Session::answer_framing)
     }
+}
+
+/// What is repeated of a client's own text: formats escape it, so it is only cut.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(ECHO_CHARS_MAX).map_or(text, |(end, _)| &text[..end])
 }

@@ -5,28 +5,21 @@ use std::rc::Rc;
 
 use super::{Answer, Asked, Broker, Output};
 use crate::protocol::{Framing, Listen, Mode, ModeName};
-use crate::session::{Channel, Item, Label, SessionKey};
+use crate::session::{Channel, Item, Label, SessionKey, SubscribeError};
 use crate::time::Now;
 use crate::wire::pushlet;
 
-/// A listen that was answered with a nack.
-pub(super) struct Nacked;
+/// A listen that is to be answered with a nack.
+pub(super) struct Nacked(pub(super) SubscribeError);
 
 impl Broker {
-    /// Opens the data channel. The ack is called `listen-ack` or `join-listen-ack`.
+    /// Opens the data channel. The ack is called `listen-ack` or `join-listen-ack`. A nack is left to the caller; nothing has changed then.
     pub(super) fn listen(&mut self, asked: &Asked, key: SessionKey, listen: &Listen, ack: &str) -> Result<(), Nacked> {
-        let Some(session) = self.sessions.get_mut(key) else { return Err(Nacked) };
+        let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         let mut label = None;
         if let Some(list) = &listen.subject {
-            match session.subscriptions.add(key.slot, list, listen.label.as_deref(), &mut self.trie) {
-                Ok(added) => label = Some(added),
-                Err(error) => {
-                    self.refuse(asked, key, &error.to_string());
-                    self.renew_lease(asked.now, key);
-                    self.schedule(key);
-                    return Err(Nacked);
-                }
-            }
+            let added = session.subscriptions.add(key.slot, list, listen.label.as_deref(), &mut self.trie);
+            label = Some(added.map_err(Nacked)?);
         }
         let (mode, shown) = self.effective_mode(asked, &listen.mode);
         self.supersede(key);

@@ -1,7 +1,7 @@
 //! How sessions end, and everything that happens because time has passed (rules P-27 to P-32).
 
 use super::Broker;
-use crate::protocol::{EndReason, Mode, ReplyToken};
+use crate::protocol::{EndReason, ReplyToken};
 use crate::session::{Channel, Item, SessionKey};
 use crate::time::Now;
 use crate::wire::pushlet;
@@ -14,6 +14,7 @@ impl Broker {
         for key in fired.drain(..) {
             self.wake(now, key);
         }
+        fired.shrink_to(super::KEPT_SLOTS_MAX);
         self.fired = fired;
     }
 
@@ -52,8 +53,7 @@ impl Broker {
                 // P-14: after so much silence. A socket that takes nothing needs no heartbeat on top.
                 *heartbeat_at = now.instant + heartbeat_ms;
                 if session.outbox.is_empty() && !session.blocked {
-                    let frame = self.heartbeats.get(session.framing(), now.unix_s);
-                    session.outbox.push(frame, None, self.settings.bounds, crate::protocol::Overflow::DropOldest);
+                    session.outbox.push_heartbeat(self.heartbeats.get(session.framing(), now.unix_s));
                     Self::mark_dirty(session, key, &mut self.dirty);
                 }
             }
@@ -70,19 +70,17 @@ impl Broker {
         }
     }
 
-    /// P-31: the connection of an open data answer is gone. The session waits for its client to come back.
+    /// P-31: the connection of an open data answer is gone. The session waits for its client to come back, whatever its lease says (P-28).
     pub fn handle_disconnect(&mut self, now: Now, key: SessionKey, token: ReplyToken) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.channel.token() != Some(token) {
             return;
         }
-        let mode = session.mode.unwrap_or_default();
+        let until = now.instant + self.settings.detached_timeout_ms;
         session.outbox.rewind();
         session.blocked = false;
-        session.channel = Channel::Away {
-            until: now.instant + self.settings.refresh_timeout_ms(mode),
-            detached: mode == Mode::Stream,
-        };
+        session.channel = Channel::Away { until, detached: true };
+        session.lease_until = session.lease_until.max(until);
         self.schedule(key);
     }
 

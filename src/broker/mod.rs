@@ -85,6 +85,8 @@ pub struct Broker {
     visit: u64,
     heartbeats: Heartbeats,
     fired: Vec<SessionKey>,
+    /// Whether an outbox is more than half full although its socket is not known to be.
+    pressed: bool,
     shutting_down: bool,
 }
 
@@ -105,6 +107,7 @@ impl Broker {
             visit: 0,
             heartbeats: Heartbeats::default(),
             fired: Vec::new(),
+            pressed: false,
             shutting_down: false,
         }
     }
@@ -141,12 +144,7 @@ impl Broker {
     /// How many sessions have an open data answer.
     #[must_use]
     pub fn listening_count(&self) -> usize {
-        self.sessions
-            .keys()
-            .into_iter()
-            .filter_map(|key| self.sessions.get(key))
-            .filter(|session| session.channel.token().is_some())
-            .count()
+        self.sessions.iter().filter(|session| session.channel.token().is_some()).count()
     }
 
     /// P-5: acts on one request. Its answer is an output of this step or of a later one.
@@ -157,7 +155,10 @@ impl Broker {
             Command::Join { format } => self.join(&asked, &format),
             Command::JoinListen { format, listen } => self.join_listen(&asked, &format, &listen),
             Command::Listen { id, listen } => {
-                self.with_session(&asked, &id, |broker, key| broker.listen(&asked, key, &listen, "listen-ack").is_ok());
+                self.with_session(&asked, &id, |broker, key| match broker.listen(&asked, key, &listen, "listen-ack") {
+                    Ok(()) => true,
+                    Err(nacked) => broker.refuse(&asked, key, &nacked.0.to_string()),
+                });
             }
             Command::Refresh { id } => self.with_session(&asked, &id, |broker, key| broker.refresh(&asked, key)),
             Command::Subscribe { id, subject, label } => self.with_session(&asked, &id, |broker, key| {
@@ -179,7 +180,11 @@ impl Broker {
 
     /// The next effect to apply.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            give_back(&mut self.outputs);
+        }
+        output
     }
 
     /// The moment of the earliest deadline, or an earlier one.
@@ -281,6 +286,16 @@ impl Default for Settings {
             force_pull_all: false,
             expose_session_ids: false,
         }
+    }
+}
+
+/// Slots that an emptied list of the broker may keep.
+const KEPT_SLOTS_MAX: usize = 1024;
+
+/// Gives back what a burst has left behind in an emptied list.
+fn give_back<E>(list: &mut VecDeque<E>) {
+    if list.is_empty() && list.capacity() > KEPT_SLOTS_MAX {
+        *list = VecDeque::new();
     }
 }
 

@@ -28,8 +28,11 @@ impl Broker {
             Err(reason) => return self.refuse(asked, key, &reason),
         };
         self.counters.published += 1;
+        // P-30: a publisher with a full queue of its own may be gone behind this step, and still it is answered in its format.
+        let framing = self.answer_framing(key);
         self.deliver(asked.now, &event, to);
-        self.ack(asked, key, "publish-ack", &[])
+        self.ack_in(asked, framing, "publish-ack", &[]);
+        true
     }
 
     /// Publishes an event of the server's own program, or of a source: there is no session behind it.
@@ -82,7 +85,7 @@ impl Broker {
     /// P-19: one copy for each session with a matching subscription, the longest first.
     fn multicast(&mut self, event: &Event, encoding: &mut Encoding<'_>, full: &mut Vec<SessionKey>) {
         self.visit += 1;
-        let Self { trie, sessions, settings, dirty, counters, visit, .. } = self;
+        let Self { trie, sessions, settings, dirty, counters, visit, pressed, .. } = self;
         trie.for_each_match(event.subject.as_bytes(), |interest| {
             let Some((key, session)) = sessions.in_slot_mut(interest.session) else { return };
             if session.visited == *visit || !session.is_listening() {
@@ -92,6 +95,7 @@ impl Broker {
             let label = session.subscriptions.at(interest.place).map(|subscription| Rc::clone(subscription.label()));
             if queue(session, label, encoding, settings, counters) {
                 Self::mark_dirty(session, key, dirty);
+                *pressed |= session.dirty && session.outbox.is_half_full(settings.bounds);
             } else {
                 full.push(key);
             }
@@ -109,6 +113,7 @@ impl Broker {
         };
         if queue(session, None, encoding, &self.settings, &mut self.counters) {
             Self::mark_dirty(session, key, &mut self.dirty);
+            self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
         } else {
             full.push(key);
         }
@@ -128,6 +133,10 @@ fn queue(
         Pushed::Queued { dropped } => {
             counters.delivered += 1;
             counters.lost += dropped;
+            true
+        }
+        Pushed::Refused => {
+            counters.lost += 1;
             true
         }
         Pushed::Full => false,

@@ -8,6 +8,9 @@ use crate::time::Now;
 impl Broker {
     /// The next session with something to send: gathers one write for it and says on which answer. Waiting pull answers are completed on the
     /// way and come out as outputs, so [`Broker::poll_output`] is due after the last call.
+    ///
+    /// What became of the write is told by [`Broker::handle_sent`] or [`Broker::handle_disconnect`], before any other input: until then the
+    /// broker does not know which events are under way.
     pub fn poll_transmit(&mut self, now: Now, gather: &mut Gather) -> Option<(SessionKey, ReplyToken)> {
         while let Some(key) = self.dirty.pop_front() {
             let Some(session) = self.sessions.get_mut(key) else { continue };
@@ -15,13 +18,23 @@ impl Broker {
             match session.channel {
                 Channel::Open { token, envelope, seq, .. } if !session.blocked && !session.outbox.is_empty() => {
                     session.outbox.gather(session.framing(), envelope, seq, gather);
+                    gather.address_to(token);
                     return Some((key, token));
                 }
                 Channel::Waiting { .. } if !session.outbox.is_empty() => self.complete_wait(now, key),
                 _ => {}
             }
         }
+        self.pressed = false;
+        super::give_back(&mut self.dirty);
         None
+    }
+
+    /// Whether it is high time to flush: somebody's outbox is more than half full, and not because its socket takes nothing. Who goes on to
+    /// read publishers then makes a quick reader look slow, and P-30 ends its session. It stays so until everything is flushed.
+    #[must_use]
+    pub const fn is_pressed(&self) -> bool {
+        self.pressed
     }
 
     /// Whether sessions wait to be flushed.
@@ -31,11 +44,14 @@ impl Broker {
     }
 
     /// The socket has taken `sent` bytes of the gathered write; `blocked` if it takes no more at the moment, so that nothing is gathered for
-    /// the session before [`Broker::handle_writable`].
+    /// the session before [`Broker::handle_writable`]. A write that belongs to an earlier answer of the session changes nothing.
     pub fn handle_sent(&mut self, now: Now, key: SessionKey, gather: &Gather, sent: usize, blocked: bool) {
         let (heartbeat_ms, lease_ms) = (self.settings.heartbeat_ms, self.settings.session_timeout_ms);
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let Channel::Open { seq, heartbeat_at, .. } = &mut session.channel else { return };
+        let Channel::Open { token, seq, heartbeat_at, .. } = &mut session.channel else { return };
+        if gather.answer() != Some(*token) {
+            return;
+        }
         let (whole, partial) = gather.progress(sent);
         *seq += whole as u64;
         if sent > 0 {

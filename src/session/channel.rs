@@ -75,8 +75,8 @@ pub enum Channel {
     Away {
         /// P-29, P-31: when it is given up.
         until: Instant,
-        /// Whether a stream was cut off, which ends the session at `until` in any case; a pull or poll session with nothing queued is
-        /// left to its lease.
+        /// Whether an open answer was cut off (P-31), which ends the session at `until` in any case; one whose last answer ended orderly
+        /// and that has nothing queued is left to its lease (P-29).
         detached: bool,
     },
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::outbox::Frame;
 use crate::limits::{SLICES_PER_WRITE_MAX, WRITE_BYTES_MAX};
+use crate::protocol::ReplyToken;
 
 /// Shared bytes up to this length are copied behind the personal ones: a copy of one page costs less than a slice of its own.
 const COPY_BYTES_MAX: usize = 2048;
@@ -26,6 +27,8 @@ pub struct Gather {
     skip: usize,
     /// Bytes of all pieces, the skipped ones included.
     total: usize,
+    /// The answer that the write belongs to.
+    answer: Option<ReplyToken>,
 }
 
 impl Gather {
@@ -42,6 +45,18 @@ impl Gather {
         self.ends.clear();
         self.skip = skip;
         self.total = 0;
+        self.answer = None;
+    }
+
+    /// Notes the answer that the write belongs to.
+    pub const fn address_to(&mut self, answer: ReplyToken) {
+        self.answer = Some(answer);
+    }
+
+    /// The answer that the write belongs to.
+    #[must_use]
+    pub const fn answer(&self) -> Option<ReplyToken> {
+        self.answer
     }
 
     /// Whether another event may be added to this write.

@@ -11,8 +11,11 @@ use crate::protocol::{Framing, Overflow};
 use crate::topic::Subject;
 use crate::wire::{http, pushlet};
 
-/// A queue that once grew beyond this many slots gives them back when it runs empty.
-const KEPT_SLOTS_MAX: usize = 8;
+/// A queue that once grew beyond this many slots gives them back when it runs empty. An idle session keeps 96 bytes at most.
+const KEPT_SLOTS_MAX: usize = 4;
+/// Queues up to this length are swept whole after each change in debug builds, longer ones now and then: a sweep looks at every event.
+#[cfg(debug_assertions)]
+const SWEPT_ITEMS_MAX: usize = 8;
 
 /// An event in the bytes of one framing, shared by all sessions of that framing on this core (invariant A9). Behind the event's own bytes
 /// stands the line end that closes its chunk, so that a chunk is two pieces: its head with what is personal, and this.
@@ -24,7 +27,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Takes an event's shared bytes. `subject` is `None` for events of the server itself (heartbeats), which conflation leaves alone.
+    /// Takes an event's shared bytes. `subject` is `None` for what the server says of itself (heartbeats, aborts).
     #[must_use]
     pub fn new(mut encoded: Vec<u8>, fields: u32, subject: Option<Subject>) -> Self {
         encoded.extend_from_slice(b"\r\n");
@@ -42,6 +45,11 @@ impl Frame {
     pub fn event_len(&self) -> usize {
         self.bytes.len() - 2
     }
+
+    /// What it counts against the bound in bytes: its length and [`EVENT_OVERHEAD_BYTES`].
+    fn charge(&self) -> u32 {
+        u32::try_from(self.event_len()).unwrap_or(u32::MAX).saturating_add(EVENT_OVERHEAD_BYTES)
+    }
 }
 
 /// One queued event: shared bytes and what is personal about it.
@@ -56,8 +64,14 @@ pub struct Item {
 }
 
 impl Item {
+    /// A heartbeat is of no subject and may be left out at any time.
+    fn is_heartbeat(&self) -> bool {
+        self.frame.subject.is_none()
+    }
+
+    /// A heartbeat takes no room from events.
     fn charge(&self) -> u32 {
-        charge(&self.frame)
+        if self.is_heartbeat() { 0 } else { self.frame.charge() }
     }
 
     /// Writes what stands in front of the shared bytes.
@@ -88,10 +102,6 @@ impl Item {
     }
 }
 
-fn charge(frame: &Frame) -> u32 {
-    u32::try_from(frame.event_len()).unwrap_or(u32::MAX).saturating_add(EVENT_OVERHEAD_BYTES)
-}
-
 /// How much an outbox may hold (rule P-30).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -104,11 +114,13 @@ pub struct Bounds {
 /// What became of a pushed event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// It is queued; so many events, older ones or itself, were dropped for the bounds.
+    /// It is queued, and so many older ones were dropped for it.
     Queued {
         /// Dropped events.
         dropped: u64,
     },
+    /// It was dropped itself and nothing else changed: no dropping of others would have made room for it.
+    Refused,
     /// It does not fit and the policy is `disconnect`: the outbox is as it was, the session is to be ended.
     Full,
 }
@@ -118,22 +130,25 @@ pub enum Pushed {
 /// Bounded in events **and** bytes: a slow reader costs memory, not messages. Nothing is dropped in silence: the next event that is
 /// delivered says how many are missing (rule P-30).
 ///
-/// Invariant: `bytes` is the sum of the charges of `items`, and both bounds hold after every push; `front_sent` is 0 when `items` is empty.
+/// Invariant: `bytes` is the sum of the charges of `items`; after a push both bounds that it was given hold.
+/// Invariant: `front_sent` is 0 when `items` is empty. Only the first item may be a heartbeat, and it counts against no bound.
 #[derive(Debug, Default)]
 pub struct Outbox {
     items: VecDeque<Item>,
     bytes: u32,
-    /// Dropped events that no queued event tells of yet.
-    lost: u64,
     /// Bytes of the first item's encoding that the socket has taken already: that item can no longer be dropped or changed.
     front_sent: u32,
+    /// Dropped events that no queued event tells of yet.
+    lost: u64,
+    /// Whether no two of the droppable events are known to share a subject: conflation then needs to look for one only.
+    distinct: bool,
 }
 
 impl Outbox {
     /// An empty outbox; it holds no memory of its own.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: VecDeque::new(), bytes: 0, lost: 0, front_sent: 0 }
+        Self { items: VecDeque::new(), bytes: 0, front_sent: 0, lost: 0, distinct: false }
     }
 
     /// Whether nothing is queued.
@@ -142,10 +157,10 @@ impl Outbox {
         self.items.is_empty()
     }
 
-    /// Queued events.
+    /// Queued events; a heartbeat is none.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.items.len() - usize::from(self.has_heartbeat())
     }
 
     /// Their charge in bytes.
@@ -154,41 +169,74 @@ impl Outbox {
         self.bytes
     }
 
+    /// Whether more than half of either bound is used.
+    #[must_use]
+    pub fn is_half_full(&self, bounds: Bounds) -> bool {
+        self.len() as u64 * 2 > u64::from(bounds.events_max) || u64::from(self.bytes) * 2 > u64::from(bounds.bytes_max)
+    }
+
     /// P-30: queues an event behind the others, or applies `policy` where it does not fit.
+    ///
+    /// An event that is larger than the bound by itself is refused under every policy: no reader is quick enough for it, so it says nothing
+    /// about this one.
     pub fn push(&mut self, frame: Rc<Frame>, label: Option<Rc<Label>>, bounds: Bounds, policy: Overflow) -> Pushed {
-        let charge = charge(&frame);
-        let mut dropped = 0;
-        if !self.fits(charge, bounds) {
-            if policy == Overflow::Disconnect {
+        debug_assert!(frame.subject.is_some(), "heartbeats have a way of their own");
+        let charge = frame.charge();
+        let (mut dropped, mut distinct) = (0, false);
+        if !fits(self.len(), self.bytes, charge, bounds) {
+            let hopeless = !fits(0, 0, charge, bounds);
+            if policy == Overflow::Disconnect && !hopeless {
                 return Pushed::Full;
+            }
+            let (fixed_events, fixed_bytes) = self.fixed();
+            if hopeless || !fits(fixed_events, fixed_bytes, charge, bounds) {
+                self.lost += 1;
+                return Pushed::Refused;
             }
             if policy == Overflow::Conflate {
                 dropped += self.conflate(frame.subject.as_ref());
+                distinct = true;
             }
-            while !self.fits(charge, bounds) {
-                if !self.drop_oldest() {
-                    // Nothing can go any more: the event alone is larger than the bound.
-                    self.lost += 1;
-                    return Pushed::Queued { dropped: dropped + 1 };
-                }
+            while !fits(self.len(), self.bytes, charge, bounds) && self.drop_at(self.first_droppable()) {
                 dropped += 1;
             }
         }
+        self.distinct = distinct;
         let lost = std::mem::take(&mut self.lost);
         self.bytes += charge;
         self.items.push_back(Item { frame, label, lost });
+        debug_assert!(self.bytes <= bounds.bytes_max && self.len() <= bounds.events_max as usize, "out of bounds");
         self.check_invariants();
         Pushed::Queued { dropped }
     }
 
-    fn fits(&self, charge: u32, bounds: Bounds) -> bool {
-        self.items.len() < bounds.events_max as usize
-            && u64::from(self.bytes) + u64::from(charge) <= u64::from(bounds.bytes_max)
+    /// P-14: queues a sign of life, unless something is queued that is one as well.
+    pub fn push_heartbeat(&mut self, frame: Rc<Frame>) {
+        debug_assert!(frame.subject.is_none(), "an event is no heartbeat");
+        if self.items.is_empty() {
+            self.items.push_back(Item { frame, label: None, lost: 0 });
+        }
     }
 
-    /// Drops the oldest event that the socket has not begun to take. Says whether there was one.
-    fn drop_oldest(&mut self) -> bool {
-        let at = usize::from(self.front_sent > 0);
+    fn has_heartbeat(&self) -> bool {
+        self.items.front().is_some_and(Item::is_heartbeat)
+    }
+
+    /// Where the events begin that may still be dropped.
+    fn first_droppable(&self) -> usize {
+        usize::from(self.front_sent > 0 || self.has_heartbeat())
+    }
+
+    /// What can not be dropped: events, and their charge.
+    fn fixed(&self) -> (usize, u32) {
+        match self.items.front() {
+            Some(front) if self.front_sent > 0 && !front.is_heartbeat() => (1, front.charge()),
+            _ => (0, 0),
+        }
+    }
+
+    /// Drops the event at `at` and has the one behind it tell of it. Says whether there was one.
+    fn drop_at(&mut self, at: usize) -> bool {
         let Some(item) = self.items.remove(at) else { return false };
         self.bytes -= item.charge();
         let missing = item.lost + 1;
@@ -200,25 +248,35 @@ impl Outbox {
     }
 
     /// Keeps the newest event of each subject, `incoming` counted as newest of its own. Says how many went.
+    ///
+    /// A full queue stays full while its reader is slow, so this runs for each event that comes: the whole queue is gone through only if
+    /// events came without it since the last time.
     fn conflate(&mut self, incoming: Option<&Subject>) -> u64 {
-        let fixed = usize::from(self.front_sent > 0);
+        let first = self.first_droppable();
+        if self.distinct {
+            let older = self.items.iter().skip(first).position(|item| item.frame.subject.as_ref() == incoming);
+            return older.map_or(0, |at| u64::from(self.drop_at(first + at)));
+        }
         let mut newest: HashSet<&str> = incoming.iter().map(|subject| subject.as_str()).collect();
         let mut keep = vec![true; self.items.len()];
-        for (at, item) in self.items.iter().enumerate().skip(fixed).rev() {
+        for (at, item) in self.items.iter().enumerate().skip(first).rev() {
             keep[at] = item.frame.subject.as_ref().is_none_or(|subject| newest.insert(subject.as_str()));
         }
         drop(newest);
-        let (mut went, mut missing) = (0, 0);
-        for (at, mut item) in std::mem::take(&mut self.items).into_iter().enumerate() {
-            if keep[at] {
+        let (mut at, mut went, mut missing) = (0, 0, 0);
+        let bytes = &mut self.bytes;
+        self.items.retain_mut(|item| {
+            let kept = keep[at];
+            at += 1;
+            if kept {
                 item.lost += std::mem::take(&mut missing);
-                self.items.push_back(item);
             } else {
-                self.bytes -= item.charge();
+                *bytes -= item.charge();
                 missing += item.lost + 1;
                 went += 1;
             }
-        }
+            kept
+        });
         self.lost += missing;
         went
     }
@@ -250,10 +308,11 @@ impl Outbox {
     }
 
     /// The rest of an event that was sent in part, removed from the queue; the answer can end orderly behind it. Its `p_seq` is used up:
-    /// says whether there was one.
+    /// says whether there was one. A heartbeat that was not sent goes with the answer it was meant for.
     pub fn take_remainder(&mut self, framing: Framing, envelope: Envelope, seq: u64, out: &mut Vec<u8>) -> bool {
         let sent = std::mem::take(&mut self.front_sent) as usize;
         if sent == 0 {
+            self.drop_heartbeat();
             return false;
         }
         let Some(item) = self.items.pop_front() else { return false };
@@ -271,26 +330,43 @@ impl Outbox {
         self.front_sent > 0
     }
 
-    /// The connection is gone: an event that was sent in part will be sent whole in the next answer.
+    /// P-31: the connection is gone: an event that was sent in part will be sent whole in the next answer, a heartbeat will not.
     pub fn rewind(&mut self) {
-        self.front_sent = 0;
+        if std::mem::take(&mut self.front_sent) > 0 {
+            // It took no part in conflation.
+            self.distinct = false;
+        }
+        self.drop_heartbeat();
     }
 
     /// Takes everything out, oldest first.
     pub fn take_all(&mut self) -> VecDeque<Item> {
+        debug_assert!(self.front_sent == 0 && !self.has_heartbeat(), "the answer before has not been ended");
         self.bytes = 0;
-        self.front_sent = 0;
         std::mem::take(&mut self.items)
+    }
+
+    fn drop_heartbeat(&mut self) {
+        if self.has_heartbeat() {
+            self.items.pop_front();
+        }
     }
 
     #[cfg(debug_assertions)]
     fn check_invariants(&self) {
-        debug_assert_eq!(self.bytes, self.items.iter().map(Item::charge).sum::<u32>(), "charges");
         debug_assert!(self.front_sent == 0 || !self.items.is_empty(), "bytes sent of nothing");
+        if self.items.len() <= SWEPT_ITEMS_MAX || self.items.len().is_power_of_two() {
+            debug_assert_eq!(self.bytes, self.items.iter().map(Item::charge).sum::<u32>(), "charges");
+            debug_assert!(!self.items.iter().skip(1).any(Item::is_heartbeat), "a heartbeat behind something");
+        }
     }
 
     #[cfg(not(debug_assertions))]
     const fn check_invariants(&self) {}
+}
+
+fn fits(events: usize, bytes: u32, charge: u32, bounds: Bounds) -> bool {
+    events < bounds.events_max as usize && u64::from(bytes) + u64::from(charge) <= u64::from(bounds.bytes_max)
 }
 
 fn gather_item(item: &Item, framing: Framing, envelope: Envelope, seq: u64, gather: &mut Gather) {

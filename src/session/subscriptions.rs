@@ -19,7 +19,7 @@ pub struct Interest {
 /// matched before the subscription went still tells what it matched.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Label {
-    sid: Box<str>,
+    sid: Sid,
     text: Option<Box<str>>,
 }
 
@@ -27,13 +27,35 @@ impl Label {
     /// The subscription's id, unique within its session (rule P-34).
     #[must_use]
     pub fn sid(&self) -> &str {
-        &self.sid
+        self.sid.as_str()
     }
 
     /// The subscriber's own `p_label`.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.text.as_deref()
+    }
+}
+
+/// The text of a subscription's id: `s` and its number. In place, because every session has one and an allocation is larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sid {
+    len: u8,
+    text: [u8; 11],
+}
+
+impl Sid {
+    fn new(number: u32) -> Self {
+        let mut sid = Self { len: 1, text: [b's'; 11] };
+        for digit in itoa::Buffer::new().format(number).bytes() {
+            sid.text[usize::from(sid.len)] = digit;
+            sid.len += 1;
+        }
+        sid
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or_default()
     }
 }
 
@@ -82,7 +104,7 @@ pub enum SubscribeError {
         /// Its length in bytes.
         bytes: usize,
     },
-    /// The session has [`SUBSCRIPTIONS_MAX`] subscriptions, items of comma lists counted.
+    /// The session has [`SUBSCRIPTIONS_MAX`] subscriptions, items of comma lists counted; or it has made 2^32 of them in its life.
     TooMany,
 }
 
@@ -152,6 +174,8 @@ impl Subscriptions {
         if self.prefix_count() + items.len() > SUBSCRIPTIONS_MAX {
             return Err(SubscribeError::TooMany);
         }
+        // An id is never used twice: who unsubscribes late must not hit another subscription.
+        let number = self.last.checked_add(1).ok_or(SubscribeError::TooMany)?;
         let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
         let interest = Interest { session, place: place as u32 };
         let prefixes = items
@@ -164,11 +188,14 @@ impl Subscriptions {
                 Prefix { start: at.start as u32, end: at.end as u32, entry }
             })
             .collect();
-        self.last += 1;
-        let label = Rc::new(Label { sid: format!("s{}", self.last).into_boxed_str(), text: label.map(Box::from) });
-        let subscription =
-            Subscription { number: self.last, label: Rc::clone(&label), list: Box::from(list), prefixes };
+        self.last = number;
+        let label = Rc::new(Label { sid: Sid::new(number), text: label.map(Box::from) });
+        let subscription = Subscription { number, label: Rc::clone(&label), list: Box::from(list), prefixes };
         if place == self.places.len() {
+            if place == 0 {
+                // Most sessions have one subscription, or few.
+                self.places.reserve_exact(1);
+            }
             self.places.push(Some(subscription));
         } else {
             self.places[place] = Some(subscription);

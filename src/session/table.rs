@@ -120,6 +120,11 @@ impl Sessions {
         SessionKey { slot, generation: self.slots[slot as usize].generation }
     }
 
+    /// All sessions, in the order of the slots.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().map(|(_, held)| &held.session)
+    }
+
     /// All keys, in the order of the slots.
     #[must_use]
     pub fn keys(&self) -> Vec<SessionKey> {
