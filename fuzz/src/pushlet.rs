@@ -21,8 +21,14 @@ pub fn query_form(bytes: &[u8]) {
 
 /// The input is the body of a POST.
 pub fn post_event(bytes: &[u8]) {
-    let incoming =
-        pushlet::Incoming { post: true, path: "/pushlet.srv", query: b"", body: bytes, user_agent: None, force_pull_agents: &[] };
+    let incoming = pushlet::Incoming {
+        post: true,
+        path: "/pushlet.srv",
+        query: b"",
+        body: bytes,
+        user_agent: None,
+        force_pull_agents: &[],
+    };
     match (pushlet::post_fields(bytes), pushlet::read(&incoming, 1)) {
         (Ok(fields), _) => survives_every_format(&fields),
         (Err(error), Err(same)) => assert_eq!(error, same, "two readings of one body"),
@@ -41,7 +47,8 @@ fn survives_every_format(fields: &Fields) {
         pushlet::event(framing, true, fields.iter(), &mut bytes);
         if framing == Framing::JsonLines {
             let read: HashMap<String, String> = serde_json::from_slice(&bytes).expect("what we write is JSON");
-            let told: HashMap<String, String> = fields.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let told: HashMap<String, String> =
+                fields.iter().map(|(name, value)| (name.into(), value.into())).collect();
             assert_eq!(read, told);
         }
         if framing != Framing::Ser {
@@ -61,7 +68,8 @@ struct World {
 
 /// The input is what a connection sends; its bytes also decide how time passes, how much sockets take and when they break.
 pub fn connection(bytes: &[u8]) {
-    let settings = Settings { heartbeat_ms: 1_000, session_timeout_ms: 5_000, detached_timeout_ms: 2_000, ..Settings::default() };
+    let settings =
+        Settings { heartbeat_ms: 1_000, session_timeout_ms: 5_000, detached_timeout_ms: 2_000, ..Settings::default() };
     let mut broker = Broker::new(settings, Now::default(), 1);
     let (mut world, mut reader, mut rest) = (World::default(), RequestReader::new(), bytes);
     while !rest.is_empty() {
@@ -110,7 +118,10 @@ fn ask(broker: &mut Broker, world: &mut World, request: &pushletd::wire::http::H
     let draw = [u128::from(serial), u128::from(serial) << 32];
     let token = ReplyToken { core: 0, connection: serial, serial };
     let chunked = head.version == Version::Http11;
-    broker.handle_request(now(world), Request { token, command, path: Rc::from(head.path.as_str()), chunked, agent, draw });
+    broker.handle_request(
+        now(world),
+        Request { token, command, path: Rc::from(head.path.as_str()), chunked, agent, draw },
+    );
     settle(broker, world);
 }
 

@@ -240,7 +240,9 @@ async fn await_reload(core: Rc<RefCell<Core>>, signal: OwnedFd, mut running: Con
 
 /// Binds the event loop, which is this thread, to the first CPU that the process may use.
 fn pin() {
-    let bound = core_affinity::get_core_ids().and_then(|cpus| cpus.first().copied()).is_some_and(core_affinity::set_for_current);
+    let bound = core_affinity::get_core_ids()
+        .and_then(|cpus| cpus.first().copied())
+        .is_some_and(core_affinity::set_for_current);
     if !bound {
         tracing::warn!("the event loop could not be bound to a CPU");
     }

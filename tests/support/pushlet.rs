@@ -469,10 +469,19 @@ impl Session {
 
     /// Sends a data request on a connection of its own.
     pub(crate) fn data(&self, event: &str, fields: &[(&str, &str)]) -> Channel {
+        self.data_on(Connection::open(self.addr), event, fields)
+    }
+
+    /// The same on a connection that is there already.
+    pub(crate) fn data_on(&self, mut connection: Connection, event: &str, fields: &[(&str, &str)]) -> Channel {
         let target = target(&[&[("p_event", event), ("p_id", &self.id)], fields].concat());
-        let mut connection = Connection::open(self.addr);
         connection.request(&get(&target));
         Channel { connection, format: self.format }
+    }
+
+    /// The bytes of a control request of this session.
+    pub(crate) fn request(&self, event: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+        get(&target(&[&[("p_event", event), ("p_id", &self.id)], fields].concat()))
     }
 }
 
