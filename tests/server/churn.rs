@@ -50,6 +50,8 @@ fn ten_thousand_connections_leave_nothing() {
 fn two_thousand_sessions_leave_nothing() {
     on_both_drivers_at_once(|driver| {
         let server = Server::start_with_admin(driver, &[], "");
+        // It has begun to serve, so it has opened everything that it needs for itself.
+        wait_metric(&server, "connections", 1, SOON);
         let before = descriptors(&server);
         let mut control = Connection::open(server.addr());
         for _ in 0..10 {

@@ -6,7 +6,7 @@ use pushletd::protocol::Format;
 
 use crate::support::http::Connection;
 use crate::support::look::{metric, wait_metric};
-use crate::support::pushlet::{Channel, Event, PATH, SOON, Session, events_of};
+use crate::support::pushlet::{Channel, Event, SOON, Session, events_of};
 use crate::support::server::{Driver, Server, on_both_drivers_at_once, wait_for};
 
 const FULL: &str = "sessions_ended_total{reason=\"queue-full\"}";
@@ -174,15 +174,7 @@ fn large_events_arrive_byte_for_byte_through_short_writes() {
             let publisher = Session::join(server.addr(), Format::Json);
             let mut connection = Connection::open(server.addr());
             for value in &values {
-                let body = form_urlencoded::Serializer::new(String::new())
-                    .extend_pairs([
-                        ("p_event", "publish"),
-                        ("p_id", &publisher.id),
-                        ("p_subject", "/large"),
-                        ("value", value),
-                    ])
-                    .finish();
-                let request = crate::support::http::post(PATH, "application/x-www-form-urlencoded", body.as_bytes());
+                let request = publisher.request("publish", &[("p_subject", "/large"), ("value", value)]);
                 assert_eq!(events_of(&connection.ask(&request, SOON))[0].kind(), "publish-ack");
             }
             session.leave();
@@ -209,10 +201,7 @@ fn arrive_whole(server: &Server, format: Format, values: &[String]) {
     let (session, mut stream) = stalled(server, format, "/whole");
     let publisher = Session::join(server.addr(), Format::Json);
     for value in values {
-        let fields = [("p_event", "publish"), ("p_id", &publisher.id), ("p_subject", "/whole"), ("value", value)];
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = crate::support::http::post(PATH, "application/x-www-form-urlencoded", body.as_bytes());
-        assert_eq!(events_of(&Connection::open(server.addr()).ask(&request, SOON))[0].kind(), "publish-ack");
+        publisher.publish("/whole", &[("value", value)]);
     }
     publisher.publish("/whole", &[("value", "the end")]);
     let mut dice = Dice::new(11);
@@ -248,16 +237,17 @@ fn publish_all(server: &Server) {
         .flat_map(|number| publisher.request("publish", &[("p_subject", "/many"), ("text", &text_of(number))]))
         .collect();
     let mut connection = Connection::open(server.addr());
-    std::thread::scope(|scope| {
-        let mut writer = connection.stream().try_clone().expect("a second descriptor");
-        scope.spawn(move || {
-            writer.set_nonblocking(false).expect("an option of a socket");
-            std::io::Write::write_all(&mut writer, &requests).expect("the server takes the requests");
+    let mut sent = 0;
+    for number in 0..EVENTS {
+        connection.begin(false);
+        let acked = wait_for(Duration::from_secs(20), || {
+            sent += connection.send_some(&requests[sent..]).expect("the server stays");
+            connection.pump();
+            connection.is_over()
         });
-        for number in 0..EVENTS {
-            assert_eq!(connection.next_answer(Duration::from_secs(20)).head.status, 200, "{number}");
-        }
-    });
+        assert!(acked && connection.is_whole(), "{number}");
+        assert_eq!(connection.head().map(|head| head.status), Some(200), "{number}");
+    }
 }
 
 /// P-30: however fast a publisher is and however many readers have stopped, those who read miss nothing.
