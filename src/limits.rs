@@ -42,6 +42,13 @@ pub const KEEP_ALIVE_IDLE_MS: u64 = 60_000;
 /// A client must have taken the last bytes of an answer within this time, in milliseconds. Later: the connection is reset.
 pub const LINGER_MS: u64 = 10_000;
 
+/// Most connections to the admin port at the same time. More are turned away.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// Most connections that are turned away and still given time to read why. Whoever comes beyond may see a reset.
+pub const TURNED_AWAY_MAX: usize = 16;
+/// A connection that is turned away is given this long to read why, in milliseconds.
+pub const TURNED_AWAY_LINGER_MS: u64 = 1_000;
+
 /// How long a stream session is kept without its data connection (rule P-31), in milliseconds.
 pub const DETACHED_MS: u64 = 45_000;
 
@@ -55,6 +62,10 @@ pub const SLICES_PER_WRITE_MAX: usize = 64;
 pub const WRITE_BYTES_MAX: usize = 128 * 1024;
 /// One connection is read at most this many bytes in one turn, so that a flood on one socket delays nobody else.
 pub const READ_BYTES_PER_TURN_MAX: usize = 64 * 1024;
+/// One connection has at most this many requests served in one turn: about 0.3 ms of small ones.
+pub const REQUESTS_PER_TURN_MAX: u32 = 64;
+/// One turn queues at most about this many copies of published events, then it is time to write: about 0.5 ms.
+pub const DELIVERIES_PER_TURN_MAX: u64 = 8192;
 /// One turn accepts at most this many connections.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// Pause of the accept loop after the descriptor table was found full, in milliseconds.

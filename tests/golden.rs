@@ -10,6 +10,8 @@ mod support;
 mod body;
 #[path = "golden/diff.rs"]
 mod diff;
+#[path = "golden/simulation.rs"]
+mod simulation;
 #[path = "golden/world.rs"]
 mod world;
 

@@ -65,6 +65,8 @@ impl Broker {
         }
         self.counters.writes += 1;
         self.counters.bytes_written += sent as u64;
+        // After a reload the next heartbeat may be due earlier than the wheel knows.
+        self.schedule(key);
     }
 
     /// The socket of an open answer takes bytes again, or does not yet (its answer's first bytes still wait in the connection).

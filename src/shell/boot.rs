@@ -72,6 +72,12 @@ impl Boot {
     fn prepare(config: &Config) -> io::Result<Self> {
         let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
         let free = usize::try_from(descriptors.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX);
+        if free == 0 {
+            return Err(io::Error::other(format!(
+                "the limit of open files is {descriptors}, which leaves none for clients; more than {RESERVED_DESCRIPTORS} are needed \
+                 (ulimit -n, or LimitNOFILE in a unit file)"
+            )));
+        }
         let connections_max = config.connections_max.value.map_or(free, |wanted| (wanted as usize).min(free));
         let (listener, address) = open(config.listen.value, &config.listen.origin.to_string())?;
         let admin = match config.admin.value {
@@ -167,10 +173,14 @@ async fn take_turns(core: Rc<RefCell<Core>>, epoll: Readiness, fair: Rc<Fair>, d
 /// Moves the deadlines on, and ends when the server has drained.
 async fn tick(core: &RefCell<Core>, fair: &Fair, stopped: &Cell<Option<Stopped>>, drain: Duration) -> Stopped {
     let mut drain_until = None;
+    let mut next = monoio::time::Instant::now();
     loop {
-        monoio::time::sleep(Duration::from_millis(TICK_MS)).await;
+        next += Duration::from_millis(TICK_MS);
+        monoio::time::sleep_until(next).await;
+        next = next.max(monoio::time::Instant::now());
         let mut more = core.borrow_mut().tick();
-        while more {
+        // What the tick has begun goes on here, but a busy core is never out of work: the next tick comes all the same.
+        while more && monoio::time::Instant::now() < next + Duration::from_millis(TICK_MS) {
             fair.yield_now().await;
             more = core.borrow_mut().turn();
         }
@@ -179,7 +189,7 @@ async fn tick(core: &RefCell<Core>, fair: &Fair, stopped: &Cell<Option<Stopped>>
         }
         if core.borrow().draining {
             let until = *drain_until.get_or_insert_with(|| monoio::time::Instant::now() + drain);
-            if core.borrow().connections.is_empty() || monoio::time::Instant::now() >= until {
+            if core.borrow().is_drained() || monoio::time::Instant::now() >= until {
                 let left = core.borrow().connections.len();
                 tracing::info!(connections_cut = left, "stopped");
                 return Stopped::Drained;

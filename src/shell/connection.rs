@@ -27,6 +27,21 @@ pub(super) enum State {
     Closing,
 }
 
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A client's.
+    Client,
+    /// It came to the admin port.
+    Admin,
+    /// It came to a full server and is told so.
+    TurnedAway,
+}
+
+impl Kind {
+    pub(super) const COUNT: usize = 3;
+}
+
 /// One client connection.
 ///
 /// Invariant: `unread` holds bytes only while an answer is owed or being written; `unsent` only while the socket is not writable or a turn
@@ -59,8 +74,9 @@ pub(super) struct Connection {
     pub(super) shut: bool,
     /// It stands in the core's list of connections to go on with.
     pub(super) queued: bool,
-    /// It came to the admin port.
-    pub(super) admin: bool,
+    /// The socket did not take all of `unsent`: `deadline` is how long it is given.
+    pub(super) blocked: bool,
+    pub(super) kind: Kind,
 }
 
 /// What became of a write.
@@ -75,7 +91,7 @@ pub(super) enum Flushed {
 }
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd, generation: u32, admin: bool) -> Self {
+    pub(super) fn new(socket: OwnedFd, generation: u32, kind: Kind) -> Self {
         Self {
             socket,
             generation,
@@ -92,7 +108,8 @@ impl Connection {
             peer_finished: false,
             shut: false,
             queued: false,
-            admin,
+            blocked: false,
+            kind,
         }
     }
 

@@ -12,14 +12,17 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
 
 use super::clock::Clock;
-use super::connection::{Connection, ConnectionKey, Flushed, State};
+use super::connection::{Connection, ConnectionKey, Flushed, Kind, State};
 use super::entropy::Entropy;
 use super::net;
 use super::router::Routes;
 use crate::broker::{Answer, Broker, Output};
-use crate::limits::{EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX};
+use crate::limits::{
+    ADMIN_CONNECTIONS_MAX, DELIVERIES_PER_TURN_MAX, EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX,
+    TURNED_AWAY_LINGER_MS, TURNED_AWAY_MAX,
+};
 use crate::metrics::Figures;
-use crate::protocol::ReplyToken;
+use crate::protocol::{Command, ReplyToken, Request};
 use crate::session::Gather;
 use crate::time::{Instant, Now, Wheel};
 use crate::wire::http::{self, Body, HttpError, Phase, ReplyTo, ResponseHead};
@@ -49,8 +52,16 @@ pub(super) struct Core {
     pub(super) connections: Slab<Connection>,
     epoll: OwnedFd,
     ready: Vec<epoll::Event>,
+    /// How many connections of each kind there are.
+    counts: [usize; Kind::COUNT],
     /// Connections that have more to do than their share of a turn.
     unfinished: VecDeque<ConnectionKey>,
+    /// Publish requests that wait until what was published before them is written.
+    held: VecDeque<Request>,
+    /// What had been delivered when this turn began.
+    delivered_before: u64,
+    /// How many requests the connection that is being worked on may still make in this turn.
+    pub(super) requests_left: u32,
     wheel: Wheel<(u32, u32)>,
     expired: Vec<(u32, u32)>,
     buffer: Box<[u8]>,
@@ -76,7 +87,11 @@ impl Core {
             connections: Slab::new(),
             epoll,
             ready: Vec::with_capacity(EVENTS_PER_TURN_MAX),
+            counts: [0; Kind::COUNT],
             unfinished: VecDeque::new(),
+            held: VecDeque::new(),
+            delivered_before: 0,
+            requests_left: 0,
             wheel: Wheel::new(now.instant),
             expired: Vec::new(),
             buffer: vec![0; READ_BYTES_PER_TURN_MAX].into_boxed_slice(),
@@ -111,6 +126,8 @@ impl Core {
         let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), Some(&zero));
         let now = self.parts.clock.now();
         let full = ready.len() == ready.capacity();
+        self.delivered_before = self.broker.counters().delivered;
+        self.publish_held(now);
         for _ in 0..self.unfinished.len() {
             let Some(key) = self.unfinished.pop_front() else { break };
             if let Some(connection) = self.connection(key) {
@@ -124,7 +141,36 @@ impl Core {
         }
         self.ready = ready;
         let dirty = self.flush(now);
-        full || dirty || !self.unfinished.is_empty()
+        full || dirty || self.has_unfinished()
+    }
+
+    fn has_unfinished(&self) -> bool {
+        !self.unfinished.is_empty() || !self.held.is_empty()
+    }
+
+    /// Whether publishing has to wait for the flusher. A quick publisher must neither make quick readers look slow (P-30) nor take a whole
+    /// turn for itself because it has many readers.
+    fn must_write_first(&self) -> bool {
+        let delivered = self.broker.counters().delivered.wrapping_sub(self.delivered_before);
+        self.broker.has_dirty() && (self.broker.is_pressed() || delivered >= DELIVERIES_PER_TURN_MAX)
+    }
+
+    /// Hands a request to the broker; its answer is applied if it comes at once. A publish may have to wait, and so may only the connection
+    /// that it came on.
+    pub(super) fn ask(&mut self, now: Now, request: Request) {
+        if matches!(request.command, Command::Publish { .. }) && (!self.held.is_empty() || self.must_write_first()) {
+            return self.held.push_back(request);
+        }
+        self.broker.handle_request(now, request);
+        self.apply_outputs(now);
+    }
+
+    fn publish_held(&mut self, now: Now) {
+        while !self.must_write_first() {
+            let Some(request) = self.held.pop_front() else { return };
+            self.broker.handle_request(now, request);
+            self.apply_outputs(now);
+        }
     }
 
     /// Does what has become due.
@@ -138,7 +184,7 @@ impl Core {
             self.connection_due(now, ConnectionKey { slot, generation });
         }
         self.expired = expired;
-        self.flush(now) || !self.unfinished.is_empty()
+        self.flush(now) || self.has_unfinished()
     }
 
     /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of.
@@ -147,28 +193,29 @@ impl Core {
         self.draining = true;
         self.broker.handle_shutdown(now);
         self.apply_outputs(now);
-        let idle: Vec<ConnectionKey> = self
+        let reading: Vec<ConnectionKey> = self
             .connections
             .iter()
-            .filter(|(_, connection)| {
-                let between = connection.state == State::Reading && connection.reader.phase() == Phase::Idle;
-                between && connection.unread.is_empty() && connection.unsent.is_empty()
-            })
+            .filter(|(_, connection)| connection.state == State::Reading)
             .map(|(slot, connection)| ConnectionKey { slot: slot as u32, generation: connection.generation })
             .collect();
-        for key in idle {
+        for key in reading {
             // A request may be on its way: what has arrived is still answered, then the connection ends.
             self.go_on(now, key);
-            self.end_if_idle(now, key);
         }
     }
 
-    fn end_if_idle(&mut self, now: Now, key: ConnectionKey) {
+    /// Whether a draining core has no client any more.
+    pub(super) const fn is_drained(&self) -> bool {
+        self.draining && self.counts[Kind::Client as usize] == 0
+    }
+
+    /// P-32: a client that is in the middle of nothing is not waited for. The admin port is served to the end.
+    pub(super) fn end_if_idle(&mut self, now: Now, key: ConnectionKey) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.state == State::Reading
-            && connection.reader.phase() == Phase::Idle
-            && connection.unsent.is_empty()
-        {
+        let between = connection.state == State::Reading && connection.reader.phase() == Phase::Idle;
+        let nothing_left = connection.unread.is_empty() && connection.unsent.is_empty() && !connection.queued;
+        if between && nothing_left && connection.kind != Kind::Admin {
             self.close(now, key);
         }
     }
@@ -194,28 +241,40 @@ impl Core {
     pub(super) fn welcome(&mut self, socket: OwnedFd, admin: bool) {
         let now = self.parts.clock.now();
         self.broker.counters_mut().connections_accepted += 1;
-        if !admin && (self.draining || self.connections.len() >= self.parts.connections_max) {
-            return self.turn_away(now, &socket);
+        let (kind, max) = if admin {
+            (Kind::Admin, ADMIN_CONNECTIONS_MAX)
+        } else {
+            (Kind::Client, if self.draining { 0 } else { self.parts.connections_max })
+        };
+        if self.counts[kind as usize] >= max {
+            return self.turn_away(now, socket);
         }
+        if let Some(key) = self.take_in(socket, kind) {
+            // A connection that says nothing is given as long as one that is slow to say it.
+            let head_ms = self.parts.patience.head_ms;
+            self.set_deadline(key, now.instant + head_ms);
+        }
+    }
+
+    fn take_in(&mut self, socket: OwnedFd, kind: Kind) -> Option<ConnectionKey> {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let entry = self.connections.vacant_entry();
         let key = ConnectionKey { slot: entry.key() as u32, generation };
-        let connection = entry.insert(Connection::new(socket, generation, admin));
         let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(u64::from(key.generation) << 32 | u64::from(key.slot));
-        if let Err(error) = epoll::add(&self.epoll, &connection.socket, data, interest) {
+        if let Err(error) = epoll::add(&self.epoll, &socket, data, interest) {
             tracing::warn!(%error, "a connection could not be watched and is closed");
-            self.connections.remove(key.slot as usize);
-            return;
+            return None;
         }
-        // A connection that says nothing is given as long as one that is slow to say it.
-        let head_ms = self.parts.patience.head_ms;
-        self.set_deadline(key, now.instant + head_ms);
+        entry.insert(Connection::new(socket, generation, kind));
+        self.counts[kind as usize] += 1;
+        Some(key)
     }
 
-    /// The server is full or on its way out: says so in one write and closes.
-    fn turn_away(&mut self, now: Now, socket: &OwnedFd) {
+    /// The server is full or on its way out: says so and closes. Closing at once would be a reset if the client has sent something by now,
+    /// and it might never see why; so a few are given time.
+    fn turn_away(&mut self, now: Now, socket: OwnedFd) {
         self.broker.counters_mut().connections_refused += 1;
         let reply = ReplyTo { version: http::Version::Http11, keep_alive: false, to_head: false };
         let reason = if self.draining {
@@ -226,9 +285,18 @@ impl Core {
         let mut bytes = Vec::with_capacity(256);
         let date = self.date(now);
         let _ = write_unavailable(&mut bytes, reply, &date, reason, 5);
-        // One attempt: a fresh socket takes this much, and nobody waits for this client.
-        net::send(socket, &bytes);
-        net::shutdown_write(socket);
+        if self.counts[Kind::TurnedAway as usize] >= TURNED_AWAY_MAX {
+            // One attempt: a fresh socket takes this much, and nobody waits for this client.
+            net::send(&socket, &bytes);
+            return net::shutdown_write(&socket);
+        }
+        let Some(key) = self.take_in(socket, Kind::TurnedAway) else { return };
+        if let Some(connection) = self.connection(key) {
+            connection.state = State::Closing;
+            connection.unsent = bytes;
+        }
+        self.set_deadline(key, now.instant + TURNED_AWAY_LINGER_MS);
+        self.go_on(now, key);
     }
 
     pub(super) fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
@@ -295,13 +363,20 @@ impl Core {
     pub(super) fn write_out(&mut self, now: Now, key: ConnectionKey) -> bool {
         let Some(connection) = self.connection(key) else { return false };
         match connection.flush() {
-            Flushed::All => true,
+            Flushed::All => {
+                if std::mem::take(&mut connection.blocked) {
+                    self.set_patience(now, key);
+                }
+                true
+            }
             Flushed::Gone => {
                 self.close(now, key);
                 false
             }
             Flushed::Blocked { progress } => {
-                if progress || connection.state != State::Closing {
+                // Only what it takes puts the end off, not what it asks.
+                if progress || !connection.blocked {
+                    connection.blocked = true;
                     self.set_deadline(key, now.instant + LINGER_MS);
                 }
                 false
@@ -320,7 +395,7 @@ impl Core {
         if deadline > now.instant {
             return self.set_deadline(key, deadline);
         }
-        let (blocked, state) = (!connection.unsent.is_empty(), connection.state);
+        let (blocked, state) = (connection.blocked, connection.state);
         match (state, connection.reader.phase()) {
             (State::Asked | State::Data(_), _) if !blocked => {}
             (State::Reading, Phase::Head) if !blocked => {
@@ -349,6 +424,7 @@ impl Core {
             return;
         }
         let connection = self.connections.remove(key.slot as usize);
+        self.counts[connection.kind as usize] -= 1;
         if let State::Data(session) = connection.state {
             let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
             self.broker.handle_disconnect(now, session, token);

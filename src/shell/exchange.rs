@@ -1,22 +1,27 @@
 //! Requests and answers on one connection: reading, routing, and what follows an answer.
 
 use super::admin;
-use super::connection::{ConnectionKey, State};
+use super::connection::{ConnectionKey, Kind, State};
 use super::core::Core;
 use super::net::{self, Transfer};
 use super::router::Route;
-use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX};
+use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX, REQUESTS_PER_TURN_MAX};
 use crate::protocol::{Command, ReplyToken, Request};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::wire::http::{self, HttpError, HttpRequest, Phase, Progress, ReplyTo, Version};
 
 impl Core {
     /// Does what can be done on a connection: reads, parses, answers, writes. It stops when there is nothing to read, when an answer is owed
     /// or not yet taken by the socket, and at its share of a turn.
     pub(super) fn go_on(&mut self, now: Now, key: ConnectionKey) {
-        let outer = self.busy.replace(key);
+        debug_assert_eq!(self.busy, None, "one connection at a time");
+        self.busy = Some(key);
+        self.requests_left = REQUESTS_PER_TURN_MAX;
         self.exchange(now, key);
-        self.busy = outer;
+        self.busy = None;
+        if self.draining {
+            self.end_if_idle(now, key);
+        }
     }
 
     fn exchange(&mut self, now: Now, key: ConnectionKey) {
@@ -31,11 +36,21 @@ impl Core {
                 State::Closing => return self.farewell(now, key),
                 State::Reading => {}
             }
-            if !connection.unread.is_empty() {
+            // Who does not take its answers is not asked what else it wants.
+            if !connection.unsent.is_empty() && !self.write_out(now, key) {
+                return;
+            }
+            let out_of_requests = self.requests_left == 0;
+            let Some(connection) = self.connection(key) else { return };
+            let is_unread = !connection.unread.is_empty();
+            if !is_unread && !connection.readable {
+                break;
+            } else if out_of_requests {
+                self.go_on_later(key);
+                break;
+            } else if is_unread {
                 let unread = std::mem::take(&mut connection.unread);
                 self.parse(now, key, &unread);
-            } else if !connection.readable {
-                break;
             } else if budget == 0 {
                 self.go_on_later(key);
                 break;
@@ -99,9 +114,10 @@ impl Core {
 
     fn parse(&mut self, now: Now, key: ConnectionKey, mut input: &[u8]) {
         while !input.is_empty() {
+            let out_of_requests = self.requests_left == 0;
             let Some(connection) = self.connection(key) else { return };
-            if connection.state != State::Reading {
-                // One request at a time: the next one waits here until this one is answered.
+            if connection.state != State::Reading || out_of_requests {
+                // One request at a time: the next one waits here until this one is answered, or until the next turn.
                 connection.unread.extend_from_slice(input);
                 return;
             }
@@ -115,12 +131,26 @@ impl Core {
                         connection.unsent.extend_from_slice(http::CONTINUE);
                     }
                     if let Progress::Complete(request) = progress {
-                        self.request(now, key, &request);
+                        self.requests_left = self.requests_left.saturating_sub(1);
+                        self.request(now, key, *request);
                     } else if after != before {
                         self.await_phase(now, key, after);
                     }
                 }
             }
+        }
+    }
+
+    /// Gives a connection that is no longer blocked the time that it has in its state.
+    pub(super) fn set_patience(&mut self, now: Now, key: ConnectionKey) {
+        let Some(connection) = self.connection(key) else { return };
+        match connection.state {
+            State::Reading => {
+                let phase = connection.reader.phase();
+                self.await_phase(now, key, phase);
+            }
+            State::Closing => self.set_deadline(key, now.instant + LINGER_MS),
+            State::Asked | State::Data(_) => self.set_deadline(key, Instant::NEVER),
         }
     }
 
@@ -135,14 +165,15 @@ impl Core {
     }
 
     /// A whole request has arrived.
-    fn request(&mut self, now: Now, key: ConnectionKey, request: &HttpRequest) {
+    fn request(&mut self, now: Now, key: ConnectionKey, mut request: HttpRequest) {
         self.broker.counters_mut().requests += 1;
-        let route = self.route(now, key, request);
+        // P-32: the answer says that it is the last one.
+        request.head.keep_alive &= !self.draining;
+        let route = self.route(now, key, &request);
         self.serial = self.serial.wrapping_add(1);
-        let (serial, core, draining) = (self.serial, self.parts.number, self.draining);
+        let (serial, core) = (self.serial, self.parts.number);
         let Some(connection) = self.connection(key) else { return };
         connection.reply = ReplyTo::from(&request.head);
-        connection.reply.keep_alive &= !draining;
         connection.serial = serial;
         connection.state = State::Asked;
         match route {
@@ -167,15 +198,14 @@ impl Core {
                     }
                 };
                 let token = ReplyToken { core, connection: key.slot, serial };
-                self.broker.handle_request(now, Request { token, command, path, chunked, agent, draw });
-                self.apply_outputs(now);
+                self.ask(now, Request { token, command, path, chunked, agent, draw });
             }
         }
     }
 
     fn route(&mut self, now: Now, key: ConnectionKey, request: &HttpRequest) -> Route {
         let date = self.date(now);
-        if self.connection(key).is_some_and(|connection| connection.admin) {
+        if self.connection(key).is_some_and(|connection| connection.kind == Kind::Admin) {
             return admin::route(request, &date, self.draining, || self.figures());
         }
         self.parts.routes.route(request, &date, now.unix_s)

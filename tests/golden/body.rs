@@ -98,13 +98,29 @@ impl Body {
         if let Some(chunks) = &self.chunks {
             assert!(self.ended && chunks.is_empty(), "an answer that ends in the middle of a chunk");
         }
+        self.parse(self.framing == Framing::JsonLines).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The events that have come whole since the last time.
+    pub(crate) fn events(&mut self) -> Vec<pushlet::Event> {
+        let events = self.parse(true).unwrap_or_else(|error| panic!("{error}"));
+        let fresh = events[self.shown..].to_vec();
+        self.shown = events.len();
+        fresh
+    }
+
+    fn parse(&self, goes_on: bool) -> Result<Vec<pushlet::Event>, String> {
         let dialect = match self.framing {
             Framing::XmlJava => pushlet::Dialect::PushletdForJava,
             _ => pushlet::Dialect::Pushletd,
         };
-        let content = &self.content;
-        pushlet::parse(self.format(), dialect, content, self.framing == Framing::JsonLines)
-            .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(content)));
+        let mut content = self.content.clone();
+        if goes_on && self.framing == Framing::JsonArray && !content.ends_with(b"]") {
+            // A pull that waits: what has come of the array is whole elements.
+            content.push(b']');
+        }
+        pushlet::parse(self.format(), dialect, &content, goes_on)
+            .map_err(|error| format!("{error} in {}", String::from_utf8_lossy(&self.content)))
     }
 
     /// What has come since the last time, one event a line where it can be said so.

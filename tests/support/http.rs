@@ -212,6 +212,72 @@ impl Connection {
         Self { stream, answer: AnswerReader::new(false), eof: false, reset: false }
     }
 
+    /// Connects with a receive buffer and segments so small that the server's writes soon find no room.
+    pub(crate) fn open_narrow(addr: SocketAddr) -> Self {
+        use socket2::{Domain, Protocol, Socket, Type};
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+        socket.set_recv_buffer_size(2048).expect("an option of a socket");
+        socket.set_tcp_mss(536).expect("an option of a socket");
+        socket.connect_timeout(&addr.into(), Duration::from_secs(10)).expect("the server accepts");
+        socket.set_tcp_nodelay(true).expect("an option of a socket");
+        socket.set_nonblocking(true).expect("an option of a socket");
+        Self { stream: socket.into(), answer: AnswerReader::new(false), eof: false, reset: false }
+    }
+
+    /// Closes so that the peer sees a reset.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("an option of a socket");
+    }
+
+    /// Takes in at most `most` bytes of what has arrived, without waiting. Says how many there were.
+    pub(crate) fn sip(&mut self, most: usize) -> usize {
+        let mut piece = vec![0_u8; most];
+        match self.stream.read(&mut piece) {
+            Ok(0) => self.eof = true,
+            Ok(read) => {
+                self.answer.feed(&piece[..read]);
+                return read;
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => (self.eof, self.reset) = (true, true),
+        }
+        0
+    }
+
+    /// Writes what the kernel takes of `bytes` at the moment, perhaps nothing.
+    pub(crate) fn send_some(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.stream.write(bytes) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            outcome => outcome,
+        }
+    }
+
+    /// Sends a request and waits for its answer, which must be whole.
+    pub(crate) fn ask(&mut self, bytes: &[u8], max: Duration) -> Answer {
+        self.request(bytes);
+        self.whole_answer(max)
+    }
+
+    /// Waits for the next answer on the connection, whose request was sent earlier. It must be whole.
+    pub(crate) fn next_answer(&mut self, max: Duration) -> Answer {
+        self.begin(false);
+        self.whole_answer(max)
+    }
+
+    fn whole_answer(&mut self, max: Duration) -> Answer {
+        let answer = self.wait_answer(max);
+        assert!(self.is_whole(), "the answer is cut: {:?}", self.answer);
+        answer
+    }
+
+    /// Waits until the server has closed the connection, orderly and without another byte.
+    pub(crate) fn wait_closed(&mut self, max: Duration) {
+        self.begin(false);
+        assert!(self.wait_until(max, Self::is_closed) || self.is_closed(), "still open after {max:?}");
+        assert!(!self.reset, "the connection was reset");
+        assert!(self.head().is_none() && self.answer.pending.is_empty(), "bytes behind the last answer: {self:?}");
+    }
+
     /// The socket, for tests that do odd things with it.
     pub(crate) const fn stream(&self) -> &TcpStream {
         &self.stream

@@ -6,5 +6,6 @@
 
 pub(crate) mod http;
 pub(crate) mod java;
+pub(crate) mod look;
 pub(crate) mod pushlet;
 pub(crate) mod server;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pushletd::protocol::Format;
 
-use super::http::{Answer, Connection, get};
+use super::http::{Answer, Connection, get, post};
 use super::java;
 
 /// One Pushlet event: names and values in the order they came.
@@ -387,8 +387,18 @@ pub(crate) fn target(fields: &[(&str, &str)]) -> String {
 /// Sends one control request on a connection of its own.
 pub(crate) fn control(addr: SocketAddr, fields: &[(&str, &str)]) -> Answer {
     let mut connection = Connection::open(addr);
-    connection.request(&get(&target(fields)));
+    connection.request(&request(fields));
     connection.wait_answer(SOON)
+}
+
+/// The bytes of a request: a GET, or a POST if it would be too long for that.
+pub(crate) fn request(fields: &[(&str, &str)]) -> Vec<u8> {
+    let target = target(fields);
+    if target.len() < 6000 {
+        return get(&target);
+    }
+    let body = target.split_once('?').unwrap_or_default().1;
+    post(PATH, "application/x-www-form-urlencoded", body.as_bytes())
 }
 
 /// The events of a whole 200 answer of pushletd.
@@ -469,10 +479,19 @@ impl Session {
 
     /// Sends a data request on a connection of its own.
     pub(crate) fn data(&self, event: &str, fields: &[(&str, &str)]) -> Channel {
+        self.data_on(Connection::open(self.addr), event, fields)
+    }
+
+    /// The same on a connection that is there already.
+    pub(crate) fn data_on(&self, mut connection: Connection, event: &str, fields: &[(&str, &str)]) -> Channel {
         let target = target(&[&[("p_event", event), ("p_id", &self.id)], fields].concat());
-        let mut connection = Connection::open(self.addr);
         connection.request(&get(&target));
         Channel { connection, format: self.format }
+    }
+
+    /// The bytes of a control request of this session.
+    pub(crate) fn request(&self, event: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+        request(&[&[("p_event", event), ("p_id", &self.id)], fields].concat())
     }
 }
 

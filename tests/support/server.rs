@@ -43,6 +43,20 @@ pub(crate) fn on_both_drivers(body: impl Fn(Driver)) {
     }
 }
 
+/// Runs `body` on both drivers at the same time, for tests that mostly wait. Says which driver it was when a body fails.
+pub(crate) fn on_both_drivers_at_once(body: impl Fn(Driver) + Sync) {
+    thread::scope(|scope| {
+        let body = &body;
+        let runs = Driver::ALL.map(|driver| (driver, scope.spawn(move || body(driver))));
+        for (driver, run) in runs {
+            if let Err(cause) = run.join() {
+                eprintln!("the test failed with --io-driver {}", driver.name());
+                std::panic::resume_unwind(cause);
+            }
+        }
+    });
+}
+
 /// How long the program may take to say where it listens.
 const START_MAX: Duration = Duration::from_secs(20);
 /// How long the program may take to end after SIGTERM before it is killed.
@@ -53,17 +67,41 @@ const STOP_MAX: Duration = Duration::from_secs(3);
 pub(crate) struct Server {
     child: Child,
     addr: SocketAddr,
+    admin: Option<SocketAddr>,
     stdout: Arc<Mutex<Vec<u8>>>,
     stderr: Arc<Mutex<Vec<u8>>>,
-    _config: Option<tempfile::NamedTempFile>,
+    config: Option<tempfile::NamedTempFile>,
 }
 
 impl Server {
     /// Starts the program on a free port of the loopback, without the admin port. `args` come after those; `toml` is
     /// the text of a configuration file, none if it is empty.
     pub(crate) fn start(driver: Driver, args: &[&str], toml: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
-        command.args(["--listen", "127.0.0.1:0", "--admin", "off", "--io-driver", driver.name()]).args(args);
+        let command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
+        Self::launch(command, "127.0.0.1:0", "off", driver, args, toml)
+    }
+
+    /// The same with an admin port.
+    pub(crate) fn start_with_admin(driver: Driver, args: &[&str], toml: &str) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", driver, args, toml)
+    }
+
+    /// The same under a limit of open files.
+    pub(crate) fn start_with_descriptors(driver: Driver, descriptors: u32, args: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &descriptors.to_string()]);
+        command.arg(env!("CARGO_BIN_EXE_pushletd"));
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", driver, args, "")
+    }
+
+    /// Starts the program on an address of the caller's choice, without the admin port.
+    pub(crate) fn start_at(listen: &str, driver: Driver) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_pushletd")), listen, "off", driver, &[], "")
+    }
+
+    fn launch(mut command: Command, listen: &str, admin: &str, driver: Driver, args: &[&str], toml: &str) -> Self {
+        command.args(["--listen", listen, "--admin", admin, "--io-driver", driver.name()]).args(args);
         let config = (!toml.is_empty()).then(|| {
             let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
             file.write_all(toml.as_bytes()).expect("the configuration is written");
@@ -78,7 +116,8 @@ impl Server {
             .expect("the program starts");
         let stderr = collect(child.stderr.take().expect("stderr is a pipe"));
         let (stdout, lines) = lines_of(child.stdout.take().expect("stdout is a pipe"));
-        let Some(addr) = listening_address(&lines) else {
+        let addresses = listening_address(&lines).map(|addr| (addr, admin_address(&lines)));
+        let Some((addr, admin)) = addresses else {
             let _ = child.kill();
             let status = child.wait();
             panic!(
@@ -87,7 +126,24 @@ impl Server {
                 text(&stderr)
             );
         };
-        Self { child, addr, stdout, stderr, _config: config }
+        Self { child, addr, admin, stdout, stderr, config }
+    }
+
+    /// Where its admin port is.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.expect("it was started with an admin port")
+    }
+
+    /// Writes another text into the configuration file that it was started with.
+    pub(crate) fn rewrite_config(&self, toml: &str) {
+        let config = self.config.as_ref().expect("it was started with a configuration");
+        std::fs::write(config.path(), toml).expect("the configuration is written");
+    }
+
+    /// Waits until standard error holds `words`.
+    pub(crate) fn wait_stderr(&self, words: &str, max: Duration) {
+        let held = wait_for(max, || self.stderr().contains(words));
+        assert!(held, "no {words:?} on standard error within {max:?}:\n{}", self.stderr());
     }
 
     /// Where it listens.
@@ -152,21 +208,57 @@ impl Drop for Server {
     }
 }
 
+/// Looks again and again until `holds`, at most for `max`. Says whether it did.
+pub(crate) fn wait_for(max: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + max;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Runs the program with these arguments to its end, which must come within `max`: exit status, standard output, standard error.
+pub(crate) fn run_to_end(mut command: Command, max: Duration) -> (ExitStatus, String, String) {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let (stdout, out_end) = collect_to_end(child.stdout.take().expect("stdout is a pipe"));
+    let (stderr, err_end) = collect_to_end(child.stderr.take().expect("stderr is a pipe"));
+    let ended = wait_for(max, || child.try_wait().is_ok_and(|status| status.is_some()));
+    if !ended {
+        let _ = child.kill();
+    }
+    let status = child.wait().expect("our own child can be waited for");
+    let _ = (out_end.join(), err_end.join());
+    let (stdout, stderr) = (text(&stdout), text(&stderr));
+    assert!(ended, "the program did not end within {max:?}\nstdout:\n{stdout}\nstderr:\n{stderr}");
+    (status, stdout, stderr)
+}
+
 fn text(bytes: &Mutex<Vec<u8>>) -> String {
     String::from_utf8_lossy(&bytes.lock().expect("no reader panics")).into_owned()
 }
 
 /// Reads a pipe to its end on a thread of its own, so that the child never waits for us.
-fn collect(mut pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
+fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
+    collect_to_end(pipe).0
+}
+
+/// The same, with the thread, which ends with the pipe.
+fn collect_to_end(mut pipe: impl Read + Send + 'static) -> (Arc<Mutex<Vec<u8>>>, thread::JoinHandle<()>) {
     let bytes = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&bytes);
-    thread::spawn(move || {
+    let reader = thread::spawn(move || {
         let mut piece = [0_u8; 4096];
         while let Ok(read @ 1..) = pipe.read(&mut piece) {
             shared.lock().expect("no reader panics").extend_from_slice(&piece[..read]);
         }
     });
-    bytes
+    (bytes, reader)
 }
 
 /// The same, and each line is sent to the test as well.
@@ -190,19 +282,28 @@ fn listening_address(lines: &mpsc::Receiver<String>) -> Option<SocketAddr> {
     let deadline = Instant::now() + START_MAX;
     loop {
         let line = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
-        if let Some(addr) = address_in(&line) {
+        if let Some(addr) = address_in(&line, "listening on ") {
             return Some(addr);
         }
     }
 }
 
+/// The line behind it: `admin on http://ADDRESS/` or `admin on off`.
+fn admin_address(lines: &mpsc::Receiver<String>) -> Option<SocketAddr> {
+    let line = lines.recv_timeout(START_MAX).ok()?;
+    address_in(&line, "admin on ")
+}
+
 /// The address in a line like `listening on http://127.0.0.1:8080/`.
-fn address_in(line: &str) -> Option<SocketAddr> {
-    line.split_once("listening on http://")?.1.trim_end().split('/').next()?.parse().ok()
+fn address_in(line: &str, before: &str) -> Option<SocketAddr> {
+    line.split_once(before)?.1.strip_prefix("http://")?.trim_end().split('/').next()?.parse().ok()
 }
 
 #[test]
 fn the_address_is_read_from_the_line() {
-    assert_eq!(address_in("listening on http://127.0.0.1:4711/\n"), Some(SocketAddr::from(([127, 0, 0, 1], 4711))));
-    assert_eq!(address_in("2 cores\n"), None);
+    assert_eq!(
+        address_in("listening on http://127.0.0.1:4711/\n", "listening on "),
+        Some(SocketAddr::from(([127, 0, 0, 1], 4711)))
+    );
+    assert_eq!(address_in("2 cores\n", "listening on "), None);
 }

@@ -1,0 +1,30 @@
+//! The program as its clients see it, friendly and hostile ones: over real sockets, on both I/O drivers.
+//!
+//! Nothing here sleeps to let something happen. A test waits for what must come, with a deadline that fails; to prove that something does
+//! not come it waits for what was sent after it.
+
+#[path = "server/churn.rs"]
+mod churn;
+#[path = "server/deadlines.rs"]
+mod deadlines;
+#[path = "server/disconnect.rs"]
+mod disconnect;
+#[path = "server/exchange.rs"]
+mod exchange;
+#[path = "server/fair.rs"]
+mod fair;
+#[path = "server/full.rs"]
+mod full;
+#[path = "server/garbage.rs"]
+mod garbage;
+#[path = "server/methods.rs"]
+mod methods;
+#[path = "server/refused.rs"]
+mod refused;
+#[path = "server/shutdown.rs"]
+mod shutdown;
+#[path = "server/slow.rs"]
+mod slow;
+#[path = "server/start.rs"]
+mod start;
+mod support;

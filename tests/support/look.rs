@@ -1,0 +1,72 @@
+//! Looking at a server from outside: its metrics, and what the kernel says about its process.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::http::{Answer, Connection, get};
+use super::pushlet::SOON;
+use super::server::{Server, wait_for};
+
+/// One GET to the admin port on a connection of its own.
+pub(crate) fn admin_get(admin: SocketAddr, path: &str) -> Answer {
+    let mut connection = Connection::open(admin);
+    connection.request(&get(path));
+    connection.wait_answer(SOON)
+}
+
+/// The metrics of a server by name, labels included, without the common prefix.
+pub(crate) fn metrics(server: &Server) -> BTreeMap<String, u64> {
+    let answer = admin_get(server.admin(), "/metrics");
+    assert_eq!(answer.head.status, 200, "{}", answer.text());
+    let text = answer.text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+            let name = name.strip_prefix("pushletd_").expect("the prefix");
+            (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("a number, not {value:?}")))
+        })
+        .collect()
+}
+
+/// One of the metrics.
+pub(crate) fn metric(server: &Server, name: &str) -> u64 {
+    let all = metrics(server);
+    *all.get(name).unwrap_or_else(|| panic!("no {name} in {all:#?}"))
+}
+
+/// Waits until the metric has this value.
+pub(crate) fn wait_metric(server: &Server, name: &str, expected: u64, max: Duration) {
+    let mut last = 0;
+    let held = wait_for(max, || {
+        last = metric(server, name);
+        last == expected
+    });
+    assert!(held, "{name} is {last}, not {expected}, after {max:?}\n{:#?}", metrics(server));
+}
+
+/// Open descriptors of the server.
+pub(crate) fn descriptors(server: &Server) -> usize {
+    let folder = format!("/proc/{}/fd", server.pid());
+    std::fs::read_dir(folder).expect("our own child has descriptors").count()
+}
+
+/// Processor time that the server has taken, user and system.
+pub(crate) fn processor_time(server: &Server) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("our own child has a state");
+    // The second field is the name in brackets; the fields behind it begin with the third.
+    let behind = stat.rsplit_once(')').expect("a name in brackets").1;
+    let fields: Vec<&str> = behind.split_whitespace().collect();
+    let ticks: u64 = fields[11..=12].iter().map(|field| field.parse::<u64>().expect("a number of ticks")).sum();
+    // The unit of these fields is 1/100 s on every Linux of today.
+    Duration::from_millis(ticks * 10)
+}
+
+/// Memory of the server that is in RAM, in KiB.
+pub(crate) fn resident_kib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("our own child has a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+}
