@@ -6,8 +6,8 @@
 //! cargo run --release --example hold -- 127.0.0.1:18080 --sessions 1000 --stalled 50 --events 20
 //! ```
 //!
-//! With `--stalled N`, N more sessions subscribe and never read, and events carry a payload that fills their sockets. The exit code is 1 if
-//! an event was lost, repeated or out of order.
+//! With `--stalled N`, each round measures `--events` publishes, then opens N more sessions that never read, fills their queues, and measures
+//! again. The exit code is 1 if a healthy session lost an event or got one twice or out of order.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -20,10 +20,15 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 /// No event at all for this long means that some are lost.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// What fills the queue and the kernel buffers of a session that never reads: 8 MB.
+const SATURATION_EVENTS: u32 = 100;
+const SATURATION_BYTES: usize = 80_000;
+
 struct Options {
     address: String,
     sessions: usize,
     stalled: usize,
+    rounds: u32,
     events: u32,
     payload: usize,
     server: Option<u32>,
@@ -33,15 +38,17 @@ impl Options {
     fn read() -> Result<Self, String> {
         let mut args = std::env::args().skip(1);
         let address = args.next().ok_or(
-            "usage: hold ADDRESS [--sessions N] [--stalled N] [--events N] [--payload BYTES] [--server-pid PID]",
+            "usage: hold ADDRESS [--sessions N] [--stalled N] [--rounds N] [--events N] [--payload BYTES] [--server-pid PID]",
         )?;
-        let mut options = Self { address, sessions: 1000, stalled: 0, events: 20, payload: 16, server: None };
+        let mut options =
+            Self { address, sessions: 1000, stalled: 0, rounds: 5, events: 20, payload: 16, server: None };
         while let Some(name) = args.next() {
             let text = args.next().ok_or_else(|| format!("{name} wants a number"))?;
             let number: u32 = text.parse().map_err(|_| format!("{name}: {text:?} is no number"))?;
             match name.as_str() {
                 "--sessions" => options.sessions = number as usize,
                 "--stalled" => options.stalled = number as usize,
+                "--rounds" => options.rounds = number,
                 "--events" => options.events = number,
                 "--payload" => options.payload = number as usize,
                 "--server-pid" => options.server = Some(number),
@@ -54,6 +61,7 @@ impl Options {
 
 /// One healthy listener.
 struct Listener {
+    id: String,
     socket: OwnedFd,
     line: Vec<u8>,
     next: u32,
@@ -76,8 +84,10 @@ impl Publisher {
         Ok(publisher)
     }
 
-    fn ask(&mut self, query: &str) -> io::Result<String> {
-        write!(self.stream, "GET /pushlet.srv?{query} HTTP/1.1\r\nHost: perf\r\n\r\n")?;
+    fn ask(&mut self, form: &str) -> io::Result<String> {
+        let length = form.len();
+        let head = format!("POST /pushlet.srv HTTP/1.1\r\nHost: perf\r\nContent-Length: {length}\r\n\r\n");
+        self.stream.write_all(&[head.as_bytes(), form.as_bytes()].concat())?;
         let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
         loop {
             let came = self.stream.read(&mut buffer)?;
@@ -101,8 +111,15 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text[start..].split('"').next()
 }
 
-fn open(address: &str) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(address)?;
+/// Opens a stream. One that will never read gets a small buffer, so that it stalls after some hundred kilobytes instead of some megabytes.
+fn open(address: &str, stalled: bool) -> io::Result<TcpStream> {
+    let address: std::net::SocketAddr = address.parse().map_err(io::Error::other)?;
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    if stalled {
+        socket.set_recv_buffer_size(4096)?;
+    }
+    socket.connect(&address.into())?;
+    let mut stream = TcpStream::from(socket);
     stream.write_all(
         b"GET /pushlet.srv?p_event=join-listen&p_subject=/hold&p_format=json HTTP/1.1\r\nHost: perf\r\n\r\n",
     )?;
@@ -131,6 +148,9 @@ impl Listener {
             }
             let line = std::mem::take(&mut self.line);
             let text = String::from_utf8_lossy(&line);
+            if let (true, Some(id)) = (self.id.is_empty(), field(&text, "p_id")) {
+                self.id = id.to_owned();
+            }
             if !text.contains("\"p_event\":\"data\"") {
                 continue;
             }
@@ -166,53 +186,108 @@ fn collect(epoll: &OwnedFd, listeners: &mut [Listener], wanted: u64) -> io::Resu
     Ok(came)
 }
 
+/// The healthy listeners, their publisher, and what has come.
+struct Run {
+    address: String,
+    epoll: OwnedFd,
+    listeners: Vec<Listener>,
+    publisher: Publisher,
+    published: u32,
+    came: u64,
+}
+
+impl Run {
+    fn open(options: &Options) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut listeners = Vec::with_capacity(options.sessions);
+        for number in 0..options.sessions {
+            let socket = OwnedFd::from(open(&options.address, false)?);
+            epoll::add(&epoll, socket.as_fd(), EventData::new_u64(number as u64), EventFlags::IN)?;
+            listeners.push(Listener { id: String::new(), socket, line: Vec::new(), next: 1, faults: 0 });
+        }
+        let publisher = Publisher::join(&options.address)?;
+        Ok(Self { address: options.address.clone(), epoll, listeners, publisher, published: 0, came: 0 })
+    }
+
+    /// Publishes one event and waits until every healthy listener has it. Says how many milliseconds that took.
+    fn publish(&mut self, payload: usize) -> io::Result<f64> {
+        self.published += 1;
+        let start = Instant::now();
+        self.publisher.publish(self.published, &"x".repeat(payload))?;
+        let wanted = self.listeners.len() as u64;
+        self.came += collect(&self.epoll, &mut self.listeners, wanted)?;
+        Ok(start.elapsed().as_secs_f64() * 1000.0)
+    }
+
+    /// The median time of `events` publishes.
+    fn median(&mut self, events: u32, payload: usize) -> io::Result<f64> {
+        let mut times = (0..events).map(|_| self.publish(payload)).collect::<io::Result<Vec<f64>>>()?;
+        times.sort_by(f64::total_cmp);
+        Ok(times.get(times.len() / 2).copied().unwrap_or_default())
+    }
+
+    /// Opens `count` sessions that never read and publishes until their queues are full.
+    fn stall(&mut self, count: usize) -> io::Result<Vec<TcpStream>> {
+        let stalled = (0..count).map(|_| open(&self.address, true)).collect::<io::Result<Vec<_>>>()?;
+        for _ in 0..SATURATION_EVENTS {
+            self.publish(SATURATION_BYTES)?;
+        }
+        Ok(stalled)
+    }
+
+    /// Ends the sessions, so that a next run does not meet them, and tells whether all came as it should.
+    fn finish(mut self) -> io::Result<bool> {
+        let faults: u32 = self.listeners.iter().map(|listener| listener.faults).sum();
+        let wanted = u64::from(self.published) * self.listeners.len() as u64;
+        println!(
+            "{} sessions, {} events: {} of {wanted} deliveries, {faults} repeated or out of order",
+            self.listeners.len(),
+            self.published,
+            self.came
+        );
+        for listener in &self.listeners {
+            self.publisher.ask(&format!("p_event=leave&p_id={}", listener.id))?;
+        }
+        Ok(self.came == wanted && faults == 0)
+    }
+}
+
 fn run(options: &Options) -> io::Result<bool> {
     let idle = options.server.and_then(usage);
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let mut listeners = Vec::with_capacity(options.sessions);
-    for number in 0..options.sessions {
-        let socket = OwnedFd::from(open(&options.address)?);
-        epoll::add(&epoll, socket.as_fd(), EventData::new_u64(number as u64), EventFlags::IN)?;
-        listeners.push(Listener { socket, line: Vec::new(), next: 1, faults: 0 });
-    }
-    let stalled: Vec<TcpStream> = (0..options.stalled).map(|_| open(&options.address)).collect::<io::Result<_>>()?;
-    let mut publisher = Publisher::join(&options.address)?;
-    let payload = "x".repeat(options.payload);
+    let mut run = Run::open(options)?;
     // The first event tells that all have joined: it must come out of the way of the measurement.
-    publisher.publish(1, &payload)?;
-    let mut came = collect(&epoll, &mut listeners, options.sessions as u64)?;
+    run.publish(options.payload)?;
     if let (Some((before, _)), Some((now, _))) = (idle, options.server.and_then(usage)) {
         let each = (now.saturating_sub(before)) / options.sessions.max(1) as u64;
         println!(
-            "server memory: {} KiB before, {} KiB with {} sessions: {each} bytes each",
+            "server memory: {} KiB, {} KiB with {} sessions: {each} bytes each",
             before / 1024,
             now / 1024,
             options.sessions
         );
     }
-    let busy = options.server.and_then(usage);
-    let mut last_ms = Vec::new();
-    for number in 2..=options.events {
-        let start = Instant::now();
-        publisher.publish(number, &payload)?;
-        came += collect(&epoll, &mut listeners, options.sessions as u64)?;
-        last_ms.push(start.elapsed().as_secs_f64() * 1000.0);
+    if options.stalled > 0 {
+        for round in 1..=options.rounds {
+            let without = run.median(options.events, options.payload)?;
+            let stalled = run.stall(options.stalled)?;
+            let with = run.median(options.events, options.payload)?;
+            println!(
+                "round {round}: {without:.2} ms without, {with:.2} ms with {} stalled: {:.3}",
+                stalled.len(),
+                with / without
+            );
+        }
+        return run.finish();
     }
-    let faults: u32 = listeners.iter().map(|listener| listener.faults).sum();
-    let wanted = u64::from(options.events) * options.sessions as u64;
-    println!(
-        "{} sessions, {} events: {came} of {wanted} deliveries, {faults} repeated or out of order",
-        options.sessions, options.events
-    );
+    let busy = options.server.and_then(usage);
+    let events = options.events.saturating_sub(1);
+    let median = run.median(events, options.payload)?;
     if let (Some((_, before)), Some((_, now))) = (busy, options.server.and_then(usage)) {
-        let deliveries = wanted - options.sessions as u64;
+        let deliveries = u64::from(events) * options.sessions as u64;
         println!("server CPU: {:.2} us for each delivery", (now - before) * 1e6 / deliveries.max(1) as f64);
     }
-    last_ms.sort_by(f64::total_cmp);
-    if let Some(median) = last_ms.get(last_ms.len() / 2) {
-        println!("publish to last healthy delivery, {} stalled: median {median:.2} ms", stalled.len());
-    }
-    Ok(came == wanted && faults == 0)
+    println!("publish to last delivery: median {median:.2} ms");
+    run.finish()
 }
 
 fn main() -> ExitCode {

@@ -157,12 +157,12 @@ fn live(broker: &mut Broker, world: &mut World, whim: u8) {
         assert_eq!(world.open.get(&token.serial), Some(&key), "bytes for an answer that is not open");
         let sent = gather.len().min(usize::from(whim));
         broker.handle_sent(now(world), key, &gather, sent, sent < gather.len());
-        if whim % 3 == 0 {
+        if whim.is_multiple_of(3) {
             broker.handle_writable(key, token, true);
         }
     }
     settle(broker, world);
-    if whim % 31 == 0
+    if whim.is_multiple_of(31)
         && let Some(serial) = world.open.keys().min().copied()
         && let Some(key) = world.open.remove(&serial)
     {

@@ -82,7 +82,8 @@ impl Broker {
         }
     }
 
-    /// P-19: one copy for each session with a matching subscription, the longest first.
+    /// P-19: one copy for each session with a matching subscription, the longest first. P-24: the publisher's own session is one like any
+    /// other.
     fn multicast(&mut self, event: &Event, encoding: &mut Encoding<'_>, full: &mut Vec<SessionKey>) {
         self.visit += 1;
         let Self { trie, sessions, settings, dirty, counters, visit, pressed, .. } = self;

@@ -152,10 +152,9 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let pushlet = &self.pushlet;
         let pairs = [
-            (CONFLICT_HEARTBEAT, self.heartbeat_ms.value, self.session_timeout_ms.value),
-            (CONFLICT_PULL_WAIT, pushlet.pull_wait_ms.value, self.session_timeout_ms.value),
             (CONFLICT_PULL_REFRESH, pushlet.pull_refresh_wait_max_ms.value, pushlet.pull_refresh_timeout_ms.value),
             (CONFLICT_POLL_REFRESH, pushlet.poll_refresh_wait_max_ms.value, pushlet.poll_refresh_timeout_ms.value),
+            (CONFLICT_PULL_LEASE, pushlet.pull_refresh_wait_max_ms.value, self.session_timeout_ms.value),
             (CONFLICT_POLL_LEASE, pushlet.poll_refresh_wait_max_ms.value, self.session_timeout_ms.value),
         ];
         let mut warnings: Vec<String> = pairs
@@ -192,16 +191,14 @@ impl Config {
     }
 }
 
-const CONFLICT_HEARTBEAT: &str =
-    "heartbeat is not shorter than session_timeout: a silent stream expires before its first hb";
-const CONFLICT_PULL_WAIT: &str =
-    "pushlet.pull_wait is not shorter than session_timeout: a pull client may expire while it waits for its answer";
 const CONFLICT_PULL_REFRESH: &str = "pushlet.pull_refresh_wait_max is not shorter than pushlet.pull_refresh_timeout: \
      clients that wait as they are told are ended";
 const CONFLICT_POLL_REFRESH: &str = "pushlet.poll_refresh_wait_max is not shorter than pushlet.poll_refresh_timeout: \
      clients that wait as they are told are ended";
+const CONFLICT_PULL_LEASE: &str =
+    "pushlet.pull_refresh_wait_max is not shorter than session_timeout: pull clients may expire between two requests";
 const CONFLICT_POLL_LEASE: &str =
-    "pushlet.poll_refresh_wait_max is not shorter than session_timeout: poll clients may expire while they wait";
+    "pushlet.poll_refresh_wait_max is not shorter than session_timeout: poll clients may expire between two requests";
 
 /// Whether two listeners would want the same port of the same address.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {

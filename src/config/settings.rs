@@ -132,7 +132,7 @@ settings! {
     "listen" listen: SocketAddr, Address, loopback(8080),
         "Where clients connect. Port 0 lets the kernel choose a free one";
     "admin" admin: Option<SocketAddr>, AddressOrOff, Some(loopback(8081)),
-        "Where operations connect: health, metrics, admin page. It asks for no password: keep it on loopback, or off";
+        "Where operations connect: /healthz, /readyz, /metrics. It asks for no password: keep it on loopback, or off";
     "cores" cores: u32, CORES, 1,
         "Event loops, one thread each";
     "pin" pin: bool, Switch, false,
@@ -174,9 +174,9 @@ settings! {
     /// `[pushlet]`: what the Pushlet protocol leaves to the operator.
     struct PushletConfig in Table::Pushlet;
     "force-pull-all" force_pull_all: bool, Switch, false,
-        "Every client that asks for stream gets pull (rule P-18)";
+        "Every client gets pull, whatever mode it asks for (rule P-18)";
     "force-pull-agents" force_pull_agents: Vec<String>, AgentParts, Vec::new(),
-        "Clients whose User-Agent contains one of these, in any letter case, get pull for stream (rule P-18)";
+        "Clients whose User-Agent contains one of these, in any letter case, get pull (rule P-18)";
     "expose-session-ids" expose_session_ids: bool, Switch, false,
         "p_from carries the publisher's secret session id, as the original did (rule P-22)";
     "pull-wait" pull_wait_ms: u64, Millis(limits::PULL_WAIT_MS_RANGE), limits::PULL_WAIT_MS_DEFAULT,

@@ -6,6 +6,9 @@ mod outbox;
 mod subscriptions;
 mod table;
 
+#[cfg(test)]
+mod tests;
+
 pub use channel::{Channel, Envelope};
 pub use gather::Gather;
 pub use outbox::{Bounds, Frame, Item, Outbox, Pushed};

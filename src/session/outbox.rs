@@ -11,7 +11,8 @@ use crate::protocol::{Framing, Overflow};
 use crate::topic::Subject;
 use crate::wire::{http, pushlet};
 
-/// A queue that once grew beyond this many slots gives them back when it runs empty. An idle session keeps 96 bytes at most.
+/// A queue that once grew beyond this many slots gives them back when it runs empty; one that carried nothing but a heartbeat gives all
+/// back. So a busy session allocates nothing for an event, and an idle one holds nothing.
 const KEPT_SLOTS_MAX: usize = 4;
 /// Queues up to this length are swept whole after each change in debug builds, longer ones now and then: a sweep looks at every event.
 #[cfg(debug_assertions)]
@@ -218,6 +219,12 @@ impl Outbox {
         }
     }
 
+    /// Slots of the queue, used or not.
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.items.capacity()
+    }
+
     fn has_heartbeat(&self) -> bool {
         self.items.front().is_some_and(Item::is_heartbeat)
     }
@@ -294,13 +301,15 @@ impl Outbox {
 
     /// Takes out what a write has sent: `whole` events, and `partial` bytes of the next one.
     pub fn advance(&mut self, whole: usize, partial: usize) {
+        let mut idle = whole > 0;
         for item in self.items.drain(..whole) {
+            idle &= item.is_heartbeat();
             self.bytes -= item.charge();
         }
         self.front_sent = u32::try_from(partial).unwrap_or(u32::MAX);
         if self.items.is_empty() {
             debug_assert_eq!(partial, 0, "bytes of no event");
-            if self.items.capacity() > KEPT_SLOTS_MAX {
+            if idle || self.items.capacity() > KEPT_SLOTS_MAX {
                 self.items = VecDeque::new();
             }
         }

@@ -239,6 +239,12 @@ impl Subscriptions {
         self.places[place as usize].as_mut().map(|subscription| (place, &mut subscription.prefixes[at]))
     }
 
+    /// As if so many subscriptions had been made before.
+    #[cfg(test)]
+    pub(super) const fn skip_to(&mut self, last: u32) {
+        self.last = last;
+    }
+
     /// Removes all of them.
     pub fn clear(&mut self, trie: &mut Trie<Interest>) {
         for entry in self.places.drain(..).flatten().flat_map(|gone| gone.prefixes).filter_map(|prefix| prefix.entry) {

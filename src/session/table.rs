@@ -21,6 +21,10 @@ struct Slot {
     session: Session,
 }
 
+/// What a session takes in the table itself, in bytes; what the slab adds is none as long as a session has unused bit patterns.
+#[cfg(test)]
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
+
 /// The sessions of one core.
 ///
 /// Invariant: `by_id` and `by_address` hold exactly the slots of `slots`.

@@ -28,6 +28,10 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 /// Sessions for each connection that may be open: joined ones and pull clients between two requests hold none.
 const SESSIONS_PER_CONNECTION: usize = 4;
 
+/// How often a taken port is tried again, and after which pause.
+const TAKEN_PORT_TRIES: u32 = 20;
+const TAKEN_PORT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Serves until a signal ends it, then returns the process's exit code. Errors are told on standard error. `inputs` are what `config` was
 /// made of: they are read again on HUP.
 #[must_use]
@@ -277,8 +281,18 @@ fn fixed_changes(running: &Config, wanted: &Config) -> Vec<&'static str> {
     .collect()
 }
 
+/// Opens a listening socket. A port that is taken is tried again for a second: the ring of a process that was killed holds its listener for
+/// some milliseconds after the process is gone.
 fn open(address: SocketAddr, origin: &str) -> io::Result<(OwnedFd, SocketAddr)> {
-    net::listen(address).map_err(|error| {
+    let mut opened = net::listen(address);
+    for _ in 0..TAKEN_PORT_TRIES {
+        if !matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
+            break;
+        }
+        std::thread::sleep(TAKEN_PORT_PAUSE);
+        opened = net::listen(address);
+    }
+    opened.map_err(|error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => "; another program, perhaps another pushletd, serves there",
             io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",

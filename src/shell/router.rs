@@ -39,7 +39,10 @@ impl Routes {
             return text(reply, date, 400, "The target of the request holds bytes that must be percent-encoded.");
         }
         match head.method {
-            Method::Options => self.options(request, reply, date),
+            Method::Options if pushlet_url || matches!(head.path.as_str(), "/" | "*") => {
+                self.options(request, reply, date)
+            }
+            Method::Options => page(Method::Options, &head.path, reply, date),
             _ if !pushlet_url => page(head.method, &head.path, reply, date),
             Method::Other => text(reply, date, 405, METHODS_TOLD),
             Method::Head => {

@@ -1,1 +1,0 @@
-//! Golden exchanges and timing through the pure core.

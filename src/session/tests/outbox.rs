@@ -1,0 +1,396 @@
+//! The outbox and the gathered write against a plain list: what the socket sees is exactly the encodings of what was delivered.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed};
+
+use super::super::outbox::*;
+use super::super::{Envelope, Gather, Label, Subscriptions};
+use crate::limits::{EVENT_OVERHEAD_BYTES, SLICES_PER_WRITE_MAX};
+use crate::protocol::{Framing, Overflow};
+use crate::topic::{Subject, Trie};
+use crate::wire::pushlet;
+use std::rc::Rc;
+
+const SUBJECTS: [&str; 4] = ["/a", "/b", "/c", "/d"];
+
+/// An event as it was pushed; number 0 is a heartbeat.
+#[derive(Clone, Debug)]
+struct Plain {
+    number: u64,
+    subject: usize,
+    frame: Rc<Frame>,
+    label: Option<Rc<Label>>,
+    lost: u64,
+}
+
+impl Plain {
+    fn charge(&self) -> u64 {
+        if self.number == 0 { 0 } else { self.frame.event_len() as u64 + u64::from(EVENT_OVERHEAD_BYTES) }
+    }
+
+    fn encoded(&self, framing: Framing, envelope: Envelope, seq: u64) -> Vec<u8> {
+        let (mut event, mut bytes) = (Vec::new(), Vec::new());
+        let item = Item { frame: Rc::clone(&self.frame), label: self.label.clone(), lost: self.lost };
+        item.write(framing, false, seq, &mut event);
+        envelope.wrap(&event, &mut bytes);
+        bytes
+    }
+}
+
+/// What an outbox and its answer are to be, said as simply as possible.
+#[derive(Debug, Default)]
+struct Model {
+    queue: Vec<Plain>,
+    front_sent: usize,
+    lost: u64,
+    dropped: u64,
+    next_number: u64,
+    /// The present answer: its `p_seq`, and the bytes it is due to have had.
+    seq: u64,
+    answer: Vec<u8>,
+    /// Numbers and `p_lost` of the events that were delivered whole, over all answers.
+    delivered: Vec<(u64, u64)>,
+}
+
+impl Model {
+    fn fixed(&self) -> usize {
+        usize::from(self.front_sent > 0 || self.queue.first().is_some_and(|item| item.number == 0))
+    }
+
+    fn fits(items: &[Plain], charge: u64, bounds: Bounds) -> bool {
+        let events = items.iter().filter(|item| item.number > 0).count() as u64;
+        let bytes: u64 = items.iter().map(Plain::charge).sum();
+        events < u64::from(bounds.events_max) && bytes + charge <= u64::from(bounds.bytes_max)
+    }
+
+    fn drop_at(&mut self, at: usize) {
+        let missing = self.queue.remove(at).lost + 1;
+        self.dropped += 1;
+        match self.queue.get_mut(at) {
+            Some(next) => next.lost += missing,
+            None => self.lost += missing,
+        }
+    }
+
+    fn push(&mut self, mut item: Plain, bounds: Bounds, policy: Overflow) -> Pushed {
+        let before = self.dropped;
+        let charge = item.charge();
+        if !Self::fits(&self.queue, charge, bounds) {
+            let hopeless = !Self::fits(&[], charge, bounds);
+            if policy == Overflow::Disconnect && !hopeless {
+                return Pushed::Full;
+            }
+            if hopeless || !Self::fits(&self.queue[..self.fixed()], charge, bounds) {
+                self.lost += 1;
+                self.dropped += 1;
+                return Pushed::Refused;
+            }
+            if policy == Overflow::Conflate {
+                let mut at = self.fixed();
+                while at < self.queue.len() {
+                    let subject = self.queue[at].subject;
+                    let newer = self.queue[at + 1..].iter().any(|later| later.subject == subject);
+                    if newer || subject == item.subject {
+                        self.drop_at(at);
+                    } else {
+                        at += 1;
+                    }
+                }
+            }
+            while !Self::fits(&self.queue, charge, bounds) {
+                self.drop_at(self.fixed());
+            }
+        }
+        item.lost = std::mem::take(&mut self.lost);
+        self.queue.push(item);
+        Pushed::Queued { dropped: self.dropped - before }
+    }
+
+    /// The socket takes one byte after the other.
+    fn write(&mut self, framing: Framing, envelope: Envelope, mut bytes: usize) {
+        while bytes > 0 {
+            let encoded = self.queue[0].encoded(framing, envelope, self.seq);
+            let taken = bytes.min(encoded.len() - self.front_sent);
+            self.answer.extend_from_slice(&encoded[self.front_sent..self.front_sent + taken]);
+            self.front_sent += taken;
+            bytes -= taken;
+            if self.front_sent == encoded.len() {
+                self.front_is_out();
+            }
+        }
+    }
+
+    fn front_is_out(&mut self) {
+        let gone = self.queue.remove(0);
+        self.front_sent = 0;
+        self.seq += 1;
+        if gone.number > 0 {
+            self.delivered.push((gone.number, gone.lost));
+        }
+    }
+
+    fn begin_answer(&mut self) {
+        (self.seq, self.answer) = (1, Vec::new());
+        self.front_sent = 0;
+        self.queue.retain(|item| item.number > 0);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push {
+        subject: usize,
+        size: usize,
+        policy: Overflow,
+        labelled: bool,
+    },
+    Heartbeat,
+    /// One write of which the socket takes this share, in thousandths.
+    Write {
+        share: usize,
+    },
+    /// The answer ends orderly and another one begins.
+    End,
+    /// The connection is gone.
+    Cut,
+    /// A pull answer takes everything.
+    TakeAll,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let policy = prop::sample::select(Overflow::ALL.to_vec());
+    let size = prop_oneof![8 => 0..120_usize, 1 => 2_000..2_200_usize, 1 => 0..9_000_usize];
+    prop_oneof![
+        12 => (0..SUBJECTS.len(), size, policy, any::<bool>())
+            .prop_map(|(subject, size, policy, labelled)| Step::Push { subject, size, policy, labelled }),
+        1 => Just(Step::Heartbeat),
+        5 => prop_oneof![Just(1_000_usize), 0..1_000_usize, 0..30_usize].prop_map(|share| Step::Write { share }),
+        1 => Just(Step::End),
+        1 => Just(Step::Cut),
+        1 => Just(Step::TakeAll),
+    ]
+}
+
+struct Pair {
+    outbox: Outbox,
+    model: Model,
+    /// What the socket of the present answer has taken.
+    taken: Vec<u8>,
+    gather: Gather,
+    framing: Framing,
+    envelope: Envelope,
+    bounds: Bounds,
+    label: Rc<Label>,
+}
+
+impl Pair {
+    fn new(framing: Framing, chunked: bool, bounds: Bounds) -> Self {
+        let mut trie = Trie::new();
+        let label = Subscriptions::new().add(0, "/x", Some("the label"), &mut trie).expect("a subscription");
+        Self {
+            outbox: Outbox::new(),
+            model: Model { seq: 1, ..Model::default() },
+            taken: Vec::new(),
+            gather: Gather::new(),
+            framing,
+            envelope: Envelope::new(chunked),
+            bounds,
+            label,
+        }
+    }
+
+    fn frame(&self, number: u64, subject: Option<usize>, size: usize) -> Rc<Frame> {
+        let (mut bytes, text) = (Vec::new(), "x".repeat(size));
+        let fields = [("n", number.to_string()), ("text", text)];
+        let info =
+            pushlet::shared_part(self.framing, fields.iter().map(|(name, value)| (*name, value.as_str())), &mut bytes);
+        let subject = subject.map(|at| Subject::new(SUBJECTS[at]).expect("a subject"));
+        Rc::new(Frame::new(bytes, info.fields, subject))
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match *step {
+            Step::Push { subject, size, policy, labelled } => {
+                self.model.next_number += 1;
+                let number = self.model.next_number;
+                let frame = self.frame(number, Some(subject), size);
+                let label = labelled.then(|| Rc::clone(&self.label));
+                let plain = Plain { number, subject, frame: Rc::clone(&frame), label: label.clone(), lost: 0 };
+                let expected = self.model.push(plain, self.bounds, policy);
+                prop_assert_eq!(self.outbox.push(frame, label, self.bounds, policy), expected);
+            }
+            Step::Heartbeat => {
+                let frame = self.frame(0, None, 0);
+                if self.model.queue.is_empty() {
+                    let frame = Rc::clone(&frame);
+                    self.model.queue.push(Plain { number: 0, subject: usize::MAX, frame, label: None, lost: 0 });
+                }
+                self.outbox.push_heartbeat(frame);
+            }
+            Step::Write { share } => self.write(share)?,
+            Step::End => {
+                self.end();
+            }
+            Step::Cut => {
+                self.outbox.rewind();
+                self.begin_answer();
+            }
+            Step::TakeAll => {
+                self.end();
+                for (item, plain) in self.outbox.take_all().iter().zip(self.model.queue.drain(..)) {
+                    prop_assert!(Rc::ptr_eq(&item.frame, &plain.frame));
+                    prop_assert_eq!(item.lost, plain.lost);
+                    self.model.delivered.push((plain.number, plain.lost));
+                }
+            }
+        }
+        self.check()
+    }
+
+    fn write(&mut self, share: usize) -> Result<(), TestCaseError> {
+        self.outbox.gather(self.framing, self.envelope, self.model.seq, &mut self.gather);
+        let bytes = self.gather.with_slices(|slices| {
+            assert!(slices.len() <= SLICES_PER_WRITE_MAX, "more slices than one call takes");
+            slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>()
+        });
+        prop_assert_eq!(bytes.len(), self.gather.len());
+        prop_assert_eq!(bytes.is_empty(), self.outbox.is_empty(), "a write always gets somewhere");
+        let sent = bytes.len() * share / 1_000;
+        let (whole, partial) = self.gather.progress(sent);
+        self.outbox.advance(whole, partial);
+        self.taken.extend_from_slice(&bytes[..sent]);
+        let seq = self.model.seq;
+        self.model.write(self.framing, self.envelope, sent);
+        prop_assert_eq!(self.model.seq - seq, whole as u64);
+        Ok(())
+    }
+
+    /// P-26: the rest of what was sent in part is the end of the answer.
+    fn end(&mut self) {
+        let in_part = self.outbox.is_sent_in_part();
+        let taken = self.outbox.take_remainder(self.framing, self.envelope, self.model.seq, &mut self.taken);
+        assert_eq!(taken, in_part);
+        if in_part {
+            let encoded = self.model.queue[0].encoded(self.framing, self.envelope, self.model.seq);
+            let rest = encoded[self.model.front_sent..].to_vec();
+            self.model.answer.extend_from_slice(&rest);
+            self.model.front_is_out();
+        }
+        assert_eq!(self.taken, self.model.answer);
+        self.begin_answer();
+    }
+
+    fn begin_answer(&mut self) {
+        self.model.begin_answer();
+        self.taken.clear();
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(&self.taken, &self.model.answer);
+        let events: Vec<&Plain> = self.model.queue.iter().filter(|item| item.number > 0).collect();
+        prop_assert_eq!(self.outbox.len(), events.len());
+        prop_assert_eq!(self.outbox.is_empty(), self.model.queue.is_empty());
+        prop_assert_eq!(self.outbox.is_sent_in_part(), self.model.front_sent > 0);
+        prop_assert_eq!(u64::from(self.outbox.bytes()), self.model.queue.iter().map(Plain::charge).sum::<u64>());
+        prop_assert!(self.outbox.bytes() <= self.bounds.bytes_max && events.len() <= self.bounds.events_max as usize);
+        // Nothing twice, nothing out of order, and every loss is told once.
+        prop_assert!(self.model.delivered.is_sorted_by(|a, b| a.0 < b.0));
+        let told: u64 = self.model.delivered.iter().map(|(_, lost)| lost).sum();
+        let to_tell: u64 = events.iter().map(|item| item.lost).sum();
+        prop_assert_eq!(told + to_tell + self.model.lost, self.model.dropped);
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 128, rng_seed: RngSeed::Fixed(14), failure_persistence: None, ..Config::default() })]
+
+    /// P-14, P-26, P-30, P-31: the outbox is its model, whatever is pushed and however little the socket takes.
+    #[test]
+    fn an_outbox_is_its_model(
+        framing in prop::sample::select(Framing::ALL.to_vec()),
+        chunked: bool,
+        events_max in 1..24_u32,
+        bytes_max in prop_oneof![300..12_000_u32, Just(1 << 20)],
+        // One policy throughout, or another one for each event.
+        always in prop::option::weighted(0.7, prop::sample::select(Overflow::ALL.to_vec())),
+        mut steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut pair = Pair::new(framing, chunked, Bounds { events_max, bytes_max });
+        for step in &mut steps {
+            if let (Step::Push { policy, .. }, Some(always)) = (&mut *step, always) {
+                *policy = always;
+            }
+            pair.step(step)?;
+        }
+        pair.step(&Step::End)?;
+    }
+
+    /// The same where no bound is reached: writes of many pieces, more than one call takes.
+    #[test]
+    fn large_writes_are_cut_at_the_end_of_an_event(
+        sizes in prop::collection::vec(prop_oneof![0..100_usize, 2_000..2_100_usize, 0..40_000_usize], 1..120),
+        shares in prop::collection::vec(0..1_000_usize, 0..12),
+    ) {
+        let mut pair = Pair::new(Framing::Xml, true, Bounds { events_max: 1_000, bytes_max: 1 << 30 });
+        for size in sizes {
+            pair.step(&Step::Push { subject: 0, size, policy: Overflow::Disconnect, labelled: true })?;
+        }
+        for share in shares {
+            pair.step(&Step::Write { share })?;
+        }
+        while !pair.outbox.is_empty() {
+            pair.step(&Step::Write { share: 1_000 })?;
+        }
+    }
+}
+
+fn queue_of(outbox: &mut Outbox, pair: &Pair, events: u64, bounds: Bounds, policy: Overflow) {
+    for number in 0..events {
+        let frame = pair.frame(number + 1, Some(0), 10);
+        outbox.push(frame, None, bounds, policy);
+    }
+}
+
+/// P-30, P-31: an event that was sent in part takes no part in conflation, and does again when its connection is gone.
+#[test]
+fn a_cut_connection_makes_its_event_like_the_others() {
+    let mut pair = Pair::new(Framing::Xml, true, Bounds { events_max: 3, bytes_max: 1 << 20 });
+    let push = |subject| Step::Push { subject, size: 10, policy: Overflow::Conflate, labelled: false };
+    let steps = [push(0), Step::Write { share: 500 }, push(1), push(0), push(2), Step::Cut, push(2)];
+    for step in &steps {
+        pair.step(step).unwrap();
+    }
+    let numbers: Vec<u64> = pair.model.queue.iter().map(|plain| plain.number).collect();
+    assert_eq!(numbers, [3, 5], "the newest of each subject");
+}
+
+/// What a burst has left behind is given back when the queue is empty again.
+#[test]
+fn an_empty_outbox_holds_little_memory() {
+    let pair = Pair::new(Framing::Js, true, Bounds { events_max: 1_000, bytes_max: 1 << 20 });
+    let mut outbox = Outbox::new();
+    queue_of(&mut outbox, &pair, 1_000, pair.bounds, Overflow::Disconnect);
+    assert_eq!(outbox.len(), 1_000);
+    outbox.advance(1_000, 0);
+    assert!(outbox.slots() <= 4, "{} slots are kept", outbox.slots());
+    queue_of(&mut outbox, &pair, 1, pair.bounds, Overflow::Disconnect);
+    outbox.advance(1, 0);
+    assert!((1..=4).contains(&outbox.slots()), "a busy session keeps some");
+    outbox.push_heartbeat(pair.frame(0, None, 0));
+    outbox.advance(1, 0);
+    assert_eq!(outbox.slots(), 0, "an idle one keeps none");
+}
+
+/// P-30: more than half of either bound.
+#[test]
+fn half_full_is_said_of_both_bounds() {
+    let pair = Pair::new(Framing::Js, true, Bounds { events_max: 4, bytes_max: 1 << 20 });
+    let mut outbox = Outbox::new();
+    queue_of(&mut outbox, &pair, 2, pair.bounds, Overflow::Disconnect);
+    assert!(!outbox.is_half_full(pair.bounds));
+    assert!(outbox.is_half_full(Bounds { bytes_max: outbox.bytes() * 2 - 1, ..pair.bounds }));
+    assert!(!outbox.is_half_full(Bounds { bytes_max: outbox.bytes() * 2, ..pair.bounds }));
+    queue_of(&mut outbox, &pair, 1, pair.bounds, Overflow::Disconnect);
+    assert!(outbox.is_half_full(pair.bounds));
+}
