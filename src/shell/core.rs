@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::epoll::{self, EventFlags};
 use slab::Slab;
 
 use super::clock::Clock;
@@ -17,10 +17,7 @@ use super::entropy::Entropy;
 use super::net;
 use super::router::Routes;
 use crate::broker::{Answer, Broker, Output};
-use crate::limits::{
-    ADMIN_CONNECTIONS_MAX, DELIVERIES_PER_TURN_MAX, EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX,
-    TURNED_AWAY_LINGER_MS, TURNED_AWAY_MAX,
-};
+use crate::limits::{DELIVERIES_PER_TURN_MAX, EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX};
 use crate::metrics::Figures;
 use crate::protocol::{Command, ReplyToken, Request};
 use crate::session::Gather;
@@ -50,10 +47,10 @@ pub(super) struct Core {
     pub(super) parts: Parts,
     pub(super) broker: Broker,
     pub(super) connections: Slab<Connection>,
-    epoll: OwnedFd,
+    pub(super) epoll: OwnedFd,
     ready: Vec<epoll::Event>,
     /// How many connections of each kind there are.
-    counts: [usize; Kind::COUNT],
+    pub(super) counts: [usize; Kind::COUNT],
     /// Connections that have more to do than their share of a turn.
     unfinished: VecDeque<ConnectionKey>,
     /// Publish requests that wait until what was published before them is written.
@@ -70,7 +67,7 @@ pub(super) struct Core {
     date: (u64, Rc<str>),
     /// The connection that is being worked on: it writes out its own answers.
     pub(super) busy: Option<ConnectionKey>,
-    generation: u32,
+    pub(super) generation: u32,
     pub(super) serial: u32,
     pub(super) draining: bool,
 }
@@ -235,68 +232,6 @@ impl Core {
 
     pub(super) fn return_buffer(&mut self, buffer: Box<[u8]>) {
         self.buffer = buffer;
-    }
-
-    /// Takes in a connection that was accepted.
-    pub(super) fn welcome(&mut self, socket: OwnedFd, admin: bool) {
-        let now = self.parts.clock.now();
-        self.broker.counters_mut().connections_accepted += 1;
-        let (kind, max) = if admin {
-            (Kind::Admin, ADMIN_CONNECTIONS_MAX)
-        } else {
-            (Kind::Client, if self.draining { 0 } else { self.parts.connections_max })
-        };
-        if self.counts[kind as usize] >= max {
-            return self.turn_away(now, socket);
-        }
-        if let Some(key) = self.take_in(socket, kind) {
-            // A connection that says nothing is given as long as one that is slow to say it.
-            let head_ms = self.parts.patience.head_ms;
-            self.set_deadline(key, now.instant + head_ms);
-        }
-    }
-
-    fn take_in(&mut self, socket: OwnedFd, kind: Kind) -> Option<ConnectionKey> {
-        self.generation = self.generation.wrapping_add(1);
-        let generation = self.generation;
-        let entry = self.connections.vacant_entry();
-        let key = ConnectionKey { slot: entry.key() as u32, generation };
-        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        let data = EventData::new_u64(u64::from(key.generation) << 32 | u64::from(key.slot));
-        if let Err(error) = epoll::add(&self.epoll, &socket, data, interest) {
-            tracing::warn!(%error, "a connection could not be watched and is closed");
-            return None;
-        }
-        entry.insert(Connection::new(socket, generation, kind));
-        self.counts[kind as usize] += 1;
-        Some(key)
-    }
-
-    /// The server is full or on its way out: says so and closes. Closing at once would be a reset if the client has sent something by now,
-    /// and it might never see why; so a few are given time.
-    fn turn_away(&mut self, now: Now, socket: OwnedFd) {
-        self.broker.counters_mut().connections_refused += 1;
-        let reply = ReplyTo { version: http::Version::Http11, keep_alive: false, to_head: false };
-        let reason = if self.draining {
-            "The server is shutting down."
-        } else {
-            "The server has as many connections as it may have."
-        };
-        let mut bytes = Vec::with_capacity(256);
-        let date = self.date(now);
-        let _ = write_unavailable(&mut bytes, reply, &date, reason, 5);
-        if self.counts[Kind::TurnedAway as usize] >= TURNED_AWAY_MAX {
-            // One attempt: a fresh socket takes this much, and nobody waits for this client.
-            net::send(&socket, &bytes);
-            return net::shutdown_write(&socket);
-        }
-        let Some(key) = self.take_in(socket, Kind::TurnedAway) else { return };
-        if let Some(connection) = self.connection(key) {
-            connection.state = State::Closing;
-            connection.unsent = bytes;
-        }
-        self.set_deadline(key, now.instant + TURNED_AWAY_LINGER_MS);
-        self.go_on(now, key);
     }
 
     pub(super) fn connection(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
@@ -519,7 +454,13 @@ impl Core {
     }
 }
 
-fn write_unavailable(out: &mut Vec<u8>, reply: ReplyTo, date: &str, reason: &str, retry_after_s: u32) -> http::Sent {
+pub(super) fn write_unavailable(
+    out: &mut Vec<u8>,
+    reply: ReplyTo,
+    date: &str,
+    reason: &str,
+    retry_after_s: u32,
+) -> http::Sent {
     let sent = ResponseHead::new(out, reply, 503, date)
         .header("Content-Type", "text/plain;charset=UTF-8")
         .header("Cache-Control", "no-store")

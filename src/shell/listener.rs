@@ -1,14 +1,21 @@
-//! Accepting connections.
+//! Accepting connections, and turning away those that are too many.
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::core::Core;
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+use super::connection::{Connection, ConnectionKey, Kind, State};
+use super::core::{Core, write_unavailable};
 use super::net;
 use super::readiness::{Fair, Readiness};
-use crate::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN_MAX};
+use crate::limits::{
+    ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN_MAX, ADMIN_CONNECTIONS_MAX, TURNED_AWAY_LINGER_MS, TURNED_AWAY_MAX,
+};
+use crate::time::Now;
+use crate::wire::http::{self, ReplyTo};
 
 /// A listening socket of a core.
 pub(super) struct Door {
@@ -53,4 +60,68 @@ fn accept_some(core: &RefCell<Core>, door: &Door) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+impl Core {
+    /// Takes in a connection that was accepted.
+    pub(super) fn welcome(&mut self, socket: OwnedFd, admin: bool) {
+        let now = self.parts.clock.now();
+        self.broker.counters_mut().connections_accepted += 1;
+        let (kind, max) = if admin {
+            (Kind::Admin, ADMIN_CONNECTIONS_MAX)
+        } else {
+            (Kind::Client, if self.draining { 0 } else { self.parts.connections_max })
+        };
+        if self.counts[kind as usize] >= max {
+            return self.turn_away(now, socket);
+        }
+        if let Some(key) = self.take_in(socket, kind) {
+            // A connection that says nothing is given as long as one that is slow to say it.
+            let head_ms = self.parts.patience.head_ms;
+            self.set_deadline(key, now.instant + head_ms);
+        }
+    }
+
+    fn take_in(&mut self, socket: OwnedFd, kind: Kind) -> Option<ConnectionKey> {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let entry = self.connections.vacant_entry();
+        let key = ConnectionKey { slot: entry.key() as u32, generation };
+        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let data = EventData::new_u64(u64::from(key.generation) << 32 | u64::from(key.slot));
+        if let Err(error) = epoll::add(&self.epoll, &socket, data, interest) {
+            tracing::warn!(%error, "a connection could not be watched and is closed");
+            return None;
+        }
+        entry.insert(Connection::new(socket, generation, kind));
+        self.counts[kind as usize] += 1;
+        Some(key)
+    }
+
+    /// The server is full or on its way out: says so and closes. Closing at once would be a reset if the client has sent something by now,
+    /// and it might never see why; so a few are given time.
+    fn turn_away(&mut self, now: Now, socket: OwnedFd) {
+        self.broker.counters_mut().connections_refused += 1;
+        let reply = ReplyTo { version: http::Version::Http11, keep_alive: false, to_head: false };
+        let reason = if self.draining {
+            "The server is shutting down."
+        } else {
+            "The server has as many connections as it may have."
+        };
+        let mut bytes = Vec::with_capacity(256);
+        let date = self.date(now);
+        let _ = write_unavailable(&mut bytes, reply, &date, reason, 5);
+        if self.counts[Kind::TurnedAway as usize] >= TURNED_AWAY_MAX {
+            // One attempt: a fresh socket takes this much, and nobody waits for this client.
+            net::send(&socket, &bytes);
+            return net::shutdown_write(&socket);
+        }
+        let Some(key) = self.take_in(socket, Kind::TurnedAway) else { return };
+        if let Some(connection) = self.connection(key) {
+            connection.state = State::Closing;
+            connection.unsent = bytes;
+        }
+        self.set_deadline(key, now.instant + TURNED_AWAY_LINGER_MS);
+        self.go_on(now, key);
+    }
 }

