@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::protocol::{Agent, Command, Framing};
+use crate::protocol::{Agent, Command, Format, Framing};
 use crate::wire::http::{self, Body, HttpRequest, Method, ReplyTo, ResponseHead};
 use crate::wire::pushlet;
 
@@ -47,7 +47,7 @@ impl Routes {
             Method::Other => text(reply, date, 405, METHODS_TOLD),
             Method::Head => {
                 let mut bytes = Vec::with_capacity(512);
-                let content_type = pushlet::content_type(Framing::Js);
+                let content_type = pushlet::content_type(wanted_framing(&head.query));
                 let empty =
                     ResponseHead::new(&mut bytes, reply, 200, date).header("Content-Type", content_type).no_cache();
                 let sent = self.cross_origin(empty, head.origin.as_deref()).finish(Body::Length(0));
@@ -105,6 +105,12 @@ impl Routes {
             _ => answer.header("Vary", "Origin"),
         }
     }
+}
+
+/// P-4: the layout that a GET with this query would be answered in, as far as the query tells.
+fn wanted_framing(query: &[u8]) -> Framing {
+    let wanted = pushlet::query_fields(query).ok().and_then(|fields| Format::from_name(fields.get("p_format")?));
+    Framing::of(wanted.unwrap_or_default(), false, false)
 }
 
 fn text(reply: ReplyTo, date: &str, status: u16, told: &str) -> Route {
