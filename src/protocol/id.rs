@@ -55,7 +55,7 @@ impl ShardTable {
 
 /// What both kinds of id are made of. Packed to 24 bytes: a `u128` would make it 32, twice in every session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(packed(8))]
+#[repr(Rust, packed(8))]
 struct Token {
     shard: Shard,
     bits: u128,

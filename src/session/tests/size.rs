@@ -22,6 +22,6 @@ fn an_idle_session_with_one_subscription_is_small() {
     let trie = 64 + 8 + 12 + size_of::<Interest>();
     let wheel = 2 * (8 + size_of::<SessionKey>());
     let total = SLOT_BYTES + names + subscription + trie + wheel;
-    assert!(SLOT_BYTES <= 216, "a session takes {SLOT_BYTES} bytes");
+    const { assert!(SLOT_BYTES <= 216, "a session has grown") };
     assert!(total <= 600, "an idle session takes {total} bytes");
 }
