@@ -71,6 +71,9 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// Pause of the accept loop after the descriptor table was found full, in milliseconds.
 pub const ACCEPT_BACKOFF_MS: u64 = 20;
 
+/// The wheel of deadlines may hold so many keys of owners that are gone beside as many as there are living ones; then it is swept.
+pub const STALE_DEADLINES_MAX: usize = 4096;
+
 /// Resolution of all deadlines, in milliseconds: one tick of the wheel.
 pub const TICK_MS: u64 = 100;
 

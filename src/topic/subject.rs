@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::limits::SUBJECT_BYTES_MAX;
+use crate::limits::{SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX};
 
 /// What an event is about: 1 to [`SUBJECT_BYTES_MAX`] bytes of UTF-8, any characters. Shared, so that queues can hold it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,13 +71,18 @@ fn check(text: &str) -> Result<(), SubjectError> {
     }
 }
 
-/// P-19: where in a comma list its prefixes stand: items trimmed of white space, empty items ignored, repeated items once.
+/// P-19: where in a comma list its prefixes stand: items trimmed of white space, empty items ignored, repeated items once. Of a list with
+/// more than [`SUBSCRIPTIONS_MAX`] items it tells one more than that and looks no further.
 ///
 /// # Errors
 ///
 /// [`SubjectError::Empty`] if no item is left, [`SubjectError::TooLong`] if one is longer than a subject can be, or if the list is longer
 /// than that many subjects could make it (it is kept as it came, so blanks cost memory).
 pub fn prefixes(list: &str) -> Result<Vec<Range<usize>>, SubjectError> {
+    // Longer than the most that a session may have: not worth a look, and looking costs more than the list's length.
+    if list.len() > SUBSCRIPTIONS_MAX * (SUBJECT_BYTES_MAX + 2) {
+        return Err(SubjectError::TooLong { bytes: list.len() });
+    }
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut start = 0;
     for piece in list.split(',') {
@@ -87,6 +92,10 @@ pub fn prefixes(list: &str) -> Result<Vec<Range<usize>>, SubjectError> {
             let at = start + (piece.len() - piece.trim_start().len());
             if !found.iter().any(|known| &list[known.clone()] == item) {
                 found.push(at..at + item.len());
+            }
+            if found.len() > SUBSCRIPTIONS_MAX {
+                // Too many, however many more there are: whoever files them says so.
+                break;
             }
         }
         start += piece.len() + 1;
@@ -123,6 +132,15 @@ mod tests {
         for list in ["", ",", " , ,", "\t"] {
             assert_eq!(prefixes(list), Err(SubjectError::Empty), "{list:?}");
         }
+    }
+
+    /// The work is bounded by what a session may have, not by what a request can hold.
+    #[test]
+    fn a_list_that_is_too_much_is_not_read_to_its_end() {
+        let many: String = (0..20_000).map(|item| format!("{item},")).collect();
+        assert_eq!(prefixes(&many), Err(SubjectError::TooLong { bytes: many.len() }));
+        let more: String = (0..2_000).map(|item| format!("{item},")).collect();
+        assert_eq!(prefixes(&more).expect("items").len(), SUBSCRIPTIONS_MAX + 1);
     }
 
     #[test]
