@@ -17,7 +17,9 @@ use super::entropy::Entropy;
 use super::net;
 use super::router::Routes;
 use crate::broker::{Answer, Broker, Output};
-use crate::limits::{DELIVERIES_PER_TURN_MAX, EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX};
+use crate::limits::{
+    DELIVERIES_PER_TURN_MAX, EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX,
+};
 use crate::metrics::Figures;
 use crate::protocol::{Command, ReplyToken, Request};
 use crate::session::Gather;
@@ -188,6 +190,8 @@ impl Core {
     pub(super) fn drain(&mut self) {
         let now = self.parts.clock.now();
         self.draining = true;
+        // What is queued for sockets that take it goes out before the end is told.
+        while self.flush(now) {}
         self.broker.handle_shutdown(now);
         self.apply_outputs(now);
         let reading: Vec<ConnectionKey> = self
@@ -360,6 +364,13 @@ impl Core {
         }
         let connection = self.connections.remove(key.slot as usize);
         self.counts[connection.kind as usize] -= 1;
+        if self.wheel.len() > 8 * self.connections.len() + STALE_DEADLINES_MAX {
+            let connections = &self.connections;
+            let lives = |(slot, generation): (u32, u32)| {
+                connections.get(slot as usize).is_some_and(|connection| connection.generation == generation)
+            };
+            self.wheel.retain(lives);
+        }
         if let State::Data(session) = connection.state {
             let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
             self.broker.handle_disconnect(now, session, token);

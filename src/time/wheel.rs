@@ -124,6 +124,23 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
+    /// Forgets the keys that `keep` does not want: those of owners that are gone, before their deadlines come. It looks at every key, so
+    /// call it when most of them are stale.
+    pub fn retain(&mut self, mut keep: impl FnMut(K) -> bool) {
+        self.overdue.retain(|key| keep(*key));
+        give_back(&mut self.overdue);
+        self.len = self.overdue.len();
+        for (bucket, filed) in self.buckets.iter_mut().enumerate() {
+            filed.retain(|entry| keep(entry.key));
+            give_back(filed);
+            self.len += filed.len();
+            if filed.is_empty() {
+                self.occupied[bucket / WORD_BITS] &= !(1 << (bucket % WORD_BITS));
+            }
+        }
+        self.sweep();
+    }
+
     /// The earliest instant at which [`Wheel::expire`] may find something, or `None` if the wheel is empty.
     ///
     /// This is a **lower bound**: a deadline further away than one turn counts as if it were in the coming turn. Who sleeps until then

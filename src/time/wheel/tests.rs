@@ -190,3 +190,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_not_retained_never_fires() {
+    let mut wheel = Wheel::new(at(0));
+    for key in 0..1000_u32 {
+        wheel.schedule(at(u64::from(key) * 137), key);
+    }
+    wheel.retain(|key| key % 10 == 3);
+    assert_eq!(wheel.len(), 100);
+    let mut fired = expired(&mut wheel, 1_000_000);
+    fired.sort_unstable();
+    assert_eq!(fired, (0..100).map(|tenth| tenth * 10 + 3).collect::<Vec<u32>>());
+    assert!(wheel.is_empty());
+}
