@@ -203,6 +203,13 @@ impl Subscriptions {
         Ok(label)
     }
 
+    /// What the events of a subscription with just this list and label carry, if there is one.
+    #[must_use]
+    pub fn same(&self, list: &str, label: Option<&str>) -> Option<Rc<Label>> {
+        let same = |known: &&Subscription| *known.list == *list && known.label.text() == label;
+        self.all().find(same).map(|known| Rc::clone(&known.label))
+    }
+
     /// Removes the subscription called `sid` of the session in slot `session` and returns it.
     pub fn remove(&mut self, session: u32, sid: &str, trie: &mut Trie<Interest>) -> Option<Subscription> {
         let place = self.places.iter().position(|slot| slot.as_ref().is_some_and(|known| known.label.sid() == sid))?;

@@ -151,6 +151,8 @@ fn bounds_are_held_and_refusals_change_nothing() {
     let last = subscriptions.add(0, "/x", None, &mut trie).expect("the last one");
     assert_eq!(last.sid(), "s2", "the number of a refused one is not used up");
     assert_eq!(subscriptions.add(0, "/x", None, &mut trie), Err(SubscribeError::TooMany));
+    assert_eq!(subscriptions.same("/x", None).expect("the same").sid(), "s2");
+    assert_eq!((subscriptions.same("/x", Some("l")), subscriptions.same("/y", None)), (None, None));
 }
 
 /// P-34: short ids, also when there have been many.
