@@ -18,7 +18,7 @@ use super::router::Routes;
 use super::signals::{self, Signals};
 use super::{logging, net};
 use crate::broker::{Broker, Settings};
-use crate::config::{Config, Inputs, IoDriver};
+use crate::config::{Config, ConfigError, Inputs, IoDriver, Origin};
 use crate::limits::TICK_MS;
 use crate::protocol::ShardTable;
 use crate::session::Bounds;
@@ -223,6 +223,24 @@ async fn await_stop(
     }
 }
 
+/// Reads the configuration on a thread of its own: a slow disk must not stop the core. The thread tells its end by closing a socket.
+async fn load_beside(inputs: &Inputs) -> Result<Config, Vec<ConfigError>> {
+    let failed = |error: io::Error| {
+        let problem = format!("the configuration cannot be read: {error}");
+        vec![ConfigError { origin: Origin::Default, key: String::new(), problem }]
+    };
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+    let ready = Readiness::new(ours.into()).map_err(failed)?;
+    let inputs = inputs.clone();
+    let reader = std::thread::spawn(move || {
+        let loaded = super::args::load(&inputs);
+        drop(theirs);
+        loaded
+    });
+    ready.readable().await.map_err(failed)?;
+    reader.join().unwrap_or_else(|_| Err(failed(io::Error::other("the reader failed"))))
+}
+
 /// HUP: reads the configuration again and takes what can change while serving.
 async fn await_reload(core: Rc<RefCell<Core>>, signal: OwnedFd, mut running: Config, inputs: Inputs) {
     let Ok(ready) = signal.try_clone().and_then(Readiness::new) else { return };
@@ -230,7 +248,7 @@ async fn await_reload(core: Rc<RefCell<Core>>, signal: OwnedFd, mut running: Con
         if signals::count(&signal) == 0 {
             continue;
         }
-        match super::args::load(&inputs) {
+        match load_beside(&inputs).await {
             Err(errors) => {
                 for error in errors {
                     tracing::error!(%error, "the configuration was not reloaded; nothing has changed");
