@@ -157,7 +157,7 @@ settings! {
     "heartbeat" heartbeat_ms: u64, Millis(limits::HEARTBEAT_MS_RANGE), limits::HEARTBEAT_MS_DEFAULT,
         "A stream carries hb after this much silence (rule P-14)";
     "batch-delay" batch_delay_ms: u64, Millis(limits::BATCH_DELAY_MS_RANGE), limits::BATCH_DELAY_MS_DEFAULT,
-        "A busy core gathers events for at most this long before it writes; an idle one does not wait";
+        "A busy core may gather events for at most this long before it writes; without effect in this release";
     "drain-time" drain_ms: u64, Millis(limits::DRAIN_MS_RANGE), limits::DRAIN_MS_DEFAULT,
         "A stopping server gives its connections this long to take their last bytes (rule P-32)";
     "log-format" log_format: LogFormat, LOG_FORMATS, LogFormat::Text,
