@@ -18,7 +18,13 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         let mut label = None;
         if let Some(list) = &listen.subject {
-            let added = session.subscriptions.add(key.slot, list, listen.label.as_deref(), &mut self.trie);
+            let text = listen.label.as_deref();
+            let added = session.subscriptions.add(key.slot, list, text, &mut self.trie).or_else(|error| {
+                // Old Java clients listen with their subject again after every lost connection, and the original never minds: where a
+                // session is full, the subscription that it has already serves again.
+                let known = (error == SubscribeError::TooMany).then(|| session.subscriptions.same(list, text));
+                known.flatten().ok_or(error)
+            });
             label = Some(added.map_err(Nacked)?);
         }
         let (mode, shown) = self.effective_mode(asked, &listen.mode);
@@ -154,8 +160,8 @@ impl Broker {
     fn write_refresh(&mut self, now: Now, key: SessionKey, framing: Framing, path: &str, out: &mut Vec<u8>) {
         let Some((id, session)) = self.named(key) else { return };
         let (min, max) = self.settings.refresh_wait_ms(session.mode.unwrap_or_default());
-        // One slash only: two would send the page, and its secret, to a host called like the path.
-        let url = format!("/{}?p_id={id}&p_event=refresh", path.trim_start_matches('/'));
+        // One slash only: two would send the page, and its secret, to a host called like the path. Browsers take a backslash for a slash.
+        let url = format!("/{}?p_id={id}&p_event=refresh", path.trim_start_matches(['/', '\\']));
         let wait_ms = self.jitter.u32(min..=max.max(min));
         pushlet::refresh(framing, false, &url, wait_ms, now.unix_s, out);
         pushlet::epilogue(framing, out);

@@ -1,6 +1,7 @@
 //! How sessions end, and everything that happens because time has passed (rules P-27 to P-32).
 
 use super::Broker;
+use crate::limits::STALE_DEADLINES_MAX;
 use crate::protocol::{EndReason, ReplyToken};
 use crate::session::{Channel, Item, SessionKey};
 use crate::time::Now;
@@ -111,6 +112,9 @@ impl Broker {
                 pushlet::epilogue(framing, out);
             });
         }
+        if reason != EndReason::Leave {
+            self.counters.lost += self.sessions.get(key).map_or(0, |session| session.outbox.len() as u64);
+        }
         self.counters.count_end(reason);
         self.forget(key);
     }
@@ -119,6 +123,11 @@ impl Broker {
     pub(super) fn forget(&mut self, key: SessionKey) {
         if let Some(mut session) = self.sessions.remove(key) {
             session.subscriptions.clear(&mut self.trie);
+        }
+        // Its deadlines are still filed. Clients that come and go must not fill the wheel for the length of a lease.
+        if self.wheel.len() > 8 * self.sessions.len() + STALE_DEADLINES_MAX {
+            let sessions = &self.sessions;
+            self.wheel.retain(|key| sessions.get(key).is_some());
         }
     }
 }

@@ -1,17 +1,20 @@
 //! From outboxes to sockets: what to write next, and what became of it.
 
 use super::Broker;
+use crate::limits::WRITES_PER_TURN_MAX;
 use crate::protocol::ReplyToken;
 use crate::session::{Channel, Gather, SessionKey};
 use crate::time::Now;
 
 impl Broker {
     /// The next session with something to send: gathers one write for it and says on which answer. Waiting pull answers are completed on the
-    /// way and come out as outputs, so [`Broker::poll_output`] is due after the last call.
+    /// way and come out as outputs, so [`Broker::poll_output`] is due after the last call. `None` can also mean that a turn's share of them
+    /// is complete: [`Broker::has_dirty`] tells.
     ///
     /// What became of the write is told by [`Broker::handle_sent`] or [`Broker::handle_disconnect`], before any other input: until then the
     /// broker does not know which events are under way.
     pub fn poll_transmit(&mut self, now: Now, gather: &mut Gather) -> Option<(SessionKey, ReplyToken)> {
+        let mut completed = 0;
         while let Some(key) = self.dirty.pop_front() {
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.dirty = false;
@@ -21,7 +24,13 @@ impl Broker {
                     gather.address_to(token);
                     return Some((key, token));
                 }
-                Channel::Waiting { .. } if !session.outbox.is_empty() => self.complete_wait(now, key),
+                Channel::Waiting { .. } if !session.outbox.is_empty() => {
+                    self.complete_wait(now, key);
+                    completed += 1;
+                    if completed == WRITES_PER_TURN_MAX {
+                        return None;
+                    }
+                }
                 _ => {}
             }
         }

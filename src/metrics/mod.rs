@@ -33,7 +33,8 @@ pub struct Counters {
     pub delivered: u64,
     /// Unicast events whose target is unknown or does not listen (rule P-23).
     pub unicast_dropped: u64,
-    /// Queued copies dropped for a full queue; their sessions were told (rule P-30).
+    /// Queued copies that were not delivered: dropped for a full queue, of which the session was told (rule P-30), or left in the queue of a
+    /// session that ended other than by leaving.
     pub lost: u64,
     /// Field names that a format cannot express, left out (rule P-11).
     pub names_dropped: u64,

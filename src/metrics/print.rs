@@ -85,7 +85,7 @@ fn totals(counters: &Counters) -> [(&'static str, &'static str, u64); 16] {
         ("published", "Events accepted from publishers", counters.published),
         ("delivered", "Copies of events queued for sessions", counters.delivered),
         ("unicast_dropped", "Unicast events without a listening target", counters.unicast_dropped),
-        ("lost", "Queued copies dropped for a full queue", counters.lost),
+        ("lost", "Queued copies that were not delivered", counters.lost),
         ("names_dropped", "Field names that a format cannot express", counters.names_dropped),
         ("writes", "Writes to data channels", counters.writes),
         ("bytes_written", "Bytes written to data channels", counters.bytes_written),

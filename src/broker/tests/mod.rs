@@ -296,3 +296,48 @@ fn lowered_bounds_hold_from_the_next_event_on() {
     assert_eq!(world.session(id).outbox.len(), 3);
     assert_eq!(world.broker.counters.lost, 8);
 }
+
+/// P-19: a client that listens with the same subject for ever, as the old Java client does after lost connections, is never refused.
+#[test]
+fn listening_again_is_never_too_much() {
+    let mut world = World::new(Settings::default());
+    let (id, _) = world.listen(Mode::Stream);
+    world.outputs();
+    for _ in 0..2 * crate::limits::SUBSCRIPTIONS_MAX {
+        let listen = Listen { mode: ModeName::Known(Mode::Stream), subject: Some(Box::from("/s")), label: None };
+        world.request(Command::Listen { id: ClaimedId::WellFormed(id), listen });
+        let opened = world.outputs().iter().filter(|output| matches!(output, Output::Open { .. })).count();
+        assert_eq!(opened, 1, "a stream for each listen");
+    }
+    assert_eq!(world.broker.counters().nacks, 0);
+    assert_eq!(world.session(id).subscriptions.prefix_count(), crate::limits::SUBSCRIPTIONS_MAX);
+}
+
+/// P-28: clients that come and go leave nothing in the wheel for the length of a lease.
+#[test]
+fn sessions_that_are_gone_do_not_fill_the_wheel() {
+    let mut world = World::new(Settings::default());
+    for _ in 0..20_000 {
+        let (id, _) = world.listen(Mode::Pull);
+        world.request(Command::Leave { id: ClaimedId::WellFormed(id) });
+        world.outputs();
+    }
+    assert!(world.broker.wheel.len() <= crate::limits::STALE_DEADLINES_MAX + 8, "{}", world.broker.wheel.len());
+}
+
+/// P-15: a publish to many waiting pull clients is worked off in shares, so that others are served between them.
+#[test]
+fn waits_are_completed_in_shares() {
+    let mut world = World::new(Settings::default());
+    let many = crate::limits::WRITES_PER_TURN_MAX + 10;
+    for _ in 0..many {
+        let (id, _) = world.listen(Mode::Pull);
+        world.refresh(id);
+    }
+    world.outputs();
+    world.publish("x");
+    assert!(world.flush().is_empty() && world.broker.has_dirty());
+    assert_eq!(world.outputs().len(), crate::limits::WRITES_PER_TURN_MAX);
+    assert!(world.flush().is_empty() && !world.broker.has_dirty());
+    assert_eq!(world.outputs().len(), 10);
+}
