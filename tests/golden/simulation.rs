@@ -236,11 +236,11 @@ impl Simulation {
     }
 
     fn open(&self, back: usize) -> Option<(usize, SessionKey)> {
-        let open = self.opened.iter().rev().filter_map(|at| match self.connections[*at].state {
+        let mut open = self.opened.iter().rev().filter_map(|at| match self.connections[*at].state {
             State::Open(session) => Some((*at, session)),
             State::Asked | State::Done => None,
         });
-        open.skip(back).next()
+        open.nth(back)
     }
 
     fn pass(&mut self, ms: u64) {
