@@ -139,6 +139,9 @@ fn settle(broker: &mut Broker, world: &mut World) {
                 *world.answered.get_mut(&token.serial).expect("asked") += 1;
                 assert!(!lead.is_empty() && world.open.insert(token.serial, session).is_none());
             }
+            Output::Carries { token, events, .. } => {
+                assert!(events > 0 && world.answered.contains_key(&token.serial));
+            }
             Output::Finish { token, .. } => {
                 assert!(world.open.remove(&token.serial).is_some(), "the end of an answer that is not open");
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::{Answer, Asked, Broker, Output};
-use crate::protocol::{Framing, Listen, Mode, ModeName};
+use crate::protocol::{Framing, Listen, Mode, ModeName, ReplyToken};
 use crate::session::{Channel, Item, Label, SessionKey, SubscribeError};
 use crate::time::Now;
 use crate::wire::pushlet;
@@ -139,6 +139,7 @@ impl Broker {
         let framing = self.answer_framing(key);
         if events {
             self.write_events(asked.now, framing, &queued, &mut body);
+            self.announce_events(asked.token, key, &queued);
         }
         self.write_refresh(asked.now, key, framing, &asked.path, &mut body);
         self.expect_back(asked.now, key);
@@ -153,6 +154,22 @@ impl Broker {
         if queued.is_empty() {
             let frame = self.heartbeats.get(framing, now.unix_s);
             Item { frame, label: None, lost: 0 }.write(framing, false, 1, out);
+        }
+    }
+
+    fn announce_events(&mut self, token: ReplyToken, session: SessionKey, queued: &VecDeque<Item>) {
+        let events = u32::try_from(queued.len()).unwrap_or(u32::MAX);
+        if events > 0 {
+            self.outputs.push_back(Output::Carries { token, session, events });
+        }
+    }
+
+    /// P-30: the connection broke over an answer whose events stand in no queue any more. How much of it the client has read is not known;
+    /// the next event that it gets counts them all as missing.
+    pub fn handle_undelivered(&mut self, key: SessionKey, events: u32) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.outbox.miss(u64::from(events));
+            self.counters.lost += u64::from(events);
         }
     }
 
@@ -184,6 +201,7 @@ impl Broker {
         let (path, queued) = (Rc::clone(path), session.outbox.take_all());
         let mut body = Vec::with_capacity(512);
         self.write_events(now, framing, &queued, &mut body);
+        self.announce_events(token, key, &queued);
         self.write_refresh(now, key, framing, &path, &mut body);
         let mut tail = Vec::with_capacity(body.len() + 32);
         envelope.wrap(&body, &mut tail);

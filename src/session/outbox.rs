@@ -348,6 +348,14 @@ impl Outbox {
         self.drop_heartbeat();
     }
 
+    /// So many events before the next one did not reach the client.
+    pub fn miss(&mut self, events: u64) {
+        match self.items.iter_mut().skip(usize::from(self.front_sent > 0)).find(|item| !item.is_heartbeat()) {
+            Some(next) => next.lost += events,
+            None => self.lost += events,
+        }
+    }
+
     /// Takes everything out, oldest first.
     pub fn take_all(&mut self) -> VecDeque<Item> {
         debug_assert!(self.front_sent == 0 && !self.has_heartbeat(), "the answer before has not been ended");

@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) unread: Vec<u8>,
     /// Bytes of answers that the socket has not taken.
     pub(super) unsent: Vec<u8>,
+    /// Events in `unsent` that stand in no queue any more: whose, and how many.
+    pub(super) carried: Option<(SessionKey, u32)>,
     /// How the request that is being answered wants its answer.
     pub(super) reply: ReplyTo,
     /// The page that asked, if it may read the answer (CORS).
@@ -100,6 +102,7 @@ impl Connection {
             reader: RequestReader::new(),
             unread: Vec::new(),
             unsent: Vec::new(),
+            carried: None,
             reply: ReplyTo { version: Version::Http11, keep_alive: true, to_head: false },
             origin: None,
             deadline: Instant::NEVER,

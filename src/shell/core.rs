@@ -303,6 +303,7 @@ impl Core {
         let Some(connection) = self.connection(key) else { return false };
         match connection.flush() {
             Flushed::All => {
+                connection.carried = None;
                 if std::mem::take(&mut connection.blocked) {
                     self.set_patience(now, key);
                 }
@@ -375,6 +376,9 @@ impl Core {
             let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
             self.broker.handle_disconnect(now, session, token);
         }
+        if let Some((session, events)) = connection.carried.filter(|_| !connection.unsent.is_empty()) {
+            self.broker.handle_undelivered(session, events);
+        }
         // Closing the only descriptor takes it out of the epoll set.
         drop(connection);
     }
@@ -401,6 +405,15 @@ impl Core {
                     }
                     self.set_deadline(key, Instant::NEVER);
                     self.put(now, key);
+                }
+                Output::Carries { token, session, events } => {
+                    let Some((_, connection)) = self.asking(token) else {
+                        self.broker.handle_undelivered(session, events);
+                        continue;
+                    };
+                    let before =
+                        connection.carried.filter(|(same, _)| *same == session).map_or(0, |(_, events)| events);
+                    connection.carried = Some((session, before.saturating_add(events)));
                 }
                 Output::Finish { token, tail } => {
                     let Some((key, connection)) = self.asking(token) else { continue };

@@ -292,3 +292,26 @@ fn many_readers_miss_nothing_while_others_stall() {
         assert_eq!(metric(&server, FULL), 20, "those who stopped reading were ended");
     });
 }
+
+/// P-30: a pull answer takes its events out of the queue. If its connection breaks over it, the next answer says how many are missing.
+#[test]
+fn a_pull_answer_that_is_cut_off_is_missed_aloud() {
+    on_both_drivers_at_once(|driver| {
+        let server = Server::start_with_admin(driver, &["--queue-bytes", "32MiB"], "");
+        let session = Session::join(server.addr(), Format::Json);
+        session.data("listen", &[("p_mode", "pull"), ("p_subject", "/cut")]).wait_end(SOON);
+        let publisher = Session::join(server.addr(), Format::Json);
+        let value = "v".repeat(200_000);
+        for number in 0..60 {
+            publisher.publish("/cut", &[("number", &number.to_string()), ("value", &value)]);
+        }
+        let mut cut = session.data_on(Connection::open_narrow(server.addr()), "refresh", &[]);
+        cut.connection.wait_head(SOON);
+        cut.connection.reset();
+        wait_metric(&server, "lost_total", 60, SOON);
+        publisher.publish("/cut", &[("number", "60")]);
+        let events = session.refresh().wait_end(SOON);
+        let events = data(&events);
+        assert_eq!((events.len(), number(events[0]), events[0].get("p_lost")), (1, 60, Some("60")));
+    });
+}
