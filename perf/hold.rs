@@ -219,11 +219,14 @@ impl Run {
         Ok(start.elapsed().as_secs_f64() * 1000.0)
     }
 
-    /// The median time of `events` publishes.
+    /// The median time of `events` publishes, in milliseconds.
     fn median(&mut self, events: u32, payload: usize) -> io::Result<f64> {
-        let mut times = (0..events).map(|_| self.publish(payload)).collect::<io::Result<Vec<f64>>>()?;
-        times.sort_by(f64::total_cmp);
-        Ok(times.get(times.len() / 2).copied().unwrap_or_default())
+        let mut times = hdrhistogram::Histogram::<u64>::new(3).map_err(io::Error::other)?;
+        for _ in 0..events {
+            let us = self.publish(payload)? * 1000.0;
+            times.record(us as u64).map_err(io::Error::other)?;
+        }
+        Ok(times.value_at_quantile(0.5) as f64 / 1000.0)
     }
 
     /// Opens `count` sessions that never read and publishes until their queues are full.
