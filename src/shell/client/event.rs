@@ -128,6 +128,19 @@ pub(super) fn parse_field(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// Of fields with the same name a server takes the first (rule P-2): who says one twice means something else.
+///
+/// # Errors
+///
+/// Which name is there twice.
+pub(super) fn checked_fields(fields: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
+    let twice = fields.iter().enumerate().find(|(at, (name, _))| fields[..*at].iter().any(|(known, _)| known == name));
+    match twice {
+        Some((_, (name, _))) => Err(format!("the field {} is there twice", quoted(name))),
+        None => Ok(fields),
+    }
+}
+
 fn checked_name(name: &str) -> Result<(), String> {
     match name {
         "" => Err("a field has no name".to_owned()),
@@ -159,7 +172,7 @@ pub(super) fn parse_line(line: &str) -> Result<Vec<(String, String)>, String> {
         fields.push((name, value));
         rest = behind.trim_start();
     }
-    Ok(fields)
+    checked_fields(fields)
 }
 
 /// Reads one word and what is behind it: a quoted one to its quote, a plain name to its `=`, a plain value to the next
@@ -280,6 +293,7 @@ mod tests {
             "a=\"\\u{110000}\"",
             "{\"a\":",
             "p_event=x",
+            "a=1 b=2 a=3",
             "{\"p_id\":\"1\"}",
         ] {
             assert!(parse_line(bad).is_err(), "{bad}");

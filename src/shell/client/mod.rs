@@ -29,7 +29,7 @@ use std::io::{BufReader, stdin};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use self::event::{parse_field, quoted};
+use self::event::{checked_fields, parse_field, quoted};
 use self::publisher::Source;
 use self::subscriber::Output;
 use self::target::Target;
@@ -154,7 +154,9 @@ fn checked_pub(args: PubArgs) -> Result<publisher::Wanted, String> {
     }
     let source = match args.fields.as_slice() {
         [only] if only == "-" => Source::Lines,
-        fields => Source::Once(fields.iter().map(|field| parse_field(field)).collect::<Result<_, _>>()?),
+        fields => {
+            Source::Once(checked_fields(fields.iter().map(|field| parse_field(field)).collect::<Result<_, _>>()?)?)
+        }
     };
     Ok(publisher::Wanted { target, subject: args.subject, source, to: args.to })
 }

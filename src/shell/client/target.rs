@@ -36,7 +36,7 @@ impl Target {
         }
         let (host, port) = split_authority(authority).ok_or_else(|| format!("{url}: host:port is not understood"))?;
         if host.is_empty() || host.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-            return Err(format!("{url}: there is no host name"));
+            return Err(format!("{url:?} is no address: there is no host name"));
         }
         if path.contains(|letter: char| !letter.is_ascii_graphic()) {
             return Err(format!("{url}: the path must be percent-encoded"));
