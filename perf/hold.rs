@@ -20,8 +20,8 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 /// No event at all for this long means that some are lost.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// What fills the queue and the kernel buffers of a session that never reads: 8 MB.
-const SATURATION_EVENTS: u32 = 100;
+/// What fills the queue and the kernel buffers of a session that never reads: 4.8 MB.
+const SATURATION_EVENTS: u32 = 60;
 const SATURATION_BYTES: usize = 80_000;
 
 struct Options {
