@@ -1,11 +1,13 @@
 //! Replays the committed seeds of every fuzz target, and what fuzzing once found, through the functions that the fuzzer runs.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::Path;
 
-#[allow(unreachable_pub, missing_docs)]
+#[allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "there it is the root of a crate, and its items are told in the targets"
+)]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 

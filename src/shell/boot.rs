@@ -300,7 +300,7 @@ fn fixed_changes(running: &Config, wanted: &Config) -> Vec<&'static str> {
 }
 
 /// Opens a listening socket. A port that is taken is tried again for a second: the ring of a process that was killed holds its listener for
-/// some milliseconds after the process is gone.
+/// some milliseconds after the process is gone. No core runs yet, so the pause stops nobody.
 fn open(address: SocketAddr, origin: &str) -> io::Result<(OwnedFd, SocketAddr)> {
     let mut opened = net::listen(address);
     for _ in 0..TAKEN_PORT_TRIES {

@@ -6,7 +6,7 @@ use pushletd::protocol::Format;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::support::http::{Connection, get, post};
-use crate::support::look::{descriptors, metric, processor_time, wait_metric};
+use crate::support::look::{admin_get, descriptors, metric, processor_time, wait_metric};
 use crate::support::pushlet::{PATH, SOON, Session};
 use crate::support::server::{Server, on_both_drivers_at_once, wait_for};
 
@@ -31,13 +31,18 @@ fn turned_away(server: &Server, request: &[u8]) {
     assert!(connection.stream().take_error().expect("our own socket").is_none(), "a reset behind the answer");
 }
 
-fn join_until_served(server: &Server) {
+/// Somebody has left, and the server notices when it comes to it: the first connection that is served since then.
+fn join_until_served(server: &Server) -> Connection {
+    let mut served = None;
     let came_in = wait_for(SOON, || {
         let mut connection = Connection::open(server.addr());
         connection.request(&get("/"));
-        connection.wait_answer(SOON).head.status == 200
+        let status = connection.wait_answer(SOON).head.status;
+        served = (status == 200).then_some(connection);
+        served.is_some()
     });
     assert!(came_in, "there is room again and nobody is let in");
+    served.expect("it came in")
 }
 
 #[test]
@@ -59,8 +64,7 @@ fn one_connection_too_many_is_turned_away() {
         }
         for _ in 0..3 {
             connections.pop();
-            join_until_served(&server);
-            connections.push(served(&server));
+            connections.push(join_until_served(&server));
             turned_away(&server, &get("/"));
         }
     });
@@ -85,6 +89,8 @@ fn the_admin_port_has_a_bound_of_its_own() {
         assert!(statuses[served_there..].iter().all(|status| *status == 503), "{statuses:?}");
         let _inside: Vec<Connection> = (0..5).map(|_| served(&server)).collect();
         drop(watchers);
+        // The server notices when it comes to it that they have gone.
+        assert!(wait_for(SOON, || admin_get(server.admin(), "/healthz").head.status == 200), "there is room again");
         wait_metric(&server, "connections", 6, SOON);
     });
 }

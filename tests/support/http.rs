@@ -5,6 +5,10 @@ use std::io::{ErrorKind, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
+
+use super::wait::wait_ready;
+
 /// What stands before a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -295,7 +299,7 @@ impl Connection {
             match self.stream.write(bytes) {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(1));
+                    wait_ready(&self.stream, PollFlags::OUT, deadline);
                 }
                 Err(error) => return Err(error),
             }
@@ -346,7 +350,7 @@ impl Connection {
             if self.eof || Instant::now() >= deadline {
                 return false;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            wait_ready(&self.stream, PollFlags::IN, deadline);
         }
     }
 

@@ -9,3 +9,4 @@ pub(crate) mod java;
 pub(crate) mod look;
 pub(crate) mod pushlet;
 pub(crate) mod server;
+mod wait;

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::PollFlags;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use super::wait::wait_ready;
 
 /// Which way the program talks to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,19 +171,28 @@ impl Server {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has a positive id");
-        kill_process(pid, signal).expect("our own child can be signalled");
+        kill_process(self.process(), signal).expect("our own child can be signalled");
+    }
+
+    fn process(&self) -> Pid {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has a positive id")
     }
 
     /// Waits at most `max` for the program to end by itself.
     pub(crate) fn wait(&mut self, max: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + max;
+        let mut ended = None;
         loop {
-            match self.child.try_wait().expect("our own child can be waited for") {
-                Some(status) => return Some(status),
-                None if Instant::now() >= deadline => return None,
-                None => thread::sleep(Duration::from_millis(5)),
+            let status = self.child.try_wait().expect("our own child can be waited for");
+            if status.is_some() || Instant::now() >= deadline {
+                return status;
             }
+            // The descriptor of a process is readable when the process has ended. One that was waited for has none, but then the status is
+            // known.
+            let ended = ended.get_or_insert_with(|| {
+                pidfd_open(self.process(), PidfdFlags::empty()).expect("our own child has a descriptor")
+            });
+            wait_ready(ended, PollFlags::IN, deadline);
         }
     }
 }
@@ -208,7 +220,8 @@ impl Drop for Server {
     }
 }
 
-/// Looks again and again until `holds`, at most for `max`. Says whether it did.
+/// Looks again and again until `holds`, at most for `max`. Says whether it did. For what no descriptor tells, such as a figure of the server;
+/// the pause only spares the processor, nothing is taken to have happened because it is over.
 pub(crate) fn wait_for(max: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + max;
     loop {

@@ -85,7 +85,7 @@ impl Watch {
         if self.stop.load(Ordering::Relaxed) && !self.leaving.get() { Err(Trouble::Stopped) } else { Ok(()) }
     }
 
-    /// Waits, with ticks.
+    /// Waits, with ticks. The tool has one thread and nothing else to do until then.
     ///
     /// # Errors
     ///

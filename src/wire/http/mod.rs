@@ -17,7 +17,6 @@ mod response;
 mod scan;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use error::HttpError;

@@ -227,6 +227,5 @@ pub const fn reason_phrase(status: u16) -> &'static str {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 #[path = "response_tests.rs"]
 mod tests;
