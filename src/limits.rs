@@ -71,6 +71,18 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// Pause of the accept loop after the descriptor table was found full, in milliseconds.
 pub const ACCEPT_BACKOFF_MS: u64 = 20;
 
+/// One turn takes in at most this many letters from other cores.
+pub const LETTERS_PER_TURN_MAX: usize = 1024;
+/// One turn sends off at most this many connections that are to go to another core.
+pub const DEPARTURES_PER_TURN_MAX: usize = 64;
+/// A publish waits at most this long for room in the inboxes of all cores, in milliseconds; a request for a session of another core waits as
+/// long for room in that one's. Then it is refused as `overloaded`. A connection waits as long to be handed over, then it gets 503.
+pub const OVERLOAD_MS: u64 = 5_000;
+/// Seconds after which a client that was refused for load should try again.
+pub const RETRY_AFTER_S: u32 = 5;
+/// Bound of the inbox between each ordered pair of cores in bytes: events are shared, so this is reached with large ones only.
+pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// The wheel of deadlines may hold so many keys of owners that are gone beside as many as there are living ones; then it is swept.
 pub const STALE_DEADLINES_MAX: usize = 4096;
 
@@ -86,8 +98,8 @@ pub const QUEUE_BYTES_DEFAULT: u32 = 1024 * 1024;
 /// Allowed range of the queue bound, in bytes.
 pub const QUEUE_BYTES_RANGE: (u32, u32) = (64 * 1024, 256 * 1024 * 1024);
 
-/// Cores that this release runs on. More follow; the setting exists so that scripts need not change.
-pub const CORES_RANGE: (u32, u32) = (1, 1);
+/// Allowed range of the number of cores. The inboxes between them take `cores x cores x inbox_size x 24` bytes.
+pub const CORES_RANGE: (u32, u32) = (1, 128);
 /// Default size of the io_uring submission queue of a core, in entries.
 pub const RING_ENTRIES_DEFAULT: u32 = 4096;
 /// Allowed range of the submission queue, in entries; only powers of two. The kernel's own bound is 32,768.
@@ -183,6 +195,8 @@ pub const fn connection_bytes_max(queue_bytes: u32, queue_events: u32) -> u64 {
 }
 
 const _: () = assert!(connection_bytes_max(QUEUE_BYTES_DEFAULT, QUEUE_EVENTS_DEFAULT) < 128 * 1024 * 1024);
+const _: () = assert!(CORES_RANGE.1 <= SHARDS as u32, "every core holds a shard");
+const _: () = assert!(BODY_BYTES_MAX * 16 < INBOX_BYTES_MAX);
 const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(CLIENT_BACKOFF_MS < CLIENT_BACKOFF_MAX_MS);
 const _: () = assert!(CLIENT_TICK_MS < CLIENT_BACKOFF_MS);

@@ -1,7 +1,7 @@
 //! What the broker tells the shell to do.
 
 use super::{Asked, Broker};
-use crate::protocol::{Framing, ReplyToken};
+use crate::protocol::{Framing, ReplyToken, Request};
 use crate::session::SessionKey;
 use crate::wire::pushlet;
 
@@ -64,6 +64,39 @@ pub enum Output {
         /// The bytes.
         tail: Vec<u8>,
     },
+    /// Hand the connection of a request over to this core: the answer is a stream of one of its sessions. The request comes back with it.
+    Summon {
+        /// Which request.
+        token: ReplyToken,
+        /// The request itself.
+        request: Box<Request>,
+    },
+}
+
+impl Output {
+    /// The request that is answered, wherever its connection is.
+    #[must_use]
+    pub const fn token(&self) -> Option<ReplyToken> {
+        match self {
+            Self::Answer { token, .. }
+            | Self::Open { token, .. }
+            | Self::Carries { token, .. }
+            | Self::Finish { token, .. }
+            | Self::Summon { token, .. } => Some(*token),
+        }
+    }
+
+    /// Bytes of clients that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Answer { answer: Answer::Events { body, .. }, .. } => body.len(),
+            Self::Answer { answer: Answer::Error { reason, .. }, .. } => reason.len(),
+            Self::Open { lead, .. } => lead.len(),
+            Self::Finish { tail, .. } => tail.len(),
+            Self::Carries { .. } | Self::Summon { .. } => 0,
+        }
+    }
 }
 
 impl Broker {

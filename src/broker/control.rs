@@ -1,13 +1,11 @@
 //! Control requests: answered at once, in an answer of their own (rules P-5 to P-8).
 
 use super::{Asked, Broker, stranger_framing};
-use crate::limits::ECHO_CHARS_MAX;
-use crate::protocol::{Address, ClaimedId, EndReason, Format, FormatName, Framing, Listen, SessionId};
+use crate::limits::{ECHO_CHARS_MAX, RETRY_AFTER_S};
+use crate::protocol::{Address, ClaimedId, Command, EndReason, Format, FormatName, Framing, Listen, Request, SessionId};
 use crate::session::{Session, SessionKey};
+use crate::time::Now;
 use crate::wire::pushlet::error_text;
-
-/// Seconds after which a client refused for load should try again.
-const RETRY_AFTER_S: u32 = 5;
 
 impl Broker {
     /// P-8, P-28: does `act` with the session that the request claims, or answers why it cannot. A request that is accepted renews the lease.
@@ -32,7 +30,7 @@ impl Broker {
         }
     }
 
-    fn claimed(&self, id: &ClaimedId) -> Option<SessionKey> {
+    pub(super) fn claimed(&self, id: &ClaimedId) -> Option<SessionKey> {
         match id {
             ClaimedId::WellFormed(id) => self.sessions.by_id(*id),
             ClaimedId::Missing | ClaimedId::Malformed(_) => None,
@@ -136,6 +134,16 @@ impl Broker {
         self.ack(asked, key, "leave-ack", &[("p_id", &id)]);
         self.end(asked.now, key, EndReason::Leave);
         false
+    }
+
+    /// P-7: a publish that could not be given to all cores in time. Nobody got the event.
+    pub(super) fn refuse_overloaded(&mut self, now: Now, request: Request) {
+        let Command::Publish { id, .. } = &request.command else { return };
+        let id = id.clone();
+        let asked = Asked::new(now, request).0;
+        self.with_session(&asked, &id, |broker, key| {
+            broker.refuse(&asked, key, "overloaded: the server cannot take the event at the moment; nobody got it")
+        });
     }
 
     /// P-5: a request that nobody knows. The session, if there is one, lives on.

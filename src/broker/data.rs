@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{Answer, Asked, Broker, Output};
-use crate::protocol::{Framing, Listen, Mode, ModeName, ReplyToken};
+use crate::protocol::{Command, Framing, Listen, Mode, ModeName, ReplyToken, Request};
 use crate::session::{Channel, Item, Label, SessionKey, SubscribeError};
 use crate::time::Now;
 use crate::wire::pushlet;
@@ -41,6 +42,22 @@ impl Broker {
             self.answer_data(asked, key, VecDeque::new(), false, lead);
         }
         Ok(())
+    }
+
+    /// Whether the answer to this request would be a stream.
+    pub(super) fn would_stream(&self, request: &Request) -> bool {
+        match &request.command {
+            Command::Listen { id, listen } => {
+                let forced = self.settings.force_pull_all || request.agent.force_pull;
+                let stream = matches!(listen.mode, ModeName::Known(Mode::Stream) | ModeName::Unknown(_));
+                stream && !forced && self.claimed(id).is_some()
+            }
+            Command::Refresh { id } => {
+                let session = self.claimed(id).and_then(|key| self.sessions.get(key));
+                session.is_some_and(|session| session.mode == Some(Mode::Stream))
+            }
+            _ => false,
+        }
     }
 
     /// P-18: the mode that is asked for, unless this client is made to pull; and its name for the ack.
@@ -128,7 +145,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let mut bytes = Vec::with_capacity(lead.len() + 16);
         asked.envelope.wrap(lead, &mut bytes);
-        let path = Rc::clone(&asked.path);
+        let path = Arc::clone(&asked.path);
         session.channel = Channel::Waiting { token: asked.token, envelope: asked.envelope, until, path };
         session.blocked = false;
         self.outputs.push_back(Output::Open { token: asked.token, session: key, framing, lead: bytes });
@@ -198,7 +215,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let framing = session.answer_framing();
         let Channel::Waiting { token, envelope, ref path, .. } = session.channel else { return };
-        let (path, queued) = (Rc::clone(path), session.outbox.take_all());
+        let (path, queued) = (Arc::clone(path), session.outbox.take_all());
         let mut body = Vec::with_capacity(512);
         self.write_events(now, framing, &queued, &mut body);
         self.announce_events(token, key, &queued);

@@ -7,6 +7,7 @@ mod answer;
 mod control;
 mod data;
 mod ending;
+mod hub;
 mod publish;
 mod transmit;
 
@@ -14,9 +15,11 @@ mod transmit;
 mod tests;
 
 pub use answer::{Answer, Output};
+pub use hub::{Arrival, Effect, Home, Hub, Letter};
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::limits::SHARDS;
 use crate::metrics::Counters;
@@ -64,10 +67,17 @@ pub struct Settings {
 struct Asked {
     now: Now,
     token: ReplyToken,
-    path: Rc<str>,
+    path: Arc<str>,
     envelope: Envelope,
     agent: Agent,
     draw: [u128; 2],
+}
+
+impl Asked {
+    fn new(now: Now, request: Request) -> (Self, Command) {
+        let Request { token, command, path, chunked, agent, draw } = request;
+        (Self { now, token, path, envelope: Envelope::new(chunked), agent, draw }, command)
+    }
 }
 
 /// The sessions, subscriptions and deadlines of one core.
@@ -149,8 +159,12 @@ impl Broker {
 
     /// P-5: acts on one request. Its answer is an output of this step or of a later one.
     pub fn handle_request(&mut self, now: Now, request: Request) {
-        let Request { token, command, path, chunked, agent, draw } = request;
-        let asked = Asked { now, token, path, envelope: Envelope::new(chunked), agent, draw };
+        if request.token.core != self.settings.core && self.would_stream(&request) {
+            // A stream is written by the core of its session: the connection has to come here first (invariant A3).
+            let (token, request) = (request.token, Box::new(request));
+            return self.outputs.push_back(Output::Summon { token, request });
+        }
+        let (asked, command) = Asked::new(now, request);
         match command {
             Command::Join { format } => self.join(&asked, &format),
             Command::JoinListen { format, listen } => self.join_listen(&asked, &format, &listen),

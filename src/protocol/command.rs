@@ -1,10 +1,10 @@
 //! What a client asks for. `wire` makes commands from bytes and decides nothing; `broker` decides and parses nothing.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::fields::Fields;
 use super::format::{Format, Mode};
-use super::id::SessionId;
+use super::id::{SessionId, Shard};
 
 /// Names the answer that a request waits for. The broker gives it back with the answer, perhaps in a later step (invariant A6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ pub struct Request {
     /// What it asks for.
     pub command: Command,
     /// The path it was sent to, undecoded and without the query; `p_url` repeats it (rule P-17).
-    pub path: Rc<str>,
+    pub path: Arc<str>,
     /// Whether the answer may be sent in chunks (HTTP/1.1); otherwise its end is the end of the connection.
     pub chunked: bool,
     /// What the client's program says of itself.
@@ -167,4 +167,25 @@ pub enum Command {
         /// The `p_format` that came, to answer a stranger in.
         format: Option<Format>,
     },
+}
+
+impl Command {
+    /// The shard of the session that it claims to act for: its core decides. `None` if it begins one, or claims none that can exist.
+    #[must_use]
+    pub const fn shard(&self) -> Option<Shard> {
+        match self {
+            Self::Join { .. } | Self::JoinListen { .. } => None,
+            Self::Listen { id, .. }
+            | Self::Refresh { id }
+            | Self::Subscribe { id, .. }
+            | Self::Unsubscribe { id, .. }
+            | Self::Publish { id, .. }
+            | Self::Heartbeat { id }
+            | Self::Leave { id }
+            | Self::Unknown { id, .. } => match id {
+                ClaimedId::WellFormed(id) => Some(id.shard()),
+                ClaimedId::Missing | ClaimedId::Malformed(_) => None,
+            },
+        }
+    }
 }

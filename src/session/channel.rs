@@ -1,6 +1,6 @@
 //! Where a session's events go: nowhere yet, into an open answer, or into the queue until the client comes back.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::protocol::ReplyToken;
 use crate::time::Instant;
@@ -69,7 +69,7 @@ pub enum Channel {
         /// When it is answered with a heartbeat.
         until: Instant,
         /// The path for `p_url` (rule P-17).
-        path: Rc<str>,
+        path: Arc<str>,
     },
     /// The client is expected back; its events are queued.
     Away {

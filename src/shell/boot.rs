@@ -1,43 +1,46 @@
-//! From a configuration to a running server, and back to an exit code.
+//! From a configuration to a running server, and back to an exit code. This is the main thread's work; the cores' is in [`super::worker`].
 
-use std::cell::{Cell, RefCell};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
-use std::rc::Rc;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
-use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::clock::Clock;
-use super::core::{Core, Parts, Patience};
-use super::listener::{self, Door};
-use super::readiness::{Driver, Fair, Readiness};
+use super::core::{NodeCount, Patience};
 use super::router::Routes;
 use super::signals::{self, Signals};
-use super::{logging, net};
-use crate::broker::{Broker, Settings};
-use crate::config::{Config, ConfigError, Inputs, IoDriver, Origin};
-use crate::limits::TICK_MS;
+use super::wiring::{self, Wiring};
+use super::worker::{Came, News, Order, Seat, Started, Tuning};
+use super::{logging, worker};
+use crate::broker::{Letter, Settings};
+use crate::config::{Config, Inputs};
+use crate::limits::{INBOX_BYTES_MAX, SHARDS};
+use crate::mesh::{self, LaneBounds};
+use crate::metrics::Board;
 use crate::protocol::ShardTable;
 use crate::session::Bounds;
 
-/// Descriptors that are not for clients: log, rings, epoll sets, listeners, pipes, and what the admin port needs.
+/// Descriptors of a core that are not for clients: log, ring, epoll set, listeners, timer, what the admin port and connections that are
+/// turned away need, and some for connections that other cores hand over.
 const RESERVED_DESCRIPTORS: u64 = 64;
 /// Sessions for each connection that may be open: joined ones and pull clients between two requests hold none.
 const SESSIONS_PER_CONNECTION: usize = 4;
-
-/// How often a taken port is tried again, and after which pause.
-const TAKEN_PORT_TRIES: u32 = 20;
-const TAKEN_PORT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a core may take to start.
+const START_MAX: Duration = Duration::from_secs(30);
+/// How long the cores may take to end when they are told to.
+const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// Serves until a signal ends it, then returns the process's exit code. Errors are told on standard error. `inputs` are what `config` was
 /// made of: they are read again on HUP.
 #[must_use]
 pub fn serve(config: &Config, inputs: &Inputs) -> ExitCode {
     let log = logging::start(config.log_format.value, config.log_level.value);
-    let code = match Boot::prepare(config).and_then(|boot| boot.run(config, inputs)) {
+    let code = match start(config).and_then(|node| node.supervise(config, inputs)) {
         Ok(Stopped::Drained) => ExitCode::SUCCESS,
         Ok(Stopped::Forced) => ExitCode::FAILURE,
         Err(error) => {
@@ -58,225 +61,218 @@ enum Stopped {
     Forced,
 }
 
-/// Everything that can fail before the first connection.
-struct Boot {
-    listener: OwnedFd,
-    address: SocketAddr,
-    admin: Option<(OwnedFd, SocketAddr)>,
+/// The running cores, as the main thread sees them.
+struct Node {
     signals: Signals,
-    connections_max: usize,
-    descriptors: u64,
+    wiring: &'static Wiring,
+    news: mpsc::Receiver<News>,
+    orders: Vec<mpsc::Sender<Order>>,
+    limits: NodeLimits,
 }
 
-impl Boot {
-    fn prepare(config: &Config) -> io::Result<Self> {
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug)]
+struct NodeLimits {
+    descriptors: u64,
+    /// Of one core, if it has a file table of its own.
+    core_max: usize,
+    node_max: usize,
+}
+
+fn start(config: &Config) -> io::Result<Node> {
+    let cores = u16::try_from(config.cores.value.map_or_else(cores_offered, |cores| cores)).unwrap_or(SHARDS);
+    let limits = NodeLimits::find(config, cores)?;
+    let signals = Signals::catch()?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let wiring = Wiring::lay(cores)?;
+    let (tell, news) = mpsc::channel();
+    let bounds = LaneBounds { messages_max: config.inbox_events.value as usize, bytes_max: INBOX_BYTES_MAX };
+    let boards: Arc<[Board]> = (0..cores).map(|_| Board::default()).collect();
+    let count = Arc::new(NodeCount { max: limits.node_max, now: AtomicUsize::new(0) });
+    let clock = Clock::start();
+    let mut node = Node { signals, wiring, news, orders: Vec::new(), limits };
+    let mut started: Vec<Started> = Vec::new();
+    for (number, port) in (0..cores).zip(mesh::ports::<Letter>(cores, bounds)) {
+        let (order, orders) = mpsc::channel();
+        let seat = Seat {
+            number,
+            cores,
+            // The first core opens the address alone, so that no other pushletd can have it; the others open it beside the first.
+            listen: started.first().map_or(config.listen.value, |first| first.address),
+            config: config.clone(),
+            tuning: Tuning::new(config, cores, limits.core_max),
+            clock,
+            port,
+            boards: Arc::clone(&boards),
+            count: Arc::clone(&count),
+            wiring,
+            connections_max: limits.core_max,
+            orders,
+            news: tell.clone(),
+        };
+        worker::spawn(seat)?;
+        node.orders.push(order);
+        started.push(node.await_start()?);
+    }
+    announce(config, &started, limits)?;
+    // Not every system has a supervisor that wants to know.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    Ok(node)
+}
+
+/// What the machine offers, or the control group, or the affinity mask: whatever is least.
+fn cores_offered() -> u32 {
+    let offered = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(offered).unwrap_or(1).clamp(crate::limits::CORES_RANGE.0, crate::limits::CORES_RANGE.1)
+}
+
+impl NodeLimits {
+    fn find(config: &Config, cores: u16) -> io::Result<Self> {
         let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
-        let free = usize::try_from(descriptors.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX);
+        let reserved = RESERVED_DESCRIPTORS + Wiring::count(cores);
+        let free = usize::try_from(descriptors.saturating_sub(reserved)).unwrap_or(usize::MAX);
         if free == 0 {
             return Err(io::Error::other(format!(
-                "the limit of open files is {descriptors}, which leaves none for clients; more than {RESERVED_DESCRIPTORS} are needed \
+                "the limit of open files is {descriptors}, which leaves none for clients; more than {reserved} are needed \
                  (ulimit -n, or LimitNOFILE in a unit file)"
             )));
         }
-        let connections_max = config.connections_max.value.map_or(free, |wanted| (wanted as usize).min(free));
-        let (listener, address) = open(config.listen.value, &config.listen.origin.to_string())?;
-        let admin = match config.admin.value {
-            Some(wanted) => Some(open(wanted, &config.admin.origin.to_string())?),
-            None => None,
-        };
-        let signals = Signals::catch()?;
-        for warning in config.warnings() {
-            tracing::warn!("{warning}");
-        }
-        if config.pin.value {
-            pin();
-        }
-        if config.connections_max.value.is_some_and(|wanted| wanted as usize > free) {
+        // Without tables of their own the cores share one.
+        let tables = if worker::may_unshare() { usize::from(cores) } else { 1 };
+        let all = free.saturating_mul(tables);
+        let node_max = config.connections_max.value.map_or(all, |wanted| (wanted as usize).min(all));
+        if config.connections_max.value.is_some_and(|wanted| wanted as usize > all) {
             tracing::warn!(
-                connections_max,
+                connections_max = node_max,
                 descriptors,
                 "the limit of open files allows fewer connections than configured"
             );
         }
-        Ok(Self { listener, address, admin, signals, connections_max, descriptors })
+        Ok(Self { descriptors, core_max: free.min(node_max), node_max })
+    }
+}
+
+impl Node {
+    fn await_start(&self) -> io::Result<Started> {
+        match self.news.recv_timeout(START_MAX) {
+            Ok(News { came: Came::Started(started), .. }) => Ok(started),
+            Ok(News { came: Came::Failed(error), .. }) => Err(error),
+            Ok(News { core, .. }) => Err(io::Error::other(format!("core {core} ended before it had started"))),
+            Err(_) => Err(io::Error::other("a core did not start in time")),
+        }
     }
 
-    fn run(self, config: &Config, inputs: &Inputs) -> io::Result<Stopped> {
-        let entries = config.ring_entries.value;
-        let ring = || RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).enable_timer().build();
-        let epoll = || RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
-        match config.io_driver.value {
-            IoDriver::IoUring => {
-                let mut runtime = ring().map_err(|error| told("io_uring was asked for and cannot be had", &error))?;
-                runtime.block_on(self.live(config, inputs, Driver::IoUring, "asked for"))
+    /// Waits for signals and for what the cores tell, until the end.
+    fn supervise(mut self, config: &Config, inputs: &Inputs) -> io::Result<Stopped> {
+        let drain = Duration::from_millis(config.drain_ms.value);
+        let mut running = config.clone();
+        let (mut signals_seen, mut drain_until, mut drained) = (0, None, 0);
+        loop {
+            self.wait(drain_until)?;
+            signals_seen += signals::count(&self.signals.stop);
+            if signals_seen >= 2 {
+                tracing::warn!("stopping now");
+                return Ok(Stopped::Forced);
             }
-            IoDriver::Epoll => epoll()?.block_on(self.live(config, inputs, Driver::Epoll, "asked for")),
-            IoDriver::Auto => match ring() {
-                Ok(mut runtime) => runtime.block_on(self.live(config, inputs, Driver::IoUring, "available")),
-                Err(error) => {
-                    let why = format!("io_uring cannot be had: {error}");
-                    epoll()?.block_on(self.live(config, inputs, Driver::Epoll, &why))
+            if signals_seen == 1 && drain_until.is_none() {
+                tracing::info!("draining; a second signal stops at once");
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                drain_until = Some(Instant::now() + drain);
+                self.order_all(|| Order::Drain);
+            }
+            if signals::count(&self.signals.reload) > 0 && drain_until.is_none() {
+                self.reload(&mut running, inputs);
+            }
+            while let Ok(News { core, came }) = self.news.try_recv() {
+                match came {
+                    Came::Drained => drained += 1,
+                    Came::Started(_) => {}
+                    Came::Failed(error) => return Err(error),
+                    Came::Ended { .. } => {
+                        return Err(io::Error::other(format!("core {core} has ended; the other cores cannot go on alone")));
+                    }
                 }
-            },
-        }
-    }
-
-    /// The life of the only core. When it is over the process ends: the runtime is not dropped with operations in flight by anyone who waits
-    /// for what they would do.
-    async fn live(self, config: &Config, inputs: &Inputs, driver: Driver, why: &str) -> io::Result<Stopped> {
-        let clock = Clock::start();
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        let broker = Broker::new(broker_settings(config, self.connections_max), clock.now(), u64::from_ne_bytes(seed));
-        let (core, waiter) = Core::new(parts(config, clock, self.connections_max), broker)?;
-        let core = Rc::new(RefCell::new(core));
-        let fair = Rc::new(Fair::new(driver)?);
-        let stopped = Rc::new(Cell::new(None));
-        let listener = Rc::new(self.listener);
-
-        let epoll = Readiness::new(waiter)?;
-        monoio::spawn(take_turns(Rc::clone(&core), epoll, Rc::clone(&fair), driver));
-        let door = Door { ready: Readiness::new(listener.try_clone()?)?, listener: Rc::clone(&listener), admin: false };
-        monoio::spawn(listener::accept_all(Rc::clone(&core), door, Rc::clone(&fair)));
-        let admin_address = self.admin.as_ref().map(|(_, address)| *address);
-        if let Some((listener, _)) = self.admin {
-            let door = Door { ready: Readiness::new(listener.try_clone()?)?, listener: Rc::new(listener), admin: true };
-            monoio::spawn(listener::accept_all(Rc::clone(&core), door, Rc::clone(&fair)));
-        }
-        monoio::spawn(await_stop(Rc::clone(&core), self.signals.stop, Rc::clone(&listener), Rc::clone(&stopped)));
-        monoio::spawn(await_reload(Rc::clone(&core), self.signals.reload, config.clone(), inputs.clone()));
-
-        announce(config, self.address, admin_address, driver, why, self.connections_max, self.descriptors)?;
-        // Not every system has a supervisor that wants to know.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        Ok(tick(&core, &fair, &stopped, Duration::from_millis(config.drain_ms.value)).await)
-    }
-}
-
-/// Takes turns as long as something is ready.
-async fn take_turns(core: Rc<RefCell<Core>>, epoll: Readiness, fair: Rc<Fair>, driver: Driver) {
-    loop {
-        if let Err(error) = epoll.readable().await {
-            tracing::error!(%error, "the connections cannot be waited for");
-            return;
-        }
-        while core.borrow_mut().turn() {
-            fair.yield_now().await;
-        }
-        if driver == Driver::Epoll {
-            // There, waiting for a ready descriptor returns at once: without this, timers and accepts would starve under steady load.
-            fair.yield_now().await;
-        }
-    }
-}
-
-/// Moves the deadlines on, and ends when the server has drained.
-async fn tick(core: &RefCell<Core>, fair: &Fair, stopped: &Cell<Option<Stopped>>, drain: Duration) -> Stopped {
-    let mut drain_until = None;
-    let mut next = monoio::time::Instant::now();
-    loop {
-        next += Duration::from_millis(TICK_MS);
-        monoio::time::sleep_until(next).await;
-        next = next.max(monoio::time::Instant::now());
-        let mut more = core.borrow_mut().tick();
-        // What the tick has begun goes on here, but a busy core is never out of work: the next tick comes all the same.
-        while more && monoio::time::Instant::now() < next + Duration::from_millis(TICK_MS) {
-            fair.yield_now().await;
-            more = core.borrow_mut().turn();
-        }
-        if stopped.get() == Some(Stopped::Forced) {
-            return Stopped::Forced;
-        }
-        if core.borrow().draining {
-            let until = *drain_until.get_or_insert_with(|| monoio::time::Instant::now() + drain);
-            if core.borrow().is_drained() || monoio::time::Instant::now() >= until {
-                let left = core.borrow().connections.len();
-                tracing::info!(connections_cut = left, "stopped");
-                return Stopped::Drained;
+            }
+            let over = drain_until.is_some_and(|until| Instant::now() >= until);
+            if drained == self.orders.len() || over {
+                return Ok(self.stop());
             }
         }
     }
-}
 
-/// P-32: the first TERM or INT drains, the second one ends the process now.
-async fn await_stop(
-    core: Rc<RefCell<Core>>,
-    signal: OwnedFd,
-    listener: Rc<OwnedFd>,
-    stopped: Rc<Cell<Option<Stopped>>>,
-) {
-    let Ok(ready) = signal.try_clone().and_then(Readiness::new) else { return };
-    let mut seen = 0;
-    while ready.readable().await.is_ok() {
-        seen += signals::count(&signal);
-        if seen >= 2 {
-            tracing::warn!("stopping now");
-            stopped.set(Some(Stopped::Forced));
-            return;
+    /// Ends the cores.
+    fn stop(&mut self) -> Stopped {
+        self.order_all(|| Order::Stop);
+        let until = Instant::now() + STOP_MAX;
+        let (mut left, mut cut) = (self.orders.len(), 0);
+        while left > 0 {
+            match self.news.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(News { came: Came::Ended { connections }, .. }) => {
+                    left -= 1;
+                    cut += connections;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
         }
-        if seen == 1 {
-            tracing::info!("draining; a second signal stops at once");
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-            net::stop_listening(&listener);
-            core.borrow_mut().drain();
+        tracing::info!(connections_cut = cut, "stopped");
+        Stopped::Drained
+    }
+
+    /// Waits for a signal or for news, or until `until`.
+    fn wait(&self, until: Option<Instant>) -> io::Result<()> {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| rustix::event::Timespec::try_from(left).ok());
+        let bell = self.wiring.main_bell();
+        let watched: [BorrowedFd<'_>; 3] = [self.signals.stop.as_fd(), self.signals.reload.as_fd(), bell.as_fd()];
+        let mut watched = watched.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        match poll(&mut watched, left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        wiring::silence(bell);
+        Ok(())
+    }
+
+    fn order_all(&self, order: impl Fn() -> Order) {
+        for orders in &self.orders {
+            // The cores look for orders at every tick. One that is gone has told so.
+            let _ = orders.send(order());
         }
     }
-}
 
-/// Reads the configuration on a thread of its own: a slow disk must not stop the core. The thread tells its end by closing a socket.
-async fn load_beside(inputs: &Inputs) -> Result<Config, Vec<ConfigError>> {
-    let failed = |error: io::Error| {
-        let problem = format!("the configuration cannot be read: {error}");
-        vec![ConfigError { origin: Origin::Default, key: String::new(), problem }]
-    };
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
-    let ready = Readiness::new(ours.into()).map_err(failed)?;
-    let inputs = inputs.clone();
-    let reader = std::thread::spawn(move || {
-        let loaded = super::args::load(&inputs);
-        drop(theirs);
-        loaded
-    });
-    ready.readable().await.map_err(failed)?;
-    reader.join().unwrap_or_else(|_| Err(failed(io::Error::other("the reader failed"))))
-}
-
-/// HUP: reads the configuration again and takes what can change while serving.
-async fn await_reload(core: Rc<RefCell<Core>>, signal: OwnedFd, mut running: Config, inputs: Inputs) {
-    let Ok(ready) = signal.try_clone().and_then(Readiness::new) else { return };
-    while ready.readable().await.is_ok() {
-        if signals::count(&signal) == 0 {
-            continue;
-        }
-        match load_beside(&inputs).await {
+    /// HUP: reads the configuration again; the cores take what can change while serving.
+    fn reload(&self, running: &mut Config, inputs: &Inputs) {
+        match super::args::load(inputs) {
             Err(errors) => {
                 for error in errors {
                     tracing::error!(%error, "the configuration was not reloaded; nothing has changed");
                 }
             }
             Ok(wanted) => {
-                for name in fixed_changes(&running, &wanted) {
+                for name in fixed_changes(running, &wanted) {
                     tracing::warn!(setting = name, "this setting takes effect with the next start");
                 }
-                let mut core = core.borrow_mut();
-                let connections_max = core.parts.connections_max;
-                core.broker.handle_settings(broker_settings(&wanted, connections_max));
-                core.parts.routes = routes(&wanted);
-                core.parts.patience = patience(&wanted);
-                running = wanted;
+                let cores = u16::try_from(self.orders.len()).unwrap_or(SHARDS);
+                let tuning = Tuning::new(&wanted, cores, self.limits.core_max);
+                self.order_all(|| Order::Tune(Box::new(tuning.clone())));
+                *running = wanted;
                 tracing::info!("the configuration was reloaded");
             }
         }
     }
 }
 
-/// Binds the event loop, which is this thread, to the first CPU that the process may use.
-fn pin() {
-    let bound = core_affinity::get_core_ids()
-        .and_then(|cpus| cpus.first().copied())
-        .is_some_and(core_affinity::set_for_current);
-    if !bound {
-        tracing::warn!("the event loop could not be bound to a CPU");
+impl Tuning {
+    fn new(config: &Config, cores: u16, connections_max: usize) -> Self {
+        Self {
+            settings: broker_settings(config, cores, connections_max),
+            routes: routes(config),
+            patience: patience(config),
+            batch_delay_us: config.batch_delay_ms.value.saturating_mul(1000),
+        }
     }
 }
 
@@ -288,6 +284,7 @@ fn fixed_changes(running: &Config, wanted: &Config) -> Vec<&'static str> {
         ("cores", running.cores.value != wanted.cores.value),
         ("pin", running.pin.value != wanted.pin.value),
         ("io_driver", running.io_driver.value != wanted.io_driver.value),
+        ("inbox_size", running.inbox_events.value != wanted.inbox_events.value),
         ("ring_entries", running.ring_entries.value != wanted.ring_entries.value),
         ("max_connections", running.connections_max.value != wanted.connections_max.value),
         ("log_format", running.log_format.value != wanted.log_format.value),
@@ -297,31 +294,6 @@ fn fixed_changes(running: &Config, wanted: &Config) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(name, changed)| changed.then_some(name))
     .collect()
-}
-
-/// Opens a listening socket. A port that is taken is tried again for a second: the ring of a process that was killed holds its listener for
-/// some milliseconds after the process is gone. No core runs yet, so the pause stops nobody.
-fn open(address: SocketAddr, origin: &str) -> io::Result<(OwnedFd, SocketAddr)> {
-    let mut opened = net::listen(address);
-    for _ in 0..TAKEN_PORT_TRIES {
-        if !matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
-            break;
-        }
-        std::thread::sleep(TAKEN_PORT_PAUSE);
-        opened = net::listen(address);
-    }
-    opened.map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "; another program, perhaps another pushletd, serves there",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-            _ => "",
-        };
-        told(&format!("cannot listen on {address} ({origin}){hint}"), &error)
-    })
-}
-
-fn told(what: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 fn routes(config: &Config) -> Routes {
@@ -339,16 +311,12 @@ fn patience(config: &Config) -> Patience {
     }
 }
 
-fn parts(config: &Config, clock: Clock, connections_max: usize) -> Parts {
-    Parts { number: 0, clock, routes: routes(config), patience: patience(config), connections_max }
-}
-
-fn broker_settings(config: &Config, connections_max: usize) -> Settings {
+fn broker_settings(config: &Config, cores: u16, connections_max: usize) -> Settings {
     let pushlet = &config.pushlet;
     let wait = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
     Settings {
         core: 0,
-        shards: ShardTable::new(1),
+        shards: ShardTable::new(cores),
         sessions_max: connections_max.saturating_mul(SESSIONS_PER_CONNECTION),
         bounds: Bounds { events_max: config.queue_events.value, bytes_max: config.queue_bytes.value },
         overflow: config.overflow.value,
@@ -372,30 +340,34 @@ fn broker_settings(config: &Config, connections_max: usize) -> Settings {
 }
 
 /// One line each: listening where, how many cores, which driver and why, limits in force; then what to try.
-fn announce(
-    config: &Config,
-    address: SocketAddr,
-    admin: Option<SocketAddr>,
-    driver: Driver,
-    why: &str,
-    connections_max: usize,
-    descriptors: u64,
-) -> io::Result<()> {
-    let driver = match driver {
-        Driver::IoUring => "io_uring",
-        Driver::Epoll => "epoll",
-    };
-    let admin = admin.map_or_else(|| String::from("off"), |address| format!("http://{address}/"));
+fn announce(config: &Config, started: &[Started], limits: NodeLimits) -> io::Result<()> {
+    let Some(first) = started.first() else { return Ok(()) };
+    let address = first.address;
+    let admin = first.admin.map_or_else(|| String::from("off"), |address| format!("http://{address}/"));
     let (events, bytes) = (config.queue_events.value, config.queue_bytes.value);
+    let NodeLimits { descriptors, node_max, .. } = limits;
+    let mut drivers = format!("{} ({})", first.driver.name(), first.why);
+    for (core, other) in started.iter().enumerate().filter(|(_, other)| other.driver != first.driver) {
+        drivers += &format!(", core {core}: {} ({})", other.driver.name(), other.why);
+    }
+    let shared = started.iter().find_map(|core| core.table_refused.as_ref());
+    let tables = match shared {
+        None => String::from("for each core"),
+        Some(error) => format!("shared by all cores: {error}"),
+    };
     let mut out = io::stdout().lock();
     writeln!(out, "listening on http://{address}/")?;
     writeln!(out, "admin on {admin}")?;
-    writeln!(out, "cores: {}, I/O driver: {driver} ({why})", config.cores.value)?;
+    writeln!(out, "cores: {}, I/O driver: {drivers}", started.len())?;
     writeln!(
         out,
-        "limits: {connections_max} connections ({descriptors} descriptors), queue of {events} events and {bytes} bytes a session"
+        "limits: {node_max} connections ({descriptors} descriptors {tables}), queue of {events} events and {bytes} bytes a session"
     )?;
     writeln!(out, "try:  curl -N 'http://{address}/pushlet.srv?p_event=join-listen&p_subject=/hello&p_format=json'")?;
     writeln!(out, "then: pushletd pub http://{address}/ /hello text=world   (in a second terminal)")?;
     out.flush()
+}
+
+fn told(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
 }

@@ -16,6 +16,11 @@ impl Clock {
         Self { start: std::time::Instant::now() }
     }
 
+    /// Microseconds since the start, for what is shorter than a deadline.
+    pub(super) fn micros(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// What the clocks say.
     pub(super) fn now(&self) -> Now {
         let ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::net::{self, Transfer};
-use crate::session::SessionKey;
+use crate::broker::Home;
 use crate::time::Instant;
 use crate::wire::http::{ReplyTo, RequestReader, Version};
 
@@ -22,7 +22,9 @@ pub(super) enum State {
     /// A request is with the broker.
     Asked,
     /// A data answer is open. No task and no buffer belongs to it while it is idle.
-    Data(SessionKey),
+    Data(Home),
+    /// Its answer is a stream of another core: it is to go there with this ticket, or is on its way.
+    Leaving(u32),
     /// The last answer is being written; then the peer is given time to read it.
     Closing,
 }
@@ -59,7 +61,7 @@ pub(super) struct Connection {
     /// Bytes of answers that the socket has not taken.
     pub(super) unsent: Vec<u8>,
     /// Events in `unsent` that stand in no queue any more: whose, and how many.
-    pub(super) carried: Option<(SessionKey, u32)>,
+    pub(super) carried: Option<(Home, u32)>,
     /// How the request that is being answered wants its answer.
     pub(super) reply: ReplyTo,
     /// The page that asked, if it may read the answer (CORS).

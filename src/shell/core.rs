@@ -1,4 +1,4 @@
-//! One core's world: its broker and its connections, and the turns in which they meet.
+//! One core's world: its hub and its connections, and the turns in which they meet.
 //!
 //! A turn takes readiness from the core's epoll descriptor, reads what has arrived, lets the broker act, applies its outputs and flushes.
 //! Nothing in it waits. Who calls it is in [`super::boot`].
@@ -7,24 +7,34 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::event::epoll::{self, EventFlags};
+use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
 
 use super::clock::Clock;
 use super::connection::{Connection, ConnectionKey, Flushed, Kind, State};
 use super::entropy::Entropy;
+use super::handover::Departure;
 use super::net;
+use super::pacer::{Due, Pacer};
+use super::readiness::Driver;
 use super::router::Routes;
-use crate::broker::{Answer, Broker, Output};
-use crate::limits::{
-    DELIVERIES_PER_TURN_MAX, EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX,
-};
-use crate::metrics::Figures;
-use crate::protocol::{Command, ReplyToken, Request};
+use super::wiring::{self, Wiring};
+use crate::broker::{Effect, Home, Hub};
+use crate::limits::{EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX};
+use crate::mesh::{Arrivals, Departures};
+use crate::metrics::{Board, Figures, TurnTimes};
+use crate::protocol::{ReplyToken, Request};
 use crate::session::Gather;
 use crate::time::{Instant, Now, Wheel};
-use crate::wire::http::{self, Body, HttpError, Phase, ReplyTo, ResponseHead};
+use crate::wire::http::{self, HttpError, Phase};
+
+/// The core's own bell among the readiness events: no connection has this slot.
+const BELL: u64 = u64::MAX;
+/// The timer of a delayed flush.
+const TIMER: u64 = u64::MAX - 1;
 
 /// How patient the core is with its connections, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +51,48 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) routes: Routes,
     pub(super) patience: Patience,
+    /// Most client connections of this core: its file table has no more room.
     pub(super) connections_max: usize,
+    pub(super) node: Arc<NodeCount>,
+    pub(super) wiring: &'static Wiring,
+    /// Where each core's figures stand, for the admin port.
+    pub(super) boards: Arc<[Board]>,
+    pub(super) driver: Driver,
+    pub(super) batch_delay_us: u64,
+}
+
+/// The client connections of all cores: the one number that they share. It is touched when one comes and when one goes.
+#[derive(Debug)]
+pub(super) struct NodeCount {
+    pub(super) max: usize,
+    pub(super) now: AtomicUsize,
+}
+
+impl NodeCount {
+    /// Counts one more, if there may be one more.
+    pub(super) fn enter(&self) -> bool {
+        // Nothing else is guarded by it, so no order is needed.
+        let before = self.now.fetch_add(1, Ordering::Relaxed);
+        if before >= self.max {
+            self.now.fetch_sub(1, Ordering::Relaxed);
+        }
+        before < self.max
+    }
+
+    /// Counts one that moves from core to core, for the moment that both count it.
+    pub(super) fn move_in(&self) {
+        self.now.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn leave(&self) {
+        self.now.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One core's world.
 pub(super) struct Core {
     pub(super) parts: Parts,
-    pub(super) broker: Broker,
+    pub(super) hub: Hub,
     pub(super) connections: Slab<Connection>,
     pub(super) epoll: OwnedFd,
     ready: Vec<epoll::Event>,
@@ -55,10 +100,12 @@ pub(super) struct Core {
     pub(super) counts: [usize; Kind::COUNT],
     /// Connections that have more to do than their share of a turn.
     unfinished: VecDeque<ConnectionKey>,
-    /// Publish requests that wait until what was published before them is written.
-    held: VecDeque<Request>,
-    /// What had been delivered when this turn began.
-    delivered_before: u64,
+    /// Connections that are to go to another core, or are on their way.
+    pub(super) departures: Departures<Departure>,
+    pub(super) arrivals: Arrivals<OwnedFd>,
+    pacer: Pacer,
+    timer: OwnedFd,
+    turns: TurnTimes,
     /// How many requests the connection that is being worked on may still make in this turn.
     pub(super) requests_left: u32,
     wheel: Wheel<(u32, u32)>,
@@ -76,20 +123,27 @@ pub(super) struct Core {
 
 impl Core {
     /// A core without connections, and a second descriptor of its epoll set to wait on.
-    pub(super) fn new(parts: Parts, broker: Broker) -> io::Result<(Self, OwnedFd)> {
+    pub(super) fn new(parts: Parts, hub: Hub) -> io::Result<(Self, OwnedFd)> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let waiter = epoll.try_clone()?;
+        let timer = net::timer()?;
+        let once = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, parts.wiring.bell(parts.number), EventData::new_u64(BELL), once)?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), once)?;
         let now = parts.clock.now();
         let core = Self {
+            pacer: Pacer::new(parts.batch_delay_us),
             parts,
-            broker,
+            hub,
             connections: Slab::new(),
             epoll,
             ready: Vec::with_capacity(EVENTS_PER_TURN_MAX),
             counts: [0; Kind::COUNT],
             unfinished: VecDeque::new(),
-            held: VecDeque::new(),
-            delivered_before: 0,
+            departures: Departures::new(),
+            arrivals: Arrivals::new(),
+            timer,
+            turns: TurnTimes::default(),
             requests_left: 0,
             wheel: Wheel::new(now.instant),
             expired: Vec::new(),
@@ -106,18 +160,30 @@ impl Core {
     }
 
     /// What there is and what was counted.
-    pub(super) fn figures(&self) -> Figures {
+    fn figures(&self) -> Figures {
+        let broker = self.hub.broker();
         Figures {
-            counters: self.broker.counters().clone(),
+            counters: broker.counters().clone(),
             connections: self.connections.len() as u64,
-            sessions: self.broker.session_count() as u64,
-            listening: self.broker.listening_count() as u64,
-            subscriptions: self.broker.subscription_count() as u64,
+            sessions: broker.session_count() as u64,
+            listening: broker.listening_count() as u64,
+            subscriptions: broker.subscription_count() as u64,
+            inbox_depth: self.hub.inbox_depth() as u64,
+            letters_waiting: self.hub.waiting() as u64,
+            turns: self.turns.clone(),
         }
     }
 
-    /// One turn. Says whether more is to be done at once; timers and accepts should run before.
+    /// Puts this core's figures where the admin port reads them.
+    pub(super) fn publish_figures(&self) {
+        if let Some(board) = self.parts.boards.get(usize::from(self.parts.number)) {
+            board.publish(&self.figures());
+        }
+    }
+
+    /// One turn. Says whether more is to be done at once; timers and accepts should run before. If not, the core may wait in the kernel.
     pub(super) fn turn(&mut self) -> bool {
+        let began_us = self.parts.clock.micros();
         self.ready.clear();
         let mut ready = std::mem::take(&mut self.ready);
         let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -125,8 +191,9 @@ impl Core {
         let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), Some(&zero));
         let now = self.parts.clock.now();
         let full = ready.len() == ready.capacity();
-        self.delivered_before = self.broker.counters().delivered;
-        self.publish_held(now);
+        self.hub.begin_turn(now);
+        self.apply_effects(now);
+        self.depart_waiting(now);
         for _ in 0..self.unfinished.len() {
             let Some(key) = self.unfinished.pop_front() else { break };
             if let Some(connection) = self.connection(key) {
@@ -136,54 +203,73 @@ impl Core {
         }
         for event in ready.drain(..) {
             let (data, flags) = (event.data.u64(), event.flags);
-            self.readiness(now, ConnectionKey { slot: data as u32, generation: (data >> 32) as u32 }, flags);
+            match data {
+                BELL => wiring::silence(self.parts.wiring.bell(self.parts.number)),
+                TIMER => net::silence_timer(&self.timer),
+                _ => {
+                    self.readiness(now, ConnectionKey { slot: data as u32, generation: (data >> 32) as u32 }, flags);
+                }
+            }
         }
         self.ready = ready;
-        let dirty = self.flush(now);
-        full || dirty || self.has_unfinished()
+        let more = self.flush_when_due(now) || full || !self.unfinished.is_empty();
+        self.ring_bells();
+        let ended_us = self.parts.clock.micros();
+        self.turns.record(ended_us.saturating_sub(began_us));
+        let counters = self.hub.broker().counters();
+        self.pacer.worked(began_us, ended_us, counters.published + counters.relayed);
+        if more {
+            return true;
+        }
+        self.publish_figures();
+        // From here on whoever sends to this core rings its bell.
+        !self.hub.prepare_sleep()
     }
 
-    fn has_unfinished(&self) -> bool {
-        !self.unfinished.is_empty() || !self.held.is_empty()
+    /// Writes what sessions have to send, or sets the timer for it: under load more events travel in one write if it waits a little.
+    /// Says whether there is more to do at once.
+    fn flush_when_due(&mut self, now: Now) -> bool {
+        if !self.hub.broker().has_dirty() {
+            self.pacer.all_written();
+            return self.hub.has_work();
+        }
+        let pressed = self.hub.broker().is_pressed() || self.draining;
+        match self.pacer.due(self.parts.clock.micros(), pressed) {
+            Due::Now => self.flush(now) || self.hub.has_work(),
+            Due::In(wait_us) => {
+                net::set_timer(&self.timer, wait_us);
+                self.hub.has_work()
+            }
+        }
     }
 
-    /// Whether publishing has to wait for the flusher. A quick publisher must neither make quick readers look slow (P-30) nor take a whole
-    /// turn for itself because it has many readers.
-    fn must_write_first(&self) -> bool {
-        let delivered = self.broker.counters().delivered.wrapping_sub(self.delivered_before);
-        self.broker.has_dirty() && (self.broker.is_pressed() || delivered >= DELIVERIES_PER_TURN_MAX)
-    }
-
-    /// Hands a request to the broker; its answer is applied if it comes at once. A publish may have to wait, and so may only the connection
-    /// that it came on.
+    /// Hands a request to the hub; its answer is applied if it comes at once.
     pub(super) fn ask(&mut self, now: Now, request: Request) {
-        if matches!(request.command, Command::Publish { .. }) && (!self.held.is_empty() || self.must_write_first()) {
-            return self.held.push_back(request);
-        }
-        self.broker.handle_request(now, request);
-        self.apply_outputs(now);
+        self.hub.handle_request(now, request);
+        self.apply_effects(now);
     }
 
-    fn publish_held(&mut self, now: Now) {
-        while !self.must_write_first() {
-            let Some(request) = self.held.pop_front() else { return };
-            self.broker.handle_request(now, request);
-            self.apply_outputs(now);
-        }
+    /// Wakes the cores that something was sent to.
+    pub(super) fn ring_bells(&mut self) {
+        let wiring = self.parts.wiring;
+        self.hub.take_wakes(|core| wiring::ring(wiring.bell(core)));
     }
 
-    /// Does what has become due.
+    /// Does what has become due. Says whether a turn is to follow at once.
     pub(super) fn tick(&mut self) -> bool {
         let now = self.parts.clock.now();
-        self.broker.handle_timeout(now);
-        self.apply_outputs(now);
+        self.hub.handle_timeout(now);
+        self.apply_effects(now);
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.expire(now.instant, &mut expired);
         for (slot, generation) in expired.drain(..) {
             self.connection_due(now, ConnectionKey { slot, generation });
         }
         self.expired = expired;
-        self.flush(now) || self.has_unfinished()
+        self.depart_waiting(now);
+        self.ring_bells();
+        self.publish_figures();
+        self.hub.has_work() || !self.unfinished.is_empty()
     }
 
     /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of.
@@ -192,8 +278,8 @@ impl Core {
         self.draining = true;
         // What is queued for sockets that take it goes out before the end is told.
         while self.flush(now) {}
-        self.broker.handle_shutdown(now);
-        self.apply_outputs(now);
+        self.hub.handle_shutdown(now);
+        self.apply_effects(now);
         let reading: Vec<ConnectionKey> = self
             .connections
             .iter()
@@ -206,9 +292,9 @@ impl Core {
         }
     }
 
-    /// Whether a draining core has no client any more.
-    pub(super) const fn is_drained(&self) -> bool {
-        self.draining && self.counts[Kind::Client as usize] == 0
+    /// Whether a draining core has no client any more, and owes nothing to another core.
+    pub(super) fn is_drained(&self) -> bool {
+        self.draining && self.counts[Kind::Client as usize] == 0 && self.hub.waiting() == 0
     }
 
     /// P-32: a client that is in the middle of nothing is not waited for. The admin port is served to the end.
@@ -292,9 +378,9 @@ impl Core {
         }
         let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
-        if let State::Data(session) = connection.state {
+        if let State::Data(home) = connection.state {
             let token = ReplyToken { core, connection: key.slot, serial: connection.serial };
-            self.broker.handle_writable(session, token, true);
+            self.hub.handle_writable(home, token, true);
         }
     }
 
@@ -337,6 +423,7 @@ impl Core {
         }
         let (blocked, state) = (connection.blocked, connection.state);
         match (state, connection.reader.phase()) {
+            (State::Leaving(ticket), _) if !blocked => self.give_up_departure(now, ticket),
             (State::Asked | State::Data(_), _) if !blocked => {}
             (State::Reading, Phase::Head) if !blocked => {
                 self.refuse(now, key, &HttpError::HEAD_TOO_SLOW);
@@ -351,7 +438,7 @@ impl Core {
                     net::reset_on_close(&connection.socket);
                 }
                 if blocked || state == State::Reading {
-                    self.broker.counters_mut().connections_timed_out += 1;
+                    self.hub.counters_mut().connections_timed_out += 1;
                 }
                 self.close(now, key);
             }
@@ -365,6 +452,9 @@ impl Core {
         }
         let connection = self.connections.remove(key.slot as usize);
         self.counts[connection.kind as usize] -= 1;
+        if connection.kind == Kind::Client {
+            self.parts.node.leave();
+        }
         if self.wheel.len() > 8 * self.connections.len() + STALE_DEADLINES_MAX {
             let connections = &self.connections;
             let lives = |(slot, generation): (u32, u32)| {
@@ -372,127 +462,26 @@ impl Core {
             };
             self.wheel.retain(lives);
         }
-        if let State::Data(session) = connection.state {
-            let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
-            self.broker.handle_disconnect(now, session, token);
+        match connection.state {
+            State::Data(home) => {
+                let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
+                self.hub.handle_disconnect(now, home, token);
+            }
+            // Nobody has its descriptor yet, or this is the end of a departure.
+            State::Leaving(ticket) => drop(self.departures.cancel(ticket)),
+            State::Reading | State::Asked | State::Closing => {}
         }
-        if let Some((session, events)) = connection.carried.filter(|_| !connection.unsent.is_empty()) {
-            self.broker.handle_undelivered(session, events);
+        if let Some((home, events)) = connection.carried.filter(|_| !connection.unsent.is_empty()) {
+            self.hub.handle_undelivered(home, events);
         }
         // Closing the only descriptor takes it out of the epoll set.
         drop(connection);
     }
-
-    /// Applies what the broker wants done (invariant A6: after its step).
-    pub(super) fn apply_outputs(&mut self, now: Now) {
-        while let Some(output) = self.broker.poll_output() {
-            match output {
-                Output::Answer { token, answer } => self.answer(now, token, answer),
-                Output::Open { token, session, framing, lead } => {
-                    let date = self.date(now);
-                    let Some((key, connection)) = self.asking(token) else {
-                        self.broker.handle_disconnect(now, session, token);
-                        continue;
-                    };
-                    connection.state = State::Data(session);
-                    let (reply, origin) = (connection.reply, connection.origin.take());
-                    let mut head = std::mem::take(&mut connection.unsent);
-                    let sent = self.pushlet_head(&mut head, reply, &date, framing, origin.as_deref(), Body::Stream);
-                    head.extend_from_slice(&lead);
-                    if let Some(connection) = self.connection(key) {
-                        connection.unsent = head;
-                        connection.reply.keep_alive = sent.keep_alive;
-                    }
-                    self.set_deadline(key, Instant::NEVER);
-                    self.put(now, key);
-                }
-                Output::Carries { token, session, events } => {
-                    let Some((_, connection)) = self.asking(token) else {
-                        self.broker.handle_undelivered(session, events);
-                        continue;
-                    };
-                    let before =
-                        connection.carried.filter(|(same, _)| *same == session).map_or(0, |(_, events)| events);
-                    connection.carried = Some((session, before.saturating_add(events)));
-                }
-                Output::Finish { token, tail } => {
-                    let Some((key, connection)) = self.asking(token) else { continue };
-                    connection.unsent.extend_from_slice(&tail);
-                    self.answered(now, key);
-                    self.put(now, key);
-                }
-            }
-        }
-    }
-
-    /// Bytes were put on a connection. The one that is being worked on is written out when it has done its share; another one at once.
-    fn put(&mut self, now: Now, key: ConnectionKey) {
-        if self.busy != Some(key) {
-            self.write_out(now, key);
-            self.go_on_later(key);
-        }
-    }
-
-    fn answer(&mut self, now: Now, token: ReplyToken, answer: Answer) {
-        let date = self.date(now);
-        let Some((key, connection)) = self.asking(token) else { return };
-        let (reply, origin) = (connection.reply, connection.origin.take());
-        let mut out = std::mem::take(&mut connection.unsent);
-        let sent = match answer {
-            Answer::Events { framing, body } => {
-                let length = Body::Length(body.len() as u64);
-                let sent = self.pushlet_head(&mut out, reply, &date, framing, origin.as_deref(), length);
-                out.extend_from_slice(&body);
-                sent
-            }
-            Answer::Error { status: 503, reason, retry_after_s } => {
-                self.broker.counters_mut().requests_refused += 1;
-                write_unavailable(&mut out, reply, &date, &reason, retry_after_s.unwrap_or(1))
-            }
-            Answer::Error { status, reason, .. } => {
-                self.broker.counters_mut().requests_refused += 1;
-                http::write_text(&mut out, reply, status, &reason, &date)
-            }
-        };
-        if let Some(connection) = self.connection(key) {
-            connection.unsent = out;
-            connection.reply.keep_alive = sent.keep_alive;
-        }
-        self.answered(now, key);
-        self.put(now, key);
-    }
-
-    /// P-33: the head of an answer with events.
-    fn pushlet_head(
-        &self,
-        out: &mut Vec<u8>,
-        reply: ReplyTo,
-        date: &str,
-        framing: crate::protocol::Framing,
-        origin: Option<&str>,
-        body: Body,
-    ) -> http::Sent {
-        let content_type = crate::wire::pushlet::content_type(framing);
-        let head = ResponseHead::new(out, reply, 200, date).header("Content-Type", content_type).no_cache();
-        self.parts.routes.cross_origin(head, origin).finish(body)
-    }
 }
 
-pub(super) fn write_unavailable(
-    out: &mut Vec<u8>,
-    reply: ReplyTo,
-    date: &str,
-    reason: &str,
-    retry_after_s: u32,
-) -> http::Sent {
-    let sent = ResponseHead::new(out, reply, 503, date)
-        .header("Content-Type", "text/plain;charset=UTF-8")
-        .header("Cache-Control", "no-store")
-        .header("Retry-After", itoa::Buffer::new().format(retry_after_s))
-        .finish(Body::Length(reason.len() as u64 + 1));
-    if sent.content {
-        out.extend_from_slice(reason.as_bytes());
-        out.push(b'\n');
-    }
-    sent
+/// Watches a socket for everything, told once at each change.
+pub(super) fn watch(epoll: &OwnedFd, socket: &OwnedFd, key: ConnectionKey) -> io::Result<()> {
+    let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+    let data = EventData::new_u64(u64::from(key.generation) << 32 | u64::from(key.slot));
+    Ok(epoll::add(epoll, socket, data, interest)?)
 }

@@ -5,7 +5,7 @@ use super::connection::{ConnectionKey, Kind, State};
 use super::core::Core;
 use super::net::{self, Transfer};
 use super::router::Route;
-use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX, REQUESTS_PER_TURN_MAX};
+use crate::limits::{LINGER_MS, OVERLOAD_MS, READ_BYTES_PER_TURN_MAX, REQUESTS_PER_TURN_MAX};
 use crate::protocol::{Command, ReplyToken, Request};
 use crate::time::{Instant, Now};
 use crate::wire::http::{self, HttpError, HttpRequest, Phase, Progress, ReplyTo, Version};
@@ -30,6 +30,7 @@ impl Core {
             let Some(connection) = self.connection(key) else { return };
             match connection.state {
                 State::Asked => break,
+                State::Leaving(_) => return self.depart_waiting(now),
                 // P-31: half-closed counts as closed, also when the end came together with the request.
                 State::Data(_) if connection.peer_finished => return self.close(now, key),
                 State::Data(_) => break,
@@ -151,6 +152,7 @@ impl Core {
             }
             State::Closing => self.set_deadline(key, now.instant + LINGER_MS),
             State::Asked | State::Data(_) => self.set_deadline(key, Instant::NEVER),
+            State::Leaving(_) => self.set_deadline(key, now.instant + OVERLOAD_MS),
         }
     }
 
@@ -166,7 +168,7 @@ impl Core {
 
     /// A whole request has arrived.
     fn request(&mut self, now: Now, key: ConnectionKey, mut request: HttpRequest) {
-        self.broker.counters_mut().requests += 1;
+        self.hub.counters_mut().requests += 1;
         // P-32: the answer says that it is the last one.
         request.head.keep_alive &= !self.draining;
         let route = self.route(now, key, &request);
@@ -180,7 +182,7 @@ impl Core {
             Route::Answer { bytes, keep_alive, refused } => {
                 connection.reply.keep_alive &= keep_alive;
                 connection.unsent.extend_from_slice(&bytes);
-                self.broker.counters_mut().requests_refused += u64::from(refused);
+                self.hub.counters_mut().requests_refused += u64::from(refused);
                 self.answered(now, key);
             }
             Route::Command { command, agent, path } => {
@@ -235,9 +237,9 @@ impl Core {
 
     /// Answers a request that cannot be read, and closes: where it ends is not known.
     pub(super) fn refuse(&mut self, now: Now, key: ConnectionKey, error: &HttpError) {
-        self.broker.counters_mut().requests_refused += 1;
+        self.hub.counters_mut().requests_refused += 1;
         if error.status == 408 {
-            self.broker.counters_mut().connections_timed_out += 1;
+            self.hub.counters_mut().connections_timed_out += 1;
         }
         let date = self.date(now);
         let Some(connection) = self.connection(key) else { return };

@@ -3,6 +3,7 @@
 use super::connection::State;
 use super::core::Core;
 use super::net::{self, Transfer};
+use crate::broker::Home;
 use crate::limits::WRITES_PER_TURN_MAX;
 use crate::time::Now;
 
@@ -11,27 +12,27 @@ impl Core {
     pub(super) fn flush(&mut self, now: Now) -> bool {
         let mut gather = std::mem::take(&mut self.gather);
         for _ in 0..WRITES_PER_TURN_MAX {
-            let Some((session, token)) = self.broker.poll_transmit(now, &mut gather) else { break };
+            let Some((session, token)) = self.hub.poll_transmit(now, &mut gather) else { break };
             let Some((key, connection)) = self.asking(token) else {
-                self.broker.handle_disconnect(now, session, token);
+                self.hub.handle_disconnect(now, Home { core: self.parts.number, session }, token);
                 continue;
             };
-            debug_assert_eq!(connection.state, State::Data(session), "a token names one answer");
+            debug_assert!(matches!(connection.state, State::Data(home) if home.session == session), "a token names one answer");
             if !connection.unsent.is_empty() {
                 // The answer's first bytes come before its events.
-                self.broker.handle_sent(now, session, &gather, 0, true);
+                self.hub.handle_sent(now, session, &gather, 0, true);
                 continue;
             }
             match gather.with_slices(|slices| net::send_slices(&connection.socket, slices)) {
                 Transfer::Bytes(sent) => {
-                    self.broker.handle_sent(now, session, &gather, sent, sent < gather.len());
+                    self.hub.handle_sent(now, session, &gather, sent, sent < gather.len());
                 }
-                Transfer::Blocked => self.broker.handle_sent(now, session, &gather, 0, true),
+                Transfer::Blocked => self.hub.handle_sent(now, session, &gather, 0, true),
                 Transfer::Closed => self.close(now, key),
             }
         }
         self.gather = gather;
-        self.apply_outputs(now);
-        self.broker.has_dirty()
+        self.apply_effects(now);
+        self.hub.broker().has_dirty()
     }
 }

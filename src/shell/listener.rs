@@ -5,10 +5,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::connection::{Connection, ConnectionKey, Kind, State};
-use super::core::{Core, write_unavailable};
+use super::core::{Core, watch};
+use super::effects::write_unavailable;
 use super::net;
 use super::readiness::{Fair, Readiness};
 use crate::limits::{
@@ -66,13 +66,14 @@ impl Core {
     /// Takes in a connection that was accepted.
     pub(super) fn welcome(&mut self, socket: OwnedFd, admin: bool) {
         let now = self.parts.clock.now();
-        self.broker.counters_mut().connections_accepted += 1;
+        self.hub.counters_mut().connections_accepted += 1;
         let (kind, max) = if admin {
             (Kind::Admin, ADMIN_CONNECTIONS_MAX)
         } else {
             (Kind::Client, if self.draining { 0 } else { self.parts.connections_max })
         };
-        if self.counts[kind as usize] >= max {
+        let is_full = self.counts[kind as usize] >= max || (kind == Kind::Client && !self.parts.node.enter());
+        if is_full {
             return self.turn_away(now, socket);
         }
         if let Some(key) = self.take_in(socket, kind) {
@@ -82,15 +83,17 @@ impl Core {
         }
     }
 
-    fn take_in(&mut self, socket: OwnedFd, kind: Kind) -> Option<ConnectionKey> {
+    /// A client that is taken in has been counted in the node.
+    pub(super) fn take_in(&mut self, socket: OwnedFd, kind: Kind) -> Option<ConnectionKey> {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let entry = self.connections.vacant_entry();
         let key = ConnectionKey { slot: entry.key() as u32, generation };
-        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        let data = EventData::new_u64(u64::from(key.generation) << 32 | u64::from(key.slot));
-        if let Err(error) = epoll::add(&self.epoll, &socket, data, interest) {
+        if let Err(error) = watch(&self.epoll, &socket, key) {
             tracing::warn!(%error, "a connection could not be watched and is closed");
+            if kind == Kind::Client {
+                self.parts.node.leave();
+            }
             return None;
         }
         entry.insert(Connection::new(socket, generation, kind));
@@ -101,7 +104,7 @@ impl Core {
     /// The server is full or on its way out: says so and closes. Closing at once would be a reset if the client has sent something by now,
     /// and it might never see why; so a few are given time.
     fn turn_away(&mut self, now: Now, socket: OwnedFd) {
-        self.broker.counters_mut().connections_refused += 1;
+        self.hub.counters_mut().connections_refused += 1;
         let reply = ReplyTo { version: http::Version::Http11, keep_alive: false, to_head: false };
         let reason = if self.draining {
             "The server is shutting down."

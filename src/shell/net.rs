@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// A peer that acknowledges nothing for so long is gone, in milliseconds. Inherited by every accepted socket.
@@ -108,20 +111,68 @@ pub(super) fn reset_on_close(socket: &OwnedFd) {
     let _ = rustix::net::sockopt::set_socket_linger(socket.as_fd(), Some(std::time::Duration::ZERO));
 }
 
-/// Opens a listening socket. The options are inherited by what it accepts.
+/// A timer that can be waited for like a socket.
 ///
 /// # Errors
 ///
-/// What the kernel says, such as `EADDRINUSE`.
+/// What the kernel says when no descriptor is left.
+pub(super) fn timer() -> io::Result<OwnedFd> {
+    Ok(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?)
+}
+
+/// Sets the timer to go off once, in `wait_us` microseconds, at least one.
+pub(super) fn set_timer(timer: &OwnedFd, wait_us: u64) {
+    let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let (seconds, micros) = ((wait_us / 1_000_000).min(3600), wait_us % 1_000_000);
+    let wait = Timespec { tv_sec: seconds as i64, tv_nsec: (micros.max(1) * 1000) as i64 };
+    // It cannot fail with a time in range.
+    let _ = timerfd_settime(timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: never, it_value: wait });
+}
+
+/// Takes note that the timer went off.
+pub(super) fn silence_timer(timer: &OwnedFd) {
+    // Not to have gone off is no error.
+    let _ = rustix::io::read(timer, &mut [0_u8; 8]);
+}
+
+/// Opens a listening socket that nobody else has. The options are inherited by what it accepts.
+///
+/// # Errors
+///
+/// What the kernel says, such as `EADDRINUSE`, also if a program holds the address that would share it.
 pub(super) fn listen(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+    let socket = bound(address, false)?;
+    let local = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok((socket.into(), local))
+}
+
+/// Lets [`listen_beside`] open more sockets on the address of this one. Until now nobody could.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub(super) fn share(listener: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_reuseport(listener, true)?)
+}
+
+/// Opens another socket on the address of one that is shared; the kernel spreads connections over them.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub(super) fn listen_beside(address: SocketAddr) -> io::Result<OwnedFd> {
+    Ok(bound(address, true)?.into())
+}
+
+fn bound(address: SocketAddr, beside: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(beside)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_user_timeout(Some(std::time::Duration::from_millis(UNACKNOWLEDGED_MS)))?;
     let probe = std::time::Duration::from_secs(PROBE_AFTER_S);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(probe).with_interval(probe / 4))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let local = socket.local_addr()?.as_socket().unwrap_or(address);
-    Ok((socket.into(), local))
+    Ok(socket)
 }

@@ -1,6 +1,6 @@
 //! Which request is for whom. Pure: a request in, a command or an answer out.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::protocol::{Agent, Command, Format, Framing};
 use crate::wire::http::{self, Body, HttpRequest, Method, ReplyTo, ResponseHead};
@@ -19,7 +19,7 @@ pub(super) struct Routes {
 #[derive(Debug)]
 pub(super) enum Route {
     /// To the broker.
-    Command { command: Command, agent: Agent, path: Rc<str> },
+    Command { command: Command, agent: Agent, path: Arc<str> },
     /// Nowhere: this is its answer, whole. `refused` if it is an error.
     Answer { bytes: Vec<u8>, keep_alive: bool, refused: bool },
 }
@@ -68,7 +68,7 @@ impl Routes {
             force_pull_agents: &self.force_pull_agents,
         };
         match pushlet::read(&incoming, unix_s) {
-            Ok((command, agent)) => Route::Command { command, agent, path: Rc::from(head.path.as_str()) },
+            Ok((command, agent)) => Route::Command { command, agent, path: Arc::from(head.path.as_str()) },
             Err(error) => text(reply, date, error.status, &error.reason),
         }
     }

@@ -25,7 +25,7 @@ impl World {
         self.connections += 1;
         let token = ReplyToken { core: 0, connection: self.connections, serial: 1 };
         let draw = [u128::from(self.connections), u128::from(self.connections)];
-        let path = Rc::from("/pushlet.srv");
+        let path = std::sync::Arc::from("/pushlet.srv");
         self.broker
             .handle_request(self.now, Request { token, command, path, chunked: true, agent: Agent::default(), draw });
         token

@@ -1,0 +1,370 @@
+//! One core among several: its broker, the letters between it and the others, and the publishes that wait for room.
+//!
+//! The hub is as pure as the broker: one input in, effects out. What arrives on this core for a session of another one is forwarded there,
+//! and the answer comes back by its reply token (invariant A3). A publish goes to its session's core, and from there to all others, all or
+//! nothing (invariant A8).
+//!
+//! Use: one `handle_*`, then [`Hub::poll_effect`] until `None`, then [`Hub::take_wakes`]; [`Hub::begin_turn`] once a turn, before
+//! anything else.
+
+mod letter;
+
+#[cfg(test)]
+mod tests;
+
+pub use letter::{Arrival, Letter};
+
+use std::collections::VecDeque;
+
+use super::{Answer, Broker, Output, Settings};
+use crate::limits::{DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, RETRY_AFTER_S};
+use crate::mesh::Port;
+use crate::metrics::Counters;
+use crate::protocol::{Command, ReplyToken, Request};
+use crate::session::{Gather, SessionKey};
+use crate::time::{Instant, Now};
+
+/// A session, and the core that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The core.
+    pub core: u16,
+    /// The session's key there.
+    pub session: SessionKey,
+}
+
+/// Something for the shell to do to a connection of this core.
+#[derive(Debug)]
+pub enum Effect {
+    /// What a broker wants done.
+    Do {
+        /// The core whose broker it was: it holds the session that the output names.
+        core: u16,
+        /// What.
+        output: Output,
+    },
+    /// Take a connection in, or say that it cannot be taken ([`Hub::handle_arrived`]).
+    Arrive {
+        /// Who sent it.
+        from: u16,
+        /// What came with it.
+        arrival: Box<Arrival>,
+    },
+    /// A connection that was handed over has a new core, or has not.
+    Arrived {
+        /// Which.
+        ticket: u32,
+        /// Whether it has.
+        taken: bool,
+    },
+}
+
+/// A request that waits for room.
+struct Held {
+    until: Instant,
+    request: Request,
+}
+
+/// One core's brain, and its part in the node.
+pub struct Hub {
+    broker: Broker,
+    port: Port<Letter>,
+    effects: VecDeque<Effect>,
+    /// Publishes for sessions of this core, in the order in which they came.
+    held: VecDeque<Held>,
+    /// Requests for sessions of other cores whose inbox is full, by core.
+    forwards: Vec<VecDeque<Held>>,
+    /// What had been delivered when this turn began.
+    delivered_before: u64,
+}
+
+impl Hub {
+    /// A core with its broker and its port to the others.
+    #[must_use]
+    pub fn new(broker: Broker, port: Port<Letter>) -> Self {
+        debug_assert_eq!(broker.settings.core, port.core(), "the port of another core");
+        debug_assert_eq!(broker.settings.shards.cores(), port.cores(), "a port of another node");
+        let forwards = (0..port.cores()).map(|_| VecDeque::new()).collect();
+        Self { broker, port, effects: VecDeque::new(), held: VecDeque::new(), forwards, delivered_before: 0 }
+    }
+
+    /// The broker, to look at.
+    #[must_use]
+    pub const fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// What is counted, for the shell's own counts.
+    pub const fn counters_mut(&mut self) -> &mut Counters {
+        self.broker.counters_mut()
+    }
+
+    /// See [`Broker::handle_settings`].
+    pub fn handle_settings(&mut self, settings: Settings) {
+        self.broker.handle_settings(settings);
+    }
+
+    /// Begins a turn: goes on with what waited, and takes in what the other cores have sent.
+    pub fn begin_turn(&mut self, now: Now) {
+        self.delivered_before = self.broker.counters().delivered;
+        self.port.wake_up();
+        self.go_on(now);
+        self.receive(now);
+    }
+
+    /// Goes on with what waited for time or room, as far as this turn's share allows.
+    fn go_on(&mut self, now: Now) {
+        self.port.flush();
+        for core in 0..self.port.cores() {
+            self.go_on_forwarding(core);
+        }
+        self.go_on_delivering(now);
+        while let Some(held) = self.held.front() {
+            if self.must_hold(&held.request) {
+                break;
+            }
+            let Some(held) = self.held.pop_front() else { break };
+            self.broker.handle_request(now, held.request);
+            self.settle();
+            self.go_on_delivering(now);
+        }
+    }
+
+    fn go_on_forwarding(&mut self, core: u16) {
+        let waiting = &mut self.forwards[usize::from(core)];
+        while let Some(held) = waiting.pop_front() {
+            let Held { until, request } = held;
+            if let Err(Letter::Request(request)) = self.port.try_send(core, Letter::Request(Box::new(request))) {
+                return waiting.push_front(Held { until, request: *request });
+            }
+            self.broker.counters_mut().forwarded += 1;
+        }
+    }
+
+    fn go_on_delivering(&mut self, now: Now) {
+        while self.broker.is_delivering() && !self.must_write_first() {
+            self.broker.deliver_slice(now);
+            self.settle();
+        }
+    }
+
+    /// Takes in what other cores have sent, at most [`LETTERS_PER_TURN_MAX`]. While there is too much to write it takes nothing: then the
+    /// inboxes fill, and the publishers behind them wait.
+    fn receive(&mut self, now: Now) {
+        for _ in 0..LETTERS_PER_TURN_MAX {
+            if self.must_write_first() || self.broker.is_delivering() {
+                return;
+            }
+            let Some((from, letter)) = self.port.receive() else { return };
+            self.handle_letter(now, from, letter);
+            self.go_on_delivering(now);
+        }
+    }
+
+    fn handle_letter(&mut self, now: Now, from: u16, letter: Letter) {
+        match letter {
+            Letter::Event(event) => {
+                self.broker.counters_mut().relayed += 1;
+                self.broker.handle_relayed(now, &event);
+            }
+            Letter::Unicast(sealed) => {
+                self.broker.counters_mut().relayed += 1;
+                self.broker.handle_unicast(now, &sealed.0, &sealed.1);
+            }
+            Letter::Request(request) => return self.act(now, *request),
+            Letter::Output(output) => self.effects.push_back(Effect::Do { core: from, output: *output }),
+            Letter::Disconnect(sealed) => self.broker.handle_disconnect(now, sealed.0, sealed.1),
+            Letter::Undelivered { session, events } => self.broker.handle_undelivered(session, events),
+            Letter::Arrival(arrival) => self.effects.push_back(Effect::Arrive { from, arrival }),
+            Letter::Arrived { ticket, taken } => self.effects.push_back(Effect::Arrived { ticket, taken }),
+        }
+        self.settle();
+    }
+
+    /// A request has arrived on a connection of this core.
+    pub fn handle_request(&mut self, now: Now, request: Request) {
+        let home = request.command.shard().map_or(self.port.core(), |shard| self.broker.settings.shards.core_of(shard));
+        if home == self.port.core() {
+            return self.act(now, request);
+        }
+        let waiting = &mut self.forwards[usize::from(home)];
+        waiting.push_back(Held { until: now.instant + OVERLOAD_MS, request });
+        self.go_on_forwarding(home);
+    }
+
+    /// Acts on a request for a session of this core. A publish may have to wait, and so may only the connection that it came on.
+    fn act(&mut self, now: Now, request: Request) {
+        if matches!(request.command, Command::Publish { .. }) && (!self.held.is_empty() || self.must_hold(&request)) {
+            return self.held.push_back(Held { until: now.instant + OVERLOAD_MS, request });
+        }
+        self.broker.handle_request(now, request);
+        self.settle();
+        self.go_on_delivering(now);
+    }
+
+    /// Whether publishing has to wait for the flusher. A quick publisher must neither make quick readers look slow (P-30) nor take a whole
+    /// turn for itself because it has many readers.
+    fn must_write_first(&self) -> bool {
+        let delivered = self.broker.counters().delivered.wrapping_sub(self.delivered_before);
+        self.broker.has_dirty() && (self.broker.is_pressed() || delivered >= DELIVERIES_PER_TURN_MAX)
+    }
+
+    fn must_hold(&self, publish: &Request) -> bool {
+        self.broker.is_delivering()
+            || self.must_write_first()
+            || !self.port.has_room_for_all(letter::publish_weight(publish))
+    }
+
+    /// Sends what the broker has put out to where it belongs.
+    fn settle(&mut self) {
+        while let Some(output) = self.broker.poll_output() {
+            let core = self.port.core();
+            match output {
+                Output::Relay { event, to } => {
+                    let sent = match to {
+                        None => {
+                            let weight = crate::mesh::Weigh::weight(&Letter::Event(std::sync::Arc::clone(&event)));
+                            self.port.send_all(weight, || Letter::Event(std::sync::Arc::clone(&event)))
+                        }
+                        Some(to) => {
+                            let home = Broker::unicast_shard(&to).map(|shard| self.broker.settings.shards.core_of(shard));
+                            let letter = Letter::Unicast(Box::new((event, to)));
+                            home.is_some_and(|home| self.port.try_send(home, letter).is_ok())
+                        }
+                    };
+                    debug_assert!(sent, "a publish began without room for it");
+                }
+                output if output.token().is_some_and(|token| token.core != core) => {
+                    let to = output.token().map_or(core, |token| token.core);
+                    self.port.send(to, Letter::Output(Box::new(output)));
+                }
+                output => self.effects.push_back(Effect::Do { core, output }),
+            }
+        }
+    }
+
+    /// The next effect to apply.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        let effect = self.effects.pop_front();
+        if effect.is_none() {
+            super::give_back(&mut self.effects);
+        }
+        effect
+    }
+
+    /// Cores that wait in the kernel and have to be woken.
+    pub fn take_wakes(&mut self, wake: impl FnMut(u16)) {
+        self.port.take_wakes(wake);
+    }
+
+    /// Whether there is something to do at once. What waits for room at another core is not: that core tells when there is some.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.broker.has_dirty()
+            || self.broker.is_delivering()
+            || self.held.front().is_some_and(|held| !self.must_hold(&held.request))
+    }
+
+    /// This core is about to wait in the kernel. `false` if it must not: something has arrived meanwhile.
+    pub fn prepare_sleep(&mut self) -> bool {
+        self.port.prepare_sleep()
+    }
+
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.broker.handle_timeout(now);
+        self.settle();
+        self.refuse_overdue(now);
+    }
+
+    /// The inbox of another core stayed full for too long: the publishers are told, and nobody got the event.
+    fn refuse_overdue(&mut self, now: Now) {
+        while let Some(held) = self.held.front() {
+            let full = !self.port.has_room_for_all(letter::publish_weight(&held.request));
+            if held.until > now.instant || !full {
+                break;
+            }
+            let Some(held) = self.held.pop_front() else { break };
+            self.broker.counters_mut().overloaded += 1;
+            self.broker.refuse_overloaded(now, held.request);
+            self.settle();
+        }
+        for core in 0..self.forwards.len() {
+            while let Some(held) = self.forwards[core].pop_front_if(|held| held.until <= now.instant) {
+                self.broker.counters_mut().overloaded += 1;
+                let reason = String::from("overloaded: another core of the server takes no more requests at the moment");
+                let answer = Answer::Error { status: 503, reason, retry_after_s: Some(RETRY_AFTER_S) };
+                let output = Output::Answer { token: held.request.token, answer };
+                self.effects.push_back(Effect::Do { core: self.port.core(), output });
+            }
+        }
+    }
+
+    /// See [`Broker::handle_disconnect`].
+    pub fn handle_disconnect(&mut self, now: Now, home: Home, token: ReplyToken) {
+        if home.core == self.port.core() {
+            self.broker.handle_disconnect(now, home.session, token);
+            self.settle();
+        } else {
+            self.port.send(home.core, Letter::Disconnect(Box::new((home.session, token))));
+        }
+    }
+
+    /// See [`Broker::handle_undelivered`].
+    pub fn handle_undelivered(&mut self, home: Home, events: u32) {
+        if home.core == self.port.core() {
+            self.broker.handle_undelivered(home.session, events);
+        } else {
+            self.port.send(home.core, Letter::Undelivered { session: home.session, events });
+        }
+    }
+
+    /// See [`Broker::handle_writable`]. Streams are written by their session's own core only.
+    pub fn handle_writable(&mut self, home: Home, token: ReplyToken, writable: bool) {
+        if home.core == self.port.core() {
+            self.broker.handle_writable(home.session, token, writable);
+        }
+    }
+
+    /// See [`Broker::handle_shutdown`].
+    pub fn handle_shutdown(&mut self, now: Now) {
+        self.broker.handle_shutdown(now);
+        self.settle();
+    }
+
+    /// See [`Broker::poll_transmit`].
+    pub fn poll_transmit(&mut self, now: Now, gather: &mut Gather) -> Option<(SessionKey, ReplyToken)> {
+        let next = self.broker.poll_transmit(now, gather);
+        if next.is_none() {
+            self.settle();
+        }
+        next
+    }
+
+    /// See [`Broker::handle_sent`].
+    pub fn handle_sent(&mut self, now: Now, key: SessionKey, gather: &Gather, sent: usize, blocked: bool) {
+        self.broker.handle_sent(now, key, gather, sent, blocked);
+    }
+
+    /// The descriptor of a connection was sent to core `to`; this tells what it is.
+    pub fn hand_over(&mut self, to: u16, arrival: Box<Arrival>) {
+        self.port.send(to, Letter::Arrival(arrival));
+    }
+
+    /// Tells the core that handed a connection over what became of it. Only behind this may the connection's request be handled here.
+    pub fn handle_arrived(&mut self, from: u16, ticket: u32, taken: bool) {
+        self.port.send(from, Letter::Arrived { ticket, taken });
+    }
+
+    /// Letters from other cores that wait to be taken in.
+    #[must_use]
+    pub fn inbox_depth(&self) -> usize {
+        self.port.inbox_depth()
+    }
+
+    /// What waits here for room at other cores: letters, and requests.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.port.waiting() + self.held.len() + self.forwards.iter().map(VecDeque::len).sum::<usize>()
+    }
+}
