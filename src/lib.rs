@@ -17,6 +17,8 @@ pub mod session;
 
 pub mod metrics;
 
+pub mod mesh;
+
 pub mod broker;
 
 pub mod config;

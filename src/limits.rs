@@ -108,6 +108,9 @@ pub const RING_ENTRIES_RANGE: (u32, u32) = (64, 32_768);
 pub const INBOX_EVENTS_DEFAULT: u32 = 4096;
 /// Allowed range of the inbox bound, in events.
 pub const INBOX_EVENTS_RANGE: (u32, u32) = (16, 1_048_576);
+/// Most connections that a core has sent to other cores and that are not answered yet. Each holds a datagram in the receiver's socket, and
+/// the kernel's default lets about 280 of them queue there.
+pub const HANDOVERS_MAX: usize = 64;
 /// Allowed range of `max_connections`, where it is not derived from the descriptor limit.
 pub const CONNECTIONS_RANGE: (u32, u32) = (1, 10_000_000);
 /// Default lease of a session (rule P-28), in milliseconds.

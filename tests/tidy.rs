@@ -13,7 +13,7 @@ mod lexer;
 use lexer::Source;
 
 /// Which rooms a room may name: the house, bottom to top. A room that does not exist yet has its place kept.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("limits", &[]),
     ("time", &["limits"]),
     ("topic", &["limits"]),
@@ -24,12 +24,16 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("history", &["limits", "time", "topic", "protocol", "wire"]),
     ("cluster", &["limits", "time", "topic", "protocol", "wire"]),
     ("metrics", &["limits", "time", "topic", "protocol"]),
-    ("broker", &["limits", "time", "topic", "protocol", "wire", "auth", "session", "history", "cluster", "metrics"]),
+    ("mesh", &["limits"]),
+    (
+        "broker",
+        &["limits", "time", "topic", "protocol", "wire", "auth", "session", "history", "cluster", "metrics", "mesh"],
+    ),
     ("config", &["limits", "topic", "protocol"]),
     (
         "shell",
         &[
-            "limits", "time", "topic", "protocol", "wire", "auth", "session", "history", "cluster", "metrics",
+            "limits", "time", "topic", "protocol", "wire", "auth", "session", "history", "cluster", "metrics", "mesh",
             "broker", "config",
         ],
     ),

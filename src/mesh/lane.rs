@@ -1,0 +1,241 @@
+//! One direction between two cores: a producer, a queue with a bound in messages and in bytes, a consumer.
+//!
+//! Each side keeps its own count of what went through and publishes it for the other on a cache line of its own, so neither writes where
+//! the other writes. What is in flight is the difference.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+use super::sync::{Arc, ArrayQueue, AtomicBool, AtomicU64, Ordering};
+
+/// What a message weighs in its lane, in bytes.
+pub trait Weigh {
+    /// Bytes that the message keeps alive. It must be the same when the message is received as when it was sent, for the consumer
+    /// subtracts what the producer added.
+    fn weight(&self) -> usize;
+}
+
+/// Bounds of one lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneBounds {
+    /// Most messages in flight, at least one. The slots are allocated at start.
+    pub messages_max: usize,
+    /// Most bytes in flight. A message that is larger passes alone, through an empty lane.
+    pub bytes_max: usize,
+}
+
+/// A value on cache lines of its own: two of 64 bytes, because the hardware fetches them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Padded<V>(pub(super) V);
+
+/// Messages and bytes that went past one end of a lane since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    messages: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct SharedCount {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+struct Lane<T> {
+    queue: ArrayQueue<T>,
+    bounds: LaneBounds,
+    /// Written by the producer, before the message is in the queue: never less than what the consumer may take. Only the consumer's
+    /// decision whether the lane is half empty reads it.
+    pushed_bytes: Padded<AtomicU64>,
+    /// Written by the consumer, after the message is out of the queue: a producer that sees room by it finds a free slot.
+    taken: Padded<SharedCount>,
+    /// Set by a producer that goes to sleep and waits for room, cleared by whoever answers it. See `port.rs`.
+    wanted: Padded<AtomicBool>,
+}
+
+/// Makes a lane.
+///
+/// # Panics
+///
+/// If it could not hold a message.
+pub(super) fn lane<T: Weigh>(bounds: LaneBounds) -> (Sender<T>, Receiver<T>) {
+    assert!(bounds.messages_max > 0, "a lane holds at least one message");
+    let lane = Arc::new(Lane {
+        queue: ArrayQueue::new(bounds.messages_max),
+        bounds,
+        pushed_bytes: Padded(AtomicU64::new(0)),
+        taken: Padded(SharedCount { messages: AtomicU64::new(0), bytes: AtomicU64::new(0) }),
+        wanted: Padded(AtomicBool::new(false)),
+    });
+    let sender = Sender {
+        lane: Arc::clone(&lane),
+        pushed: Count::default(),
+        taken_seen: Cell::default(),
+        overflow: VecDeque::new(),
+        refused: Cell::new(None),
+        asked: false,
+    };
+    (sender, Receiver { lane, taken: Count::default(), popped: false })
+}
+
+/// The producer's end.
+pub(super) struct Sender<T> {
+    lane: Arc<Lane<T>>,
+    /// Invariant: at least what the consumer has taken, and at most `messages_max` messages more.
+    pushed: Count,
+    /// What the consumer had taken when this was last read. Stale is safe: it can only have taken more. Reading it anew costs a cache
+    /// miss, so that is left until the old value says that there is no room.
+    taken_seen: Cell<Count>,
+    /// Messages that could not be refused, oldest first.
+    ///
+    /// Invariant: while it is not empty, nothing is pushed but its front.
+    overflow: VecDeque<T>,
+    /// The smallest weight that was refused and whose owner has not been sent into another turn yet.
+    refused: Cell<Option<usize>>,
+    /// Whether `wanted` may be set by this end.
+    asked: bool,
+}
+
+impl<T: Weigh> Sender<T> {
+    /// Whether a message of this weight may go now. A refusal is remembered for [`Sender::room_again`].
+    pub(super) fn has_room(&self, weight: usize) -> bool {
+        let room = self.overflow.is_empty() && self.fits(weight);
+        if !room {
+            self.refused.set(Some(self.refused.get().map_or(weight, |smallest| smallest.min(weight))));
+        }
+        room
+    }
+
+    /// Whether the lane has room, whatever waits.
+    fn fits(&self, weight: usize) -> bool {
+        self.fits_after(self.taken_seen.get(), weight) || {
+            let taken = &self.lane.taken.0;
+            // Messages first: the bytes are then at least those of these messages.
+            let messages = taken.messages.load(Ordering::Acquire);
+            let bytes = taken.bytes.load(Ordering::Acquire);
+            self.taken_seen.set(Count { messages, bytes });
+            self.fits_after(self.taken_seen.get(), weight)
+        }
+    }
+
+    fn fits_after(&self, taken: Count, weight: usize) -> bool {
+        let LaneBounds { messages_max, bytes_max } = self.lane.bounds;
+        let messages = self.pushed.messages - taken.messages;
+        // Bytes may be read later than messages, so they may count more than these messages.
+        let bytes = self.pushed.bytes.saturating_sub(taken.bytes);
+        messages == 0 || messages < messages_max as u64 && bytes.saturating_add(weight as u64) <= bytes_max as u64
+    }
+
+    /// Puts a message into the lane, which has room and in front of which nothing waits.
+    pub(super) fn push(&mut self, message: T) {
+        self.pushed.messages += 1;
+        self.pushed.bytes += message.weight() as u64;
+        self.lane.pushed_bytes.0.store(self.pushed.bytes, Ordering::Relaxed);
+        let pushed = self.lane.queue.push(message).is_ok();
+        assert!(pushed, "the lane had room, and nobody else sends on it");
+    }
+
+    /// Sends, or keeps the message until [`Sender::flush`]. True if it is on its way.
+    pub(super) fn push_or_keep(&mut self, message: T) -> bool {
+        let room = self.overflow.is_empty() && self.fits(message.weight());
+        if room {
+            self.push(message);
+        } else {
+            self.overflow.push_back(message);
+        }
+        room
+    }
+
+    /// Sends what waits as far as there is room. True if anything was sent.
+    pub(super) fn flush(&mut self) -> bool {
+        let before = self.overflow.len();
+        while self.overflow.front().is_some_and(|first| self.fits(first.weight())) {
+            let first = self.overflow.pop_front().expect("it has a front");
+            self.push(first);
+        }
+        self.overflow.len() < before
+    }
+
+    /// Messages that wait for room.
+    pub(super) fn waiting(&self) -> usize {
+        self.overflow.len()
+    }
+
+    /// Announces that this end waits for room, if it does.
+    pub(super) fn ask_for_room(&mut self) {
+        if !self.overflow.is_empty() || self.refused.get().is_some() {
+            self.asked = true;
+            self.lane.wanted.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes the announcement back.
+    pub(super) fn stop_asking(&mut self) {
+        if std::mem::take(&mut self.asked) {
+            // If the consumer still sees the old value, its core makes one needless wake-up.
+            self.lane.wanted.0.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something that waits, or somebody who was refused, can go now. Says so once for the refused: they try again, and are
+    /// refused again if it was not for them.
+    pub(super) fn room_again(&self) -> bool {
+        if let Some(first) = self.overflow.front() {
+            return self.fits(first.weight());
+        }
+        let again = self.refused.get().is_some_and(|weight| self.fits(weight));
+        if again {
+            self.refused.set(None);
+        }
+        again
+    }
+}
+
+/// The consumer's end.
+pub(super) struct Receiver<T> {
+    lane: Arc<Lane<T>>,
+    taken: Count,
+    /// Whether anything was taken since the last look at `wanted`.
+    pub(super) popped: bool,
+}
+
+impl<T: Weigh> Receiver<T> {
+    /// Takes the oldest message.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let message = self.lane.queue.pop()?;
+        self.taken.messages += 1;
+        self.taken.bytes += message.weight() as u64;
+        let taken = &self.lane.taken.0;
+        taken.bytes.store(self.taken.bytes, Ordering::Release);
+        taken.messages.store(self.taken.messages, Ordering::Release);
+        self.popped = true;
+        Some(message)
+    }
+
+    /// Messages in the lane.
+    pub(super) fn depth(&self) -> usize {
+        self.lane.queue.len()
+    }
+
+    /// Whether there is nothing to take.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lane.queue.is_empty()
+    }
+
+    /// Whether the producer asked for room and there is enough now to be worth waking it: half of the lane, or all of it. The question
+    /// counts as answered then.
+    pub(super) fn answer_wanted(&mut self) -> bool {
+        self.popped = false;
+        let wanted = &self.lane.wanted.0;
+        // A swap, not a store: what it reads may be newer than what the load saw, and then the producer's `armed` must be seen as well.
+        wanted.load(Ordering::SeqCst) && self.half_empty() && wanted.swap(false, Ordering::SeqCst)
+    }
+
+    fn half_empty(&self) -> bool {
+        let LaneBounds { messages_max, bytes_max } = self.lane.bounds;
+        let messages = self.depth();
+        let bytes = self.lane.pushed_bytes.0.load(Ordering::Relaxed).saturating_sub(self.taken.bytes);
+        messages == 0 || messages <= messages_max / 2 && bytes <= bytes_max as u64 / 2
+    }
+}

@@ -1,0 +1,17 @@
+//! Messages between cores: a bounded lock-free lane for each ordered pair of cores, the protocol by which a sleeping core is woken, and
+//! the books of a connection that moves from one core to another.
+//!
+//! The room has no kernel. [`Port`] says *which* cores must be woken, the shell wakes them; [`Arrivals`] and [`Departures`] say what
+//! becomes of a descriptor, the shell moves it. Why no wake-up is lost is told in `port.rs`, above the code that has to see to it.
+
+mod handover;
+mod lane;
+mod port;
+mod sync;
+
+pub use handover::{Arrivals, Departures};
+pub use lane::{LaneBounds, Weigh};
+pub use port::{Port, ports};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The room without interleavings; those are tried by `tests/shuttle.rs`.
