@@ -128,7 +128,7 @@ impl Boot {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let broker = Broker::new(broker_settings(config, self.connections_max), clock.now(), u64::from_ne_bytes(seed));
-        let (core, waiter) = Core::new(parts(config, clock, self.connections_max), broker)?;
+        let (core, waiter) = Core::new(parts(config, clock, self.connections_max, driver), broker)?;
         let core = Rc::new(RefCell::new(core));
         let fair = Rc::new(Fair::new(driver)?);
         let stopped = Rc::new(Cell::new(None));
@@ -339,8 +339,8 @@ fn patience(config: &Config) -> Patience {
     }
 }
 
-fn parts(config: &Config, clock: Clock, connections_max: usize) -> Parts {
-    Parts { number: 0, clock, routes: routes(config), patience: patience(config), connections_max }
+fn parts(config: &Config, clock: Clock, connections_max: usize, driver: Driver) -> Parts {
+    Parts { driver, number: 0, clock, routes: routes(config), patience: patience(config), connections_max }
 }
 
 fn broker_settings(config: &Config, connections_max: usize) -> Settings {
@@ -381,10 +381,7 @@ fn announce(
     connections_max: usize,
     descriptors: u64,
 ) -> io::Result<()> {
-    let driver = match driver {
-        Driver::IoUring => "io_uring",
-        Driver::Epoll => "epoll",
-    };
+    let driver = driver.name();
     let admin = admin.map_or_else(|| String::from("off"), |address| format!("http://{address}/"));
     let (events, bytes) = (config.queue_events.value, config.queue_bytes.value);
     let mut out = io::stdout().lock();

@@ -15,6 +15,7 @@ use super::clock::Clock;
 use super::connection::{Connection, ConnectionKey, Flushed, Kind, State};
 use super::entropy::Entropy;
 use super::net;
+use super::readiness::Driver;
 use super::router::Routes;
 use crate::broker::{Answer, Broker, Output};
 use crate::limits::{
@@ -37,6 +38,7 @@ pub(super) struct Patience {
 /// What a core is made of besides its broker.
 #[derive(Debug)]
 pub(super) struct Parts {
+    pub(super) driver: Driver,
     pub(super) number: u16,
     pub(super) clock: Clock,
     pub(super) routes: Routes,
