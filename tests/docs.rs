@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use pushletd::limits;
-use pushletd::metrics::{Figures, render};
+use pushletd::metrics::{Figures, Node, render};
 use pushletd::protocol::{ClientAction, EndReason, Framing, Payload};
 
 use document::Document;
@@ -206,12 +206,16 @@ fn the_metrics_are_those_that_are_printed() {
     let rows = Document::read(OPERATING).table(&["metric", "kind"]).rows;
     let told: BTreeSet<(String, String)> =
         rows.into_iter().map(|(_, cells)| (cells[0].clone(), cells[1].clone())).collect();
-    let text = render(&Figures::default());
+    let text = render(&Node { driver: "epoll", cores: vec![Figures::default()] });
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let printed = types.filter_map(|rest| {
         let (name, kind) = rest.split_once(' ')?;
-        // A counter's samples have a suffix that its description has not.
-        let suffix = if kind == "counter" { "_total" } else { "" };
+        // The samples of some kinds have a suffix that their description has not.
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
         Some((format!("{name}{suffix}"), kind.to_owned()))
     });
     assert_eq!(told, printed.collect::<BTreeSet<_>>());

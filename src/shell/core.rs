@@ -115,6 +115,7 @@ impl Core {
             sessions: self.broker.session_count() as u64,
             listening: self.broker.listening_count() as u64,
             subscriptions: self.broker.subscription_count() as u64,
+            ..Figures::default()
         }
     }
 
