@@ -6,6 +6,8 @@
 mod constants;
 #[path = "docs/document.rs"]
 mod document;
+#[path = "docs/openmetrics.rs"]
+mod openmetrics;
 #[path = "docs/pattern.rs"]
 mod pattern;
 #[path = "docs/scenario.rs"]
@@ -18,7 +20,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use pushletd::limits;
-use pushletd::metrics::{Figures, render};
+use pushletd::metrics::{Figures, Node, render};
 use pushletd::protocol::{ClientAction, EndReason, Framing, Payload};
 
 use document::Document;
@@ -206,15 +208,44 @@ fn the_metrics_are_those_that_are_printed() {
     let rows = Document::read(OPERATING).table(&["metric", "kind"]).rows;
     let told: BTreeSet<(String, String)> =
         rows.into_iter().map(|(_, cells)| (cells[0].clone(), cells[1].clone())).collect();
-    let text = render(&Figures::default());
+    let text = render(&Node { driver: "epoll", cores: vec![Figures::default()] });
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let printed = types.filter_map(|rest| {
         let (name, kind) = rest.split_once(' ')?;
-        // A counter's samples have a suffix that its description has not.
-        let suffix = if kind == "counter" { "_total" } else { "" };
+        // The samples of some kinds have a suffix that their description has not.
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
         Some((format!("{name}{suffix}"), kind.to_owned()))
     });
     assert_eq!(told, printed.collect::<BTreeSet<_>>());
+}
+
+/// The page is good at any number of cores and with any figures, and so is what a server says: to whom, on what, and in which form.
+#[test]
+fn the_page_of_metrics_is_open_metrics() {
+    let mut busy = Figures { connections: u64::MAX, inbox_depth: 3, ..Figures::default() };
+    busy.counters.delivered = u64::MAX;
+    for micros in [0, 50, 51, 7_000, u64::MAX, u64::MAX] {
+        busy.turns.record(micros);
+    }
+    for cores in [vec![], vec![Figures::default()], vec![busy.clone(), Figures::default(), busy]] {
+        let count = cores.len();
+        let text = render(&Node { driver: "io_uring", cores });
+        assert_eq!(openmetrics::check(&text), Ok(()), "{count} cores:\n{text}");
+    }
+    support::server::on_both_drivers(|driver| {
+        let server = Server::start_with_admin(driver, &[], "");
+        let answer = support::look::admin_get(server.admin(), "/metrics");
+        let form = answer.head.get("content-type").map(|value| value.split(';').next().unwrap_or_default());
+        assert_eq!(form, Some("application/openmetrics-text"));
+        let text = answer.text();
+        assert_eq!(openmetrics::check(&text), Ok(()), "{text}");
+        let told = format!("pushletd_io_driver_info{{driver=\"{}\"}} 1", driver.name());
+        assert!(text.lines().any(|line| line == told), "no {told} in\n{text}");
+    });
 }
 
 #[test]

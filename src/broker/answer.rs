@@ -64,6 +64,8 @@ pub enum Output {
         /// The bytes.
         tail: Vec<u8>,
     },
+    /// Give an event to the other cores: to all of them, or to the one that holds the session it is for (P-23). The caller has seen that they have room (invariant A8).
+    Relay { event: std::sync::Arc<crate::protocol::Event>, to: Option<Box<str>> },
     /// Hand the connection of a request over to this core: the answer is a stream of one of its sessions. The request comes back with it.
     Summon {
         /// Which request.
@@ -83,6 +85,7 @@ impl Output {
             | Self::Carries { token, .. }
             | Self::Finish { token, .. }
             | Self::Summon { token, .. } => Some(*token),
+            Self::Relay { .. } => None,
         }
     }
 
@@ -94,7 +97,7 @@ impl Output {
             Self::Answer { answer: Answer::Error { reason, .. }, .. } => reason.len(),
             Self::Open { lead, .. } => lead.len(),
             Self::Finish { tail, .. } => tail.len(),
-            Self::Carries { .. } | Self::Summon { .. } => 0,
+            Self::Carries { .. } | Self::Summon { .. } | Self::Relay { .. } => 0,
         }
     }
 }

@@ -10,6 +10,7 @@ mod ending;
 mod hub;
 mod publish;
 mod transmit;
+mod stub;
 
 #[cfg(test)]
 mod tests;

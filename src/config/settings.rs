@@ -51,11 +51,7 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-const CORES: Count = Count {
-    range: limits::CORES_RANGE,
-    power_of_two: false,
-    note: " (this release runs one core; many cores follow in a later one)",
-};
+
 const RING_ENTRIES: Count = Count { range: limits::RING_ENTRIES_RANGE, power_of_two: true, note: "" };
 const IO_DRIVERS: Choice<IoDriver> = Choice {
     words: &[("auto", IoDriver::Auto), ("io_uring", IoDriver::IoUring), ("epoll", IoDriver::Epoll)],
@@ -133,8 +129,8 @@ settings! {
         "Where clients connect. Port 0 lets the kernel choose a free one";
     "admin" admin: Option<SocketAddr>, AddressOrOff, Some(loopback(8081)),
         "Where operations connect: /healthz, /readyz, /metrics. It asks for no password: keep it on loopback, or off";
-    "cores" cores: u32, CORES, 1,
-        "Event loops, one thread each";
+    "cores" cores: Option<u32>, CountOrAuto(count(limits::CORES_RANGE)), None,
+        "Event loops, one thread each; auto is as many as the machine or its control group offers";
     "pin" pin: bool, Switch, false,
         "Bind each event loop to one CPU";
     "io-driver" io_driver: IoDriver, IO_DRIVERS, IoDriver::Auto,
@@ -148,7 +144,7 @@ settings! {
     "overflow" overflow: Option<Overflow>, OVERFLOWS, None,
         "What happens to a session whose queue is full (rule P-30); auto is disconnect for stream, drop-oldest for pull and poll";
     "inbox-size" inbox_events: u32, count(limits::INBOX_EVENTS_RANGE), limits::INBOX_EVENTS_DEFAULT,
-        "Events that may wait between two cores; without effect on one core";
+        "Events and requests that may wait in the inbox between each two cores";
     "max-connections" connections_max: Option<u32>, CountOrAuto(count(limits::CONNECTIONS_RANGE)), None,
         "Connections of clients at most; auto derives it from the limit of open files";
     "session-timeout" session_timeout_ms: u64, Millis(limits::SESSION_TIMEOUT_MS_RANGE),
@@ -157,7 +153,7 @@ settings! {
     "heartbeat" heartbeat_ms: u64, Millis(limits::HEARTBEAT_MS_RANGE), limits::HEARTBEAT_MS_DEFAULT,
         "A stream carries hb after this much silence (rule P-14)";
     "batch-delay" batch_delay_ms: u64, Millis(limits::BATCH_DELAY_MS_RANGE), limits::BATCH_DELAY_MS_DEFAULT,
-        "A busy core may gather events for at most this long before it writes; without effect in this release";
+        "A busy core gathers events for at most this long before it writes; an idle one writes at once";
     "drain-time" drain_ms: u64, Millis(limits::DRAIN_MS_RANGE), limits::DRAIN_MS_DEFAULT,
         "A stopping server gives its connections this long to take their last bytes (rule P-32)";
     "log-format" log_format: LogFormat, LOG_FORMATS, LogFormat::Text,

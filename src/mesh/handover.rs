@@ -185,6 +185,12 @@ impl<R> Departures<R> {
         self.waiting.get(&number).or_else(|| self.sent.get(&number))
     }
 
+    /// The same, to change it.
+    pub fn get_mut(&mut self, ticket: u32) -> Option<&mut R> {
+        let number = self.number(ticket)?;
+        self.waiting.get_mut(&number).or_else(|| self.sent.get_mut(&number))
+    }
+
     /// The hand-overs that wait to be sent with what is kept for them, in the order in which they began.
     pub fn waiting(&self) -> impl Iterator<Item = (u32, &R)> {
         self.waiting.iter().map(|(number, rest)| (ticket(*number), rest))

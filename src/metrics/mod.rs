@@ -1,8 +1,13 @@
-//! What is counted. Each core counts for itself in plain integers; whoever prints them adds the cores up.
+//! What is counted. Each core counts for itself in plain integers and shows a copy on its [`Board`]; whoever prints adds the cores up. So
+//! counting costs nothing, and printing waits for no core.
 
+mod board;
 mod print;
+mod turns;
 
-pub use print::{Figures, render};
+pub use board::Board;
+pub use print::{Node, render};
+pub use turns::{TURN_BOUNDS_US, TurnTimes};
 
 use crate::protocol::EndReason;
 
@@ -42,6 +47,18 @@ pub struct Counters {
     pub writes: u64,
     /// Bytes written to data channels.
     pub bytes_written: u64,
+    /// Connections handed over to another core.
+    pub handovers_out: u64,
+    /// Connections taken over from another core.
+    pub handovers_in: u64,
+    /// Hand-overs that failed; the client got 503.
+    pub handovers_failed: u64,
+    /// Requests forwarded to the core of their session.
+    pub forwarded: u64,
+    /// Publishes refused because another core had no room for them; they reached nobody.
+    pub overloaded: u64,
+    /// Events taken over from other cores.
+    pub relayed: u64,
     /// Sessions ended, by [`EndReason`].
     pub ended: [u64; EndReason::ALL.len()],
 }
@@ -51,4 +68,27 @@ impl Counters {
     pub fn count_end(&mut self, reason: EndReason) {
         self.ended[usize::from(reason.number()) - 1] += 1;
     }
+}
+
+/// What one core has and has counted, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// What it has counted.
+    pub counters: Counters,
+    /// Open connections.
+    pub connections: u64,
+    /// Living sessions.
+    pub sessions: u64,
+    /// Sessions with an open data answer.
+    pub listening: u64,
+    /// Subscriptions in the trie.
+    pub subscriptions: u64,
+    /// Letters from other cores that wait to be read.
+    pub inbox_depth: u64,
+    /// Letters of this core that wait for room at other cores.
+    pub letters_waiting: u64,
+    /// 1 if the core has a file table of its own, 0 if it shares the process's.
+    pub file_table_own: u64,
+    /// How long its turns took.
+    pub turns: TurnTimes,
 }

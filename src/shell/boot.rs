@@ -1,7 +1,6 @@
 //! From a configuration to a running server, and back to an exit code. This is the main thread's work; the cores' is in [`super::worker`].
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
@@ -366,8 +365,4 @@ fn announce(config: &Config, started: &[Started], limits: NodeLimits) -> io::Res
     writeln!(out, "try:  curl -N 'http://{address}/pushlet.srv?p_event=join-listen&p_subject=/hello&p_format=json'")?;
     writeln!(out, "then: pushletd pub http://{address}/ /hello text=world   (in a second terminal)")?;
     out.flush()
-}
-
-fn told(what: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{what}: {error}"))
 }

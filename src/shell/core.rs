@@ -22,7 +22,8 @@ use super::pacer::{Due, Pacer};
 use super::readiness::Driver;
 use super::router::Routes;
 use super::wiring::{self, Wiring};
-use crate::broker::{Effect, Home, Hub};
+use super::worker::Tuning;
+use crate::broker::Hub;
 use crate::limits::{EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX};
 use crate::mesh::{Arrivals, Departures};
 use crate::metrics::{Board, Figures, TurnTimes};
@@ -59,6 +60,8 @@ pub(super) struct Parts {
     pub(super) boards: Arc<[Board]>,
     pub(super) driver: Driver,
     pub(super) batch_delay_us: u64,
+    /// The core has a file table of its own.
+    pub(super) own_table: bool,
 }
 
 /// The client connections of all cores: the one number that they share. It is touched when one comes and when one goes.
@@ -106,6 +109,8 @@ pub(super) struct Core {
     pacer: Pacer,
     timer: OwnedFd,
     turns: TurnTimes,
+    /// Sessions with an open data answer at the last tick: counting them takes time.
+    listening: u64,
     /// How many requests the connection that is being worked on may still make in this turn.
     pub(super) requests_left: u32,
     wheel: Wheel<(u32, u32)>,
@@ -144,6 +149,7 @@ impl Core {
             arrivals: Arrivals::new(),
             timer,
             turns: TurnTimes::default(),
+            listening: 0,
             requests_left: 0,
             wheel: Wheel::new(now.instant),
             expired: Vec::new(),
@@ -166,10 +172,11 @@ impl Core {
             counters: broker.counters().clone(),
             connections: self.connections.len() as u64,
             sessions: broker.session_count() as u64,
-            listening: broker.listening_count() as u64,
+            listening: self.listening,
             subscriptions: broker.subscription_count() as u64,
             inbox_depth: self.hub.inbox_depth() as u64,
             letters_waiting: self.hub.waiting() as u64,
+            file_table_own: u64::from(self.parts.own_table),
             turns: self.turns.clone(),
         }
     }
@@ -249,6 +256,14 @@ impl Core {
         self.apply_effects(now);
     }
 
+    /// Takes new settings.
+    pub(super) fn tune(&mut self, tuning: Tuning) {
+        self.hub.handle_settings(tuning.settings);
+        self.parts.routes = tuning.routes;
+        self.parts.patience = tuning.patience;
+        self.pacer.set_delay_max(tuning.batch_delay_us);
+    }
+
     /// Wakes the cores that something was sent to.
     pub(super) fn ring_bells(&mut self) {
         let wiring = self.parts.wiring;
@@ -268,6 +283,7 @@ impl Core {
         self.expired = expired;
         self.depart_waiting(now);
         self.ring_bells();
+        self.listening = self.hub.broker().listening_count() as u64;
         self.publish_figures();
         self.hub.has_work() || !self.unfinished.is_empty()
     }

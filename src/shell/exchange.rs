@@ -6,6 +6,7 @@ use super::core::Core;
 use super::net::{self, Transfer};
 use super::router::Route;
 use crate::limits::{LINGER_MS, OVERLOAD_MS, READ_BYTES_PER_TURN_MAX, REQUESTS_PER_TURN_MAX};
+use crate::metrics::{Board, Node};
 use crate::protocol::{Command, ReplyToken, Request};
 use crate::time::{Instant, Now};
 use crate::wire::http::{self, HttpError, HttpRequest, Phase, Progress, ReplyTo, Version};
@@ -208,7 +209,10 @@ impl Core {
     fn route(&mut self, now: Now, key: ConnectionKey, request: &HttpRequest) -> Route {
         let date = self.date(now);
         if self.connection(key).is_some_and(|connection| connection.kind == Kind::Admin) {
-            return admin::route(request, &date, self.draining, || self.figures());
+            self.publish_figures();
+            let boards = &self.parts.boards;
+            let node = || Node { driver: self.parts.driver.name(), cores: boards.iter().map(Board::read).collect() };
+            return admin::route(request, &date, self.draining, node);
         }
         self.parts.routes.route(request, &date, now.unix_s)
     }

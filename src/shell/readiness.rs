@@ -24,6 +24,17 @@ pub enum Driver {
     Epoll,
 }
 
+impl Driver {
+    /// Its name in settings, figures and the lines at start.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        }
+    }
+}
+
 /// A descriptor of any kind that can be polled, watched for something to read: a core's epoll descriptor, a listener, an eventfd.
 #[derive(Debug)]
 pub struct Readiness {

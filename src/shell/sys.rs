@@ -28,10 +28,12 @@ pub(crate) fn close_inherited(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
     for entry in std::fs::read_dir("/proc/thread-self/fd")? {
         inherited.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
     }
+    // The directory that was listed is closed by now, and its number names nothing.
+    inherited.retain(|fd| std::fs::symlink_metadata(format!("/proc/thread-self/fd/{fd}")).is_ok());
     let kept = |fd: RawFd| fd <= 2 || keep.iter().any(|known| known.as_raw_fd() == fd);
     for fd in inherited.into_iter().filter(|fd| !kept(*fd)) {
         // SAFETY: the table is this thread's alone, and the thread owns no descriptor yet. Whoever owns this number owns it in another
-        // table, where nothing is closed. (The directory that was listed is closed by now; its number is free or unused.)
+        // table, where nothing is closed.
         unsafe { rustix::io::close(fd) };
     }
     Ok(())

@@ -215,6 +215,7 @@ async fn live(seat: Seat, teller: &Teller, told: (Driver, String, Option<String>
         boards,
         driver,
         batch_delay_us: tuning.batch_delay_us,
+        own_table: table_refused.is_none(),
     };
     let (core, waiter) = Core::new(parts, hub)?;
     let core = Rc::new(RefCell::new(core));

@@ -15,13 +15,14 @@ pub(crate) fn admin_get(admin: SocketAddr, path: &str) -> Answer {
     connection.wait_answer(SOON)
 }
 
-/// The metrics of a server by name, labels included, without the common prefix.
+/// The metrics of a server that are whole numbers, by name, labels included, without the common prefix.
 pub(crate) fn metrics(server: &Server) -> BTreeMap<String, u64> {
     let answer = admin_get(server.admin(), "/metrics");
     assert_eq!(answer.head.status, 200, "{}", answer.text());
     let text = answer.text();
     assert!(text.ends_with("# EOF\n"), "{text}");
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    // Sums of durations are the only ones with a fraction.
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.contains("_seconds_sum"));
     lines
         .map(|line| {
             let (name, value) = line.rsplit_once(' ').expect("a name and a value");
