@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// One series: its name and its labels, in the order of their names.
-type Series = (String, Vec<(String, String)>);
+/// Names and values of labels, in the order of the names.
+type Labels = Vec<(String, String)>;
 
 /// A family while its samples are read.
 struct Family<'a> {
@@ -12,7 +12,7 @@ struct Family<'a> {
     /// Comments come before samples, in this order: HELP, TYPE, UNIT.
     unit_told: bool,
     /// Names and labels but `le` of the metrics so far. One that is left may not come back.
-    metrics: Vec<Vec<(String, String)>>,
+    metrics: Vec<Labels>,
     /// The buckets of the metric that is read: upper bound and count.
     buckets: Vec<(f64, u64)>,
     count: Option<u64>,
@@ -32,7 +32,8 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
 #[derive(Default)]
 struct Page<'a> {
     families: BTreeSet<&'a str>,
-    series: BTreeSet<Series>,
+    /// Names and labels of all samples so far.
+    series: BTreeSet<(String, Labels)>,
     /// The name in a HELP line that its TYPE has yet to follow.
     helped: Option<&'a str>,
     family: Option<Family<'a>>,
@@ -117,7 +118,7 @@ impl<'a> Page<'a> {
 }
 
 impl Family<'_> {
-    fn sample(&mut self, suffix: &str, mut labels: Vec<(String, String)>, value: &str) -> Result<(), String> {
+    fn sample(&mut self, suffix: &str, mut labels: Labels, value: &str) -> Result<(), String> {
         let bound = labels.iter().position(|(name, _)| name == "le").map(|at| labels.remove(at).1);
         if bound.is_some() != (suffix == "_bucket") {
             return Err(String::from("buckets and only buckets have an le"));
@@ -171,7 +172,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The name, the labels in order and the value of a sample.
-fn split(line: &str) -> Result<(&str, Vec<(String, String)>, &str), String> {
+fn split(line: &str) -> Result<(&str, Labels, &str), String> {
     let (series, value) = line.rsplit_once(' ').ok_or("neither a comment nor a sample")?;
     let (name, inner) = match series.split_once('{') {
         None => (series, ""),
