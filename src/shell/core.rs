@@ -272,6 +272,7 @@ impl Core {
 
     /// Does what has become due. Says whether a turn is to follow at once.
     pub(super) fn tick(&mut self) -> bool {
+        let began_us = self.parts.clock.micros();
         let now = self.parts.clock.now();
         self.hub.handle_timeout(now);
         self.apply_effects(now);
@@ -283,6 +284,8 @@ impl Core {
         self.expired = expired;
         self.depart_waiting(now);
         self.ring_bells();
+        // A core that hangs is seen by its count of turns, so the ticks of an idle one count.
+        self.turns.record(self.parts.clock.micros().saturating_sub(began_us));
         self.listening = self.hub.broker().listening_count() as u64;
         self.publish_figures();
         self.hub.has_work() || !self.unfinished.is_empty()
