@@ -64,8 +64,6 @@ pub enum Output {
         /// The bytes.
         tail: Vec<u8>,
     },
-    /// Give an event to the other cores: to all of them, or to the one that holds the session it is for (P-23). The caller has seen that they have room (invariant A8).
-    Relay { event: std::sync::Arc<crate::protocol::Event>, to: Option<Box<str>> },
     /// Hand the connection of a request over to this core: the answer is a stream of one of its sessions. The request comes back with it.
     Summon {
         /// Which request.

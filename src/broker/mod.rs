@@ -10,7 +10,6 @@ mod ending;
 mod hub;
 mod publish;
 mod transmit;
-mod stub;
 
 #[cfg(test)]
 mod tests;
