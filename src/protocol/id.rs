@@ -39,6 +39,12 @@ impl ShardTable {
         Self { cores: cores.clamp(1, SHARDS) }
     }
 
+    /// How many cores there are, 1 to [`SHARDS`].
+    #[must_use]
+    pub const fn cores(&self) -> u16 {
+        self.cores
+    }
+
     /// The core that holds `shard`.
     #[must_use]
     pub const fn core_of(&self, shard: Shard) -> u16 {
