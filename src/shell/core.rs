@@ -151,7 +151,8 @@ impl Core {
     /// turn for itself because it has many readers.
     fn must_write_first(&self) -> bool {
         let delivered = self.broker.counters().delivered.wrapping_sub(self.delivered_before);
-        self.broker.has_dirty() && (self.broker.is_pressed() || delivered >= DELIVERIES_PER_TURN_MAX)
+        self.broker.is_delivering()
+            || self.broker.has_dirty() && (self.broker.is_pressed() || delivered >= DELIVERIES_PER_TURN_MAX)
     }
 
     /// Hands a request to the broker; its answer is applied if it comes at once. A publish may have to wait, and so may only the connection
@@ -415,6 +416,7 @@ impl Core {
                         connection.carried.filter(|(same, _)| *same == session).map_or(0, |(_, events)| events);
                     connection.carried = Some((session, before.saturating_add(events)));
                 }
+                Output::Relay { .. } => debug_assert!(false, "a relay without other cores"),
                 Output::Finish { token, tail } => {
                     let Some((key, connection)) = self.asking(token) else { continue };
                     connection.unsent.extend_from_slice(&tail);

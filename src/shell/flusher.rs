@@ -7,8 +7,9 @@ use crate::limits::WRITES_PER_TURN_MAX;
 use crate::time::Now;
 
 impl Core {
-    /// Writes what sessions have to send, at most [`WRITES_PER_TURN_MAX`] of them. Says whether some are left.
+    /// Gives a large publish to its next share of sessions, and writes what sessions have to send, at most [`WRITES_PER_TURN_MAX`] of them. Says whether more is to be done.
     pub(super) fn flush(&mut self, now: Now) -> bool {
+        self.broker.deliver_slice(now);
         let mut gather = std::mem::take(&mut self.gather);
         for _ in 0..WRITES_PER_TURN_MAX {
             let Some((session, token)) = self.broker.poll_transmit(now, &mut gather) else { break };
@@ -32,6 +33,6 @@ impl Core {
         }
         self.gather = gather;
         self.apply_outputs(now);
-        self.broker.has_dirty()
+        self.broker.has_dirty() || self.broker.is_delivering()
     }
 }
