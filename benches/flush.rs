@@ -117,7 +117,7 @@ fn fan_out(criterion: &mut Criterion) {
 
 fn gather(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("gather");
-    let label = Subscriptions::new().add(0, "/chat", None, &mut Trie::new()).expect("a subscription");
+    let label = Subscriptions::new().add(0, "/chat", None, 0, &mut Trie::new()).expect("a subscription");
     for (framing, envelope) in [
         (Framing::Js, Envelope::Chunked),
         (Framing::JsonLines, Envelope::Chunked),

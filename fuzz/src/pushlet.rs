@@ -142,6 +142,7 @@ fn settle(broker: &mut Broker, world: &mut World) {
             Output::Carries { token, events, .. } => {
                 assert!(events > 0 && world.answered.contains_key(&token.serial));
             }
+            Output::Relay { .. } => unreachable!("one core relays to nobody"),
             Output::Finish { token, .. } => {
                 assert!(world.open.remove(&token.serial).is_some(), "the end of an answer that is not open");
             }

@@ -1,7 +1,9 @@
 //! What the broker tells the shell to do.
 
+use std::sync::Arc;
+
 use super::{Asked, Broker};
-use crate::protocol::{Framing, ReplyToken, Request};
+use crate::protocol::{Event, Framing, ReplyToken, Request};
 use crate::session::SessionKey;
 use crate::wire::pushlet;
 
@@ -70,6 +72,14 @@ pub enum Output {
         token: ReplyToken,
         /// The request itself.
         request: Box<Request>,
+    },
+    /// Give an event to the other cores: to all of them, or to the one that holds the session it is for (P-23). The caller has seen that
+    /// they have room (invariant A8).
+    Relay {
+        /// What was published.
+        event: Arc<Event>,
+        /// The name of the one session that it is for.
+        to: Option<Box<str>>,
     },
 }
 

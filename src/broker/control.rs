@@ -102,7 +102,7 @@ impl Broker {
     ) -> bool {
         let Some(list) = subject else { return self.refuse(asked, key, "no subject provided") };
         let Some(session) = self.sessions.get_mut(key) else { return false };
-        match session.subscriptions.add(key.slot, list, label, &mut self.trie) {
+        match session.subscriptions.add(key.slot, list, label, self.visit, &mut self.trie) {
             Err(error) => self.refuse(asked, key, &error.to_string()),
             Ok(added) => {
                 let id = session.id.to_string();

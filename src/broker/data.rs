@@ -20,7 +20,7 @@ impl Broker {
         let mut label = None;
         if let Some(list) = &listen.subject {
             let text = listen.label.as_deref();
-            let added = session.subscriptions.add(key.slot, list, text, &mut self.trie).or_else(|error| {
+            let added = session.subscriptions.add(key.slot, list, text, self.visit, &mut self.trie).or_else(|error| {
                 // Old Java clients listen with their subject again after every lost connection, and the original never minds: where a
                 // session is full, the subscription that it has already serves again.
                 let known = (error == SubscribeError::TooMany).then(|| session.subscriptions.same(list, text));
@@ -31,6 +31,10 @@ impl Broker {
         let (mode, shown) = self.effective_mode(asked, &listen.mode);
         self.supersede(key);
         if let Some(session) = self.sessions.get_mut(key) {
+            if !session.is_listening() {
+                // P-25: an event that is being delivered was published before.
+                session.visited = self.visit;
+            }
             session.mode = Some(mode);
         }
         let mut lead = Vec::with_capacity(512);

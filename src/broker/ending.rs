@@ -85,8 +85,9 @@ impl Broker {
         self.schedule(key);
     }
 
-    /// P-32: ends every session; listening ones are told. No session begins any more.
+    /// P-32: ends every session; listening ones are told, behind what was published before. No session begins any more.
     pub fn handle_shutdown(&mut self, now: Now) {
+        self.finish_delivery(now);
         self.shutting_down = true;
         for key in self.sessions.keys() {
             self.end(now, key, EndReason::Shutdown);

@@ -6,6 +6,7 @@
 mod answer;
 mod control;
 mod data;
+mod delivery;
 mod ending;
 mod hub;
 mod publish;
@@ -15,13 +16,16 @@ mod transmit;
 mod tests;
 
 pub use answer::{Answer, Output};
+pub use delivery::unicast_shard;
 pub use hub::{Arrival, Effect, Home, Hub, Letter};
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::limits::SHARDS;
+use delivery::Delivery;
+
+use crate::limits::{DELIVERIES_PER_SLICE_MAX, SHARDS};
 use crate::metrics::Counters;
 use crate::protocol::{Agent, Command, Format, Framing, Mode, Overflow, ReplyToken, Request, ShardTable};
 use crate::session::{Bounds, Channel, Envelope, Frame, Interest, Session, SessionKey, Sessions};
@@ -86,13 +90,19 @@ pub struct Broker {
     sessions: Sessions,
     trie: Trie<Interest>,
     wheel: Wheel<SessionKey>,
-    /// Sessions that have something to send and a socket that may take it, in the order they came to it.
+    /// Sessions that have something to send and a socket that may take it: those of this round, then those of the next.
     dirty: VecDeque<SessionKey>,
+    /// How many of them are of this round. Invariant: at most as many as there are.
+    round: usize,
     outputs: VecDeque<Output>,
     counters: Counters,
     jitter: fastrand::Rng,
     /// Number of the last delivery: marks the sessions it has visited.
     visit: u64,
+    /// The event that is on its way into more outboxes than one step may fill.
+    delivery: Option<Box<Delivery>>,
+    /// How many targets one step of a delivery has: [`DELIVERIES_PER_SLICE_MAX`], fewer in tests.
+    slice: usize,
     heartbeats: Heartbeats,
     fired: Vec<SessionKey>,
     /// Whether an outbox is more than half full although its socket is not known to be.
@@ -101,7 +111,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker without sessions. `seed` is for the spread of `p_wait` only; nothing secret depends on it.
+    /// A broker without sessions. `seed` is for the spread of `p_wait` and for who is served first; nothing secret depends on it.
     #[must_use]
     pub fn new(settings: Settings, now: Now, seed: u64) -> Self {
         debug_assert!(settings.core < SHARDS, "more cores than shards");
@@ -111,10 +121,13 @@ impl Broker {
             trie: Trie::new(),
             wheel: Wheel::new(now.instant),
             dirty: VecDeque::new(),
+            round: 0,
             outputs: VecDeque::new(),
             counters: Counters::default(),
             jitter: fastrand::Rng::with_seed(seed),
             visit: 0,
+            delivery: None,
+            slice: DELIVERIES_PER_SLICE_MAX,
             heartbeats: Heartbeats::default(),
             fired: Vec::new(),
             pressed: false,

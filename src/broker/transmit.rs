@@ -1,7 +1,7 @@
 //! From outboxes to sockets: what to write next, and what became of it.
 
 use super::Broker;
-use crate::limits::WRITES_PER_TURN_MAX;
+use crate::limits::{ROUND_IN_ORDER_MAX, WRITES_PER_TURN_MAX};
 use crate::protocol::ReplyToken;
 use crate::session::{Channel, Gather, SessionKey};
 use crate::time::Now;
@@ -13,9 +13,12 @@ impl Broker {
     ///
     /// What became of the write is told by [`Broker::handle_sent`] or [`Broker::handle_disconnect`], before any other input: until then the
     /// broker does not know which events are under way.
+    ///
+    /// It works in rounds: everybody who waits when a round begins is served before anybody who comes later, and a long round begins at a
+    /// random place, so that nobody is always last.
     pub fn poll_transmit(&mut self, now: Now, gather: &mut Gather) -> Option<(SessionKey, ReplyToken)> {
         let mut completed = 0;
-        while let Some(key) = self.dirty.pop_front() {
+        while let Some(key) = self.next_dirty() {
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.dirty = false;
             match session.channel {
@@ -37,6 +40,20 @@ impl Broker {
         self.pressed = false;
         super::give_back(&mut self.dirty);
         None
+    }
+
+    /// Takes the next session out of the list, and begins a round if the one before is over.
+    fn next_dirty(&mut self) -> Option<SessionKey> {
+        if self.round == 0 {
+            self.round = self.dirty.len();
+            if self.round > ROUND_IN_ORDER_MAX {
+                self.dirty.rotate_left(self.jitter.usize(..self.round));
+            }
+        }
+        let key = self.dirty.pop_front()?;
+        self.round -= 1;
+        debug_assert!(self.round <= self.dirty.len(), "a round of more than there are");
+        Some(key)
     }
 
     /// Whether it is high time to flush: somebody's outbox is more than half full, and not because its socket takes nothing. Who goes on to

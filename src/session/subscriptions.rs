@@ -71,6 +71,8 @@ struct Prefix {
 #[derive(Debug)]
 pub struct Subscription {
     number: u32,
+    /// The last delivery that had begun when it was made: it takes part in later ones only.
+    since: u64,
     label: Rc<Label>,
     list: Box<str>,
     prefixes: Box<[Prefix]>,
@@ -155,7 +157,31 @@ impl Subscriptions {
         self.places.get(place as usize)?.as_ref()
     }
 
-    /// P-19: adds a subscription to every item of `list` for the session in slot `session`, and returns what its events will carry.
+    /// P-19: what an event of this subject carries that delivery number `delivery` brings, where the trie named `place` when that began.
+    /// `None` if the session has no subscription to it any more that it had then.
+    ///
+    /// Requests are served while a large delivery is under way. So the place may be empty by now, or belong to another subscription, which
+    /// is of this session or of a later one in its slot; and what the trie filed under the place may have gone on to an heir.
+    #[must_use]
+    pub fn matched(&self, place: u32, subject: &str, delivery: u64) -> Option<&Rc<Label>> {
+        match self.at(place) {
+            Some(known) if known.since < delivery => Some(&known.label),
+            _ => self.longest(subject, delivery).map(Subscription::label),
+        }
+    }
+
+    /// P-19: the subscription of before `delivery` with the longest prefix of `subject`; of several the oldest.
+    fn longest(&self, subject: &str, delivery: u64) -> Option<&Subscription> {
+        let matching = self.all().filter(|known| known.since < delivery).filter_map(|known| {
+            let items = known.prefixes.iter().map(|prefix| known.prefix_text(prefix));
+            let longest = items.filter(|item| subject.as_bytes().starts_with(item.as_bytes())).map(str::len).max()?;
+            Some((known, longest))
+        });
+        matching.max_by_key(|(known, longest)| (*longest, std::cmp::Reverse(known.number))).map(|(known, _)| known)
+    }
+
+    /// P-19: adds a subscription to every item of `list` for the session in slot `session`, and returns what its events will carry. It takes
+    /// part in deliveries with a number above `since`.
     ///
     /// # Errors
     ///
@@ -165,6 +191,7 @@ impl Subscriptions {
         session: u32,
         list: &str,
         label: Option<&str>,
+        since: u64,
         trie: &mut Trie<Interest>,
     ) -> Result<Rc<Label>, SubscribeError> {
         let items = prefixes(list).map_err(SubscribeError::Subject)?;
@@ -190,7 +217,7 @@ impl Subscriptions {
             .collect();
         self.last = number;
         let label = Rc::new(Label { sid: Sid::new(number), text: label.map(Box::from) });
-        let subscription = Subscription { number, label: Rc::clone(&label), list: Box::from(list), prefixes };
+        let subscription = Subscription { number, since, label: Rc::clone(&label), list: Box::from(list), prefixes };
         if place == self.places.len() {
             if place == 0 {
                 // Most sessions have one subscription, or few.

@@ -136,24 +136,40 @@ impl<T: Copy> Trie<T> {
     ///
     /// Returns the number of nodes visited, the root included: `subject.len() + 1` at most.
     pub fn for_each_match(&self, subject: &[u8], mut visit: impl FnMut(T)) -> usize {
+        let mut visited = 0;
+        for node in self.path(subject) {
+            node.entries.values().iter().copied().for_each(&mut visit);
+            visited += 1;
+        }
+        visited
+    }
+
+    /// How many values [`Trie::for_each_match`] visits, at the cost of the way there: none of them is looked at.
+    #[must_use]
+    pub fn match_count(&self, subject: &[u8]) -> usize {
+        self.path(subject).map(|node| node.entries.values().len()).sum()
+    }
+
+    /// P-19: appends to `found` what [`Trie::for_each_match`] visits, longest prefix first. Of each prefix with so many values `first` says
+    /// which one begins; the others follow in turn. Whole rows are copied: 100,000 values are a matter of some ten microseconds.
+    pub fn collect_matches(&self, subject: &[u8], mut first: impl FnMut(usize) -> usize, found: &mut Vec<T>) {
+        for values in self.path(subject).map(|node| node.entries.values()).filter(|values| !values.is_empty()) {
+            let (later, sooner) = values.split_at(first(values.len()) % values.len());
+            found.extend_from_slice(sooner);
+            found.extend_from_slice(later);
+        }
+    }
+
+    /// The nodes whose prefixes `subject` begins with, from the longest up to the root.
+    fn path(&self, subject: &[u8]) -> impl Iterator<Item = &Node<T>> {
         let mut node = &self.nodes[ROOT as usize];
         let mut rest = subject;
-        let mut visited = 1;
         while let Some(child) = rest.first().and_then(|first| node.child(*first)) {
             let child = &self.nodes[child as usize];
             let Some(behind) = rest.strip_prefix(child.label.bytes()) else { break };
             (node, rest) = (child, behind);
-            visited += 1;
         }
-        loop {
-            for value in node.entries.values() {
-                visit(*value);
-            }
-            match node.parent {
-                NIL => return visited,
-                parent => node = &self.nodes[parent as usize],
-            }
-        }
+        std::iter::successors(Some(node), |node| (node.parent != NIL).then(|| &self.nodes[node.parent as usize]))
     }
 
     /// How many values are filed.

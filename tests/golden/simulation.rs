@@ -452,6 +452,7 @@ impl Simulation {
                     self.opened.push(token.connection as usize);
                     self.arrived(token.connection as usize);
                 }
+                Output::Relay { .. } => panic!("one core relays to nobody"),
                 Output::Carries { events, .. } => assert!(events > 0, "an answer that carries nothing"),
                 Output::Finish { token, tail } => {
                     let connection = &mut self.connections[token.connection as usize];

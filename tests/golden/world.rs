@@ -387,6 +387,7 @@ impl World {
                 }
                 // What the shell does with it is tested over sockets.
                 Output::Carries { .. } => {}
+                Output::Relay { .. } => panic!("one core relays to nobody"),
                 Output::Finish { token, tail } => self.finished(token, &tail),
             }
         }

@@ -74,8 +74,8 @@ pub struct Hub {
     held: VecDeque<Held>,
     /// Requests for sessions of other cores whose inbox is full, by core.
     forwards: Vec<VecDeque<Held>>,
-    /// What had been delivered when this turn began.
-    delivered_before: u64,
+    /// What had been queued when this turn began.
+    queued_before: u64,
 }
 
 impl Hub {
@@ -85,7 +85,7 @@ impl Hub {
         debug_assert_eq!(broker.settings.core, port.core(), "the port of another core");
         debug_assert_eq!(broker.settings.shards.cores(), port.cores(), "a port of another node");
         let forwards = (0..port.cores()).map(|_| VecDeque::new()).collect();
-        Self { broker, port, effects: VecDeque::new(), held: VecDeque::new(), forwards, delivered_before: 0 }
+        Self { broker, port, effects: VecDeque::new(), held: VecDeque::new(), forwards, queued_before: 0 }
     }
 
     /// The broker, to look at.
@@ -106,7 +106,7 @@ impl Hub {
 
     /// Begins a turn: goes on with what waited, and takes in what the other cores have sent.
     pub fn begin_turn(&mut self, now: Now) {
-        self.delivered_before = self.broker.counters().delivered;
+        self.queued_before = self.queued();
         self.port.wake_up();
         self.go_on(now);
         self.receive(now);
@@ -202,11 +202,17 @@ impl Hub {
         self.go_on_delivering(now);
     }
 
+    /// Copies of events that were put into outboxes, or found no room there.
+    fn queued(&self) -> u64 {
+        let counters = self.broker.counters();
+        counters.delivered.wrapping_add(counters.lost)
+    }
+
     /// Whether publishing has to wait for the flusher. A quick publisher must neither make quick readers look slow (P-30) nor take a whole
     /// turn for itself because it has many readers.
     fn must_write_first(&self) -> bool {
-        let delivered = self.broker.counters().delivered.wrapping_sub(self.delivered_before);
-        self.broker.has_dirty() && (self.broker.is_pressed() || delivered >= DELIVERIES_PER_TURN_MAX)
+        self.queued().wrapping_sub(self.queued_before) >= DELIVERIES_PER_TURN_MAX
+            || (self.broker.has_dirty() && self.broker.is_pressed())
     }
 
     fn must_hold(&self, publish: &Request) -> bool {
@@ -227,7 +233,7 @@ impl Hub {
                             self.port.send_all(weight, || Letter::Event(std::sync::Arc::clone(&event)))
                         }
                         Some(to) => {
-                            let home = Broker::unicast_shard(&to).map(|shard| self.broker.settings.shards.core_of(shard));
+                            let home = super::unicast_shard(&to).map(|shard| self.broker.settings.shards.core_of(shard));
                             let letter = Letter::Unicast(Box::new((event, to)));
                             home.is_some_and(|home| self.port.try_send(home, letter).is_ok())
                         }
@@ -262,7 +268,10 @@ impl Hub {
     pub fn has_work(&self) -> bool {
         self.broker.has_dirty()
             || self.broker.is_delivering()
-            || self.held.front().is_some_and(|held| !self.must_hold(&held.request))
+            || self.held.front().is_some_and(|held| {
+                // A share that is used up is renewed with the next turn; a full inbox is not.
+                self.port.has_room_for_all(letter::publish_weight(&held.request))
+            })
     }
 
     /// This core is about to wait in the kernel. `false` if it must not: something has arrived meanwhile.

@@ -43,7 +43,15 @@ impl World {
         self.request(Command::Refresh { id: ClaimedId::WellFormed(id) })
     }
 
+    /// Publishes to `/s`, and every slice of it.
     fn publish(&mut self, text: &str) {
+        self.begin_to_publish(text);
+        while self.broker.is_delivering() {
+            self.broker.deliver_slice(self.now);
+        }
+    }
+
+    fn begin_to_publish(&mut self, text: &str) {
         let fields = [("text", text)].into_iter().collect::<Fields>();
         let event = Event {
             subject: Subject::new("/s").unwrap(),

@@ -186,7 +186,7 @@ struct Pair {
 impl Pair {
     fn new(framing: Framing, chunked: bool, bounds: Bounds) -> Self {
         let mut trie = Trie::new();
-        let label = Subscriptions::new().add(0, "/x", Some("the label"), &mut trie).expect("a subscription");
+        let label = Subscriptions::new().add(0, "/x", Some("the label"), 0, &mut trie).expect("a subscription");
         Self {
             outbox: Outbox::new(),
             model: Model { seq: 1, ..Model::default() },

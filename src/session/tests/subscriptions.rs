@@ -102,7 +102,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Add { session, list: text, label } => {
-                    let added = sessions[session as usize].add(session, &text, label.as_deref(), &mut trie);
+                    let added = sessions[session as usize].add(session, &text, label.as_deref(), 0, &mut trie);
                     let sid = added.expect("few and short").sid().to_owned();
                     prop_assert!(!made[session as usize].contains(&sid), "an id is used once");
                     made[session as usize].push(sid.clone());
@@ -141,16 +141,16 @@ proptest! {
 fn bounds_are_held_and_refusals_change_nothing() {
     let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
     let long = "l".repeat(LABEL_BYTES_MAX + 1);
-    let refused = subscriptions.add(0, "/a", Some(&long), &mut trie);
+    let refused = subscriptions.add(0, "/a", Some(&long), 0, &mut trie);
     assert_eq!(refused, Err(SubscribeError::LabelTooLong { bytes: LABEL_BYTES_MAX + 1 }));
-    assert_eq!(subscriptions.add(0, " , ", None, &mut trie), Err(SubscribeError::Subject(SubjectError::Empty)));
+    assert_eq!(subscriptions.add(0, " , ", None, 0, &mut trie), Err(SubscribeError::Subject(SubjectError::Empty)));
     let list: Vec<String> = (0..SUBSCRIPTIONS_MAX - 1).map(|number| format!("/{number}")).collect();
-    assert!(subscriptions.add(0, &list.join(","), Some(&long[1..]), &mut trie).is_ok());
-    assert_eq!(subscriptions.add(0, "/x,/y", None, &mut trie), Err(SubscribeError::TooMany));
+    assert!(subscriptions.add(0, &list.join(","), Some(&long[1..]), 0, &mut trie).is_ok());
+    assert_eq!(subscriptions.add(0, "/x,/y", None, 0, &mut trie), Err(SubscribeError::TooMany));
     assert_eq!((subscriptions.prefix_count(), trie.len()), (SUBSCRIPTIONS_MAX - 1, SUBSCRIPTIONS_MAX - 1));
-    let last = subscriptions.add(0, "/x", None, &mut trie).expect("the last one");
+    let last = subscriptions.add(0, "/x", None, 0, &mut trie).expect("the last one");
     assert_eq!(last.sid(), "s2", "the number of a refused one is not used up");
-    assert_eq!(subscriptions.add(0, "/x", None, &mut trie), Err(SubscribeError::TooMany));
+    assert_eq!(subscriptions.add(0, "/x", None, 0, &mut trie), Err(SubscribeError::TooMany));
     assert_eq!(subscriptions.same("/x", None).expect("the same").sid(), "s2");
     assert_eq!((subscriptions.same("/x", Some("l")), subscriptions.same("/y", None)), (None, None));
 }
@@ -160,7 +160,7 @@ fn bounds_are_held_and_refusals_change_nothing() {
 fn ids_count_up() {
     let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
     for number in 1..=1_234 {
-        let label = subscriptions.add(0, "/a", None, &mut trie).expect("room");
+        let label = subscriptions.add(0, "/a", None, 0, &mut trie).expect("room");
         assert_eq!(label.sid(), format!("s{number}"));
         assert!(subscriptions.remove(0, label.sid(), &mut trie).is_some());
         assert!(subscriptions.remove(0, label.sid(), &mut trie).is_none());
@@ -172,6 +172,6 @@ fn ids_count_up() {
 fn the_last_number_is_the_last() {
     let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
     subscriptions.skip_to(u32::MAX - 1);
-    assert_eq!(subscriptions.add(0, "/a", None, &mut trie).expect("one is left").sid(), "s4294967295");
-    assert_eq!(subscriptions.add(0, "/a", None, &mut trie), Err(SubscribeError::TooMany));
+    assert_eq!(subscriptions.add(0, "/a", None, 0, &mut trie).expect("one is left").sid(), "s4294967295");
+    assert_eq!(subscriptions.add(0, "/a", None, 0, &mut trie), Err(SubscribeError::TooMany));
 }

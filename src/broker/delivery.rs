@@ -1,0 +1,254 @@
+//! The third step of a publish: into the outboxes of this core (rules P-19, P-23 to P-25, P-30), in slices where they are many.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Broker, Settings};
+use crate::metrics::Counters;
+use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
+use crate::session::{Channel, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
+use crate::time::Now;
+use crate::wire::pushlet;
+
+/// P-23: which shard holds the session that `p_to` names, by its address or, for old programs, by its id. `None` for a text that is neither.
+#[must_use]
+pub fn unicast_shard(to: &str) -> Option<Shard> {
+    Address::parse(to).map(Address::shard).or_else(|| SessionId::parse(to).map(SessionId::shard))
+}
+
+/// An event on its way into more outboxes than one step may fill.
+///
+/// Requests are served between its slices. Who takes part was settled when it began: a session that did not listen then is marked as visited
+/// by its first listen, a subscription that was made since then has a number that is too high ([`Subscriptions::matched`]), and who is gone
+/// or has unsubscribed when their turn comes gets nothing.
+///
+/// [`Subscriptions::matched`]: crate::session::Subscriptions::matched
+pub(super) struct Delivery {
+    encoding: Encoding,
+    /// What matched when it began, longest prefix first.
+    targets: Vec<Interest>,
+    /// How many of them have had their turn.
+    next: usize,
+}
+
+impl Broker {
+    /// P-19: one copy for each session with a matching subscription, the longest first. P-24: the publisher's own session is one like any
+    /// other. If more match than one step may serve, this only begins.
+    pub(super) fn multicast(&mut self, now: Now, event: &Arc<Event>) {
+        self.finish_delivery_before_another(now);
+        self.visit += 1;
+        let subject = event.subject.as_bytes();
+        let count = self.trie.match_count(subject);
+        if count == 0 {
+            return;
+        }
+        let mut encoding = Encoding::new(Arc::clone(event), &self.settings);
+        if count > self.slice {
+            let (mut targets, jitter) = (Vec::with_capacity(count), &mut self.jitter);
+            // Somebody has to be last, but not always the same.
+            self.trie.collect_matches(subject, |len| jitter.usize(..len), &mut targets);
+            self.delivery = Some(Box::new(Delivery { encoding, targets, next: 0 }));
+            return;
+        }
+        let (trie, mut outboxes) = self.outboxes();
+        trie.for_each_match(subject, |interest| outboxes.offer(interest, &mut encoding));
+        let full = outboxes.full;
+        self.end_full(now, encoding.names_dropped, full);
+    }
+
+    /// P-23: to one session, by its address or, for old programs, by its id.
+    pub(super) fn unicast(&mut self, now: Now, event: &Arc<Event>, to: &str) {
+        self.finish_delivery_before_another(now);
+        let by_address = Address::parse(to).and_then(|address| self.sessions.by_address(address));
+        let key = by_address.or_else(|| SessionId::parse(to).and_then(|id| self.sessions.by_id(id)));
+        if !key.and_then(|key| self.sessions.get(key)).is_some_and(Session::is_listening) {
+            self.counters.unicast_dropped += 1;
+            return;
+        }
+        let mut encoding = Encoding::new(Arc::clone(event), &self.settings);
+        let (_, mut outboxes) = self.outboxes();
+        if let Some(key) = key {
+            outboxes.put(key, None, &mut encoding);
+        }
+        let full = outboxes.full;
+        self.end_full(now, encoding.names_dropped, full);
+    }
+
+    /// Whether an event is on its way into more outboxes than one step may fill. Until it is there, every request but a publish may be handed
+    /// in: publishes, and events of other cores, are held back by the caller, so that everybody gets all events in the order in which they
+    /// were accepted (invariant A8).
+    #[must_use]
+    pub const fn is_delivering(&self) -> bool {
+        self.delivery.is_some()
+    }
+
+    /// Gives the event that is under way to the next [`DELIVERIES_PER_SLICE_MAX`](crate::limits::DELIVERIES_PER_SLICE_MAX) of those whom it
+    /// concerns. Does nothing if none is under way.
+    pub fn deliver_slice(&mut self, now: Now) {
+        let Some(mut delivery) = self.delivery.take() else { return };
+        let begin = delivery.next;
+        delivery.next = begin.saturating_add(self.slice).min(delivery.targets.len());
+        let dropped_before = delivery.encoding.names_dropped;
+        let (_, mut outboxes) = self.outboxes();
+        for interest in &delivery.targets[begin..delivery.next] {
+            outboxes.offer(*interest, &mut delivery.encoding);
+        }
+        let full = outboxes.full;
+        self.end_full(now, delivery.encoding.names_dropped - dropped_before, full);
+        if delivery.next < delivery.targets.len() {
+            self.delivery = Some(delivery);
+        }
+    }
+
+    /// All slices that are left, at once.
+    pub(super) fn finish_delivery(&mut self, now: Now) {
+        while self.is_delivering() {
+            self.deliver_slice(now);
+        }
+    }
+
+    /// The order of events is worth more than a long step, should a caller not have waited.
+    fn finish_delivery_before_another(&mut self, now: Now) {
+        debug_assert!(!self.is_delivering(), "an event was handed in while another is under way");
+        self.finish_delivery(now);
+    }
+
+    fn outboxes(&mut self) -> (&crate::topic::Trie<Interest>, Outboxes<'_>) {
+        let Self { trie, sessions, settings, dirty, counters, visit, pressed, .. } = self;
+        (trie, Outboxes { sessions, settings, dirty, counters, pressed, visit: *visit, full: Vec::new() })
+    }
+
+    /// P-30: ends the sessions whose outboxes had no room.
+    fn end_full(&mut self, now: Now, names_dropped: u64, full: Vec<SessionKey>) {
+        self.counters.names_dropped += names_dropped;
+        for key in full {
+            self.end(now, key, EndReason::QueueFull);
+        }
+    }
+}
+
+/// Where events go: the outboxes of this core, and what is noted on the way.
+struct Outboxes<'a> {
+    sessions: &'a mut Sessions,
+    settings: &'a Settings,
+    dirty: &'a mut VecDeque<SessionKey>,
+    counters: &'a mut Counters,
+    pressed: &'a mut bool,
+    /// The number of the delivery.
+    visit: u64,
+    /// Who is to be ended for it.
+    full: Vec<SessionKey>,
+}
+
+impl Outboxes<'_> {
+    /// P-19: the session gets the event unless it has it already or does not want it any more.
+    fn offer(&mut self, interest: Interest, encoding: &mut Encoding) {
+        let Some((key, session)) = self.sessions.in_slot_mut(interest.session) else { return };
+        if session.visited == self.visit || !session.is_listening() {
+            return;
+        }
+        session.visited = self.visit;
+        let subject = encoding.event.subject.as_str();
+        if let Some(label) = session.subscriptions.matched(interest.place, subject, self.visit) {
+            let label = Rc::clone(label);
+            self.put(key, Some(label), encoding);
+        }
+    }
+
+    fn put(&mut self, key: SessionKey, label: Option<Rc<Label>>, encoding: &mut Encoding) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if queue(session, label, encoding, self.settings, self.counters) {
+            Broker::mark_dirty(session, key, self.dirty);
+            *self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
+        } else {
+            self.full.push(key);
+        }
+    }
+}
+
+/// P-30: puts the event into the session's outbox. `false` if the session is to be ended for it.
+fn queue(
+    session: &mut Session,
+    label: Option<Rc<Label>>,
+    encoding: &mut Encoding,
+    settings: &Settings,
+    counters: &mut Counters,
+) -> bool {
+    let frame = encoding.frame_for(session);
+    match session.outbox.push(frame, label, settings.bounds, policy(session, settings)) {
+        Pushed::Queued { dropped } => {
+            counters.delivered += 1;
+            counters.lost += dropped;
+            true
+        }
+        Pushed::Refused => {
+            counters.lost += 1;
+            true
+        }
+        Pushed::Full => false,
+    }
+}
+
+/// P-30: the configured policy, or the default of the session's mode. A session that is not connected cannot be told of an end, and P-31
+/// keeps it, so it is never disconnected.
+fn policy(session: &Session, settings: &Settings) -> Overflow {
+    let by_mode = if session.mode == Some(Mode::Stream) { Overflow::Disconnect } else { Overflow::DropOldest };
+    match settings.overflow.unwrap_or(by_mode) {
+        Overflow::Disconnect if matches!(session.channel, Channel::Away { .. }) => Overflow::DropOldest,
+        policy => policy,
+    }
+}
+
+/// One event on its way to many sessions: encoded at most once for each framing (invariant A9), and once more for its publisher, whose copy
+/// tells its own secret id (rule P-22).
+struct Encoding {
+    event: Arc<Event>,
+    fields: Fields,
+    expose: bool,
+    frames: [Option<Rc<Frame>>; Framing::COUNT],
+    names_dropped: u64,
+}
+
+impl Encoding {
+    fn new(event: Arc<Event>, settings: &Settings) -> Self {
+        let mut fields = event.payload.to_fields();
+        // P-21: p_time is the server's unless the publisher sent one.
+        fields.add_first("p_time", itoa::Buffer::new().format(event.accepted_at));
+        Self { event, fields, expose: settings.expose_session_ids, frames: Default::default(), names_dropped: 0 }
+    }
+
+    fn frame_for(&mut self, session: &Session) -> Rc<Frame> {
+        let framing = session.framing();
+        match self.event.origin.publisher {
+            Some((id, _)) if id == session.id => {
+                let id = id.to_string();
+                Rc::new(self.encode(framing, &[("p_from", &id), ("p_id", &id)]))
+            }
+            publisher => {
+                if let Some(frame) = &self.frames[framing as usize] {
+                    return Rc::clone(frame);
+                }
+                let frame = Rc::new(match publisher {
+                    None => self.encode(framing, &[]),
+                    Some((id, _)) if self.expose => {
+                        let id = id.to_string();
+                        self.encode(framing, &[("p_from", &id), ("p_id", &id)])
+                    }
+                    Some((_, address)) => self.encode(framing, &[("p_from", &address.to_string())]),
+                });
+                self.frames[framing as usize] = Some(Rc::clone(&frame));
+                frame
+            }
+        }
+    }
+
+    fn encode(&mut self, framing: Framing, from: &[(&str, &str)]) -> Frame {
+        let mut bytes = Vec::with_capacity(256);
+        let server = [("p_event", "data"), ("p_subject", self.event.subject.as_str())];
+        let fields = server.into_iter().chain(from.iter().copied()).chain(self.fields.iter());
+        let info = pushlet::shared_part(framing, fields, &mut bytes);
+        self.names_dropped += u64::from(info.dropped);
+        Frame::new(bytes, info.fields, Some(self.event.subject.clone()))
+    }
+}
