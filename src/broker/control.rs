@@ -2,7 +2,9 @@
 
 use super::{Asked, Broker, stranger_framing};
 use crate::limits::{ECHO_CHARS_MAX, RETRY_AFTER_S};
-use crate::protocol::{Address, ClaimedId, Command, EndReason, Format, FormatName, Framing, Listen, Request, SessionId};
+use crate::protocol::{
+    Address, ClaimedId, Command, EndReason, Format, FormatName, Framing, Listen, Request, SessionId,
+};
 use crate::session::{Session, SessionKey};
 use crate::time::Now;
 use crate::wire::pushlet::error_text;

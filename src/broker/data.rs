@@ -135,7 +135,10 @@ impl Broker {
         }
         let mut bytes = Vec::with_capacity(lead.len() + 16);
         asked.envelope.wrap(&lead, &mut bytes);
-        session.channel = Channel::Open { token: asked.token, envelope: asked.envelope, seq, heartbeat_at };
+        session.set_channel(
+            Channel::Open { token: asked.token, envelope: asked.envelope, seq, heartbeat_at },
+            &mut self.listening,
+        );
         session.blocked = false;
         if !session.outbox.is_empty() {
             Self::mark_dirty(session, key, &mut self.dirty);
@@ -150,7 +153,10 @@ impl Broker {
         let mut bytes = Vec::with_capacity(lead.len() + 16);
         asked.envelope.wrap(lead, &mut bytes);
         let path = Arc::clone(&asked.path);
-        session.channel = Channel::Waiting { token: asked.token, envelope: asked.envelope, until, path };
+        session.set_channel(
+            Channel::Waiting { token: asked.token, envelope: asked.envelope, until, path },
+            &mut self.listening,
+        );
         session.blocked = false;
         self.outputs.push_back(Output::Open { token: asked.token, session: key, framing, lead: bytes });
     }
@@ -209,7 +215,7 @@ impl Broker {
     fn expect_back(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let timeout_ms = self.settings.refresh_timeout_ms(session.mode.unwrap_or_default());
-        session.channel = Channel::Away { until: now.instant + timeout_ms, detached: false };
+        session.set_channel(Channel::Away { until: now.instant + timeout_ms, detached: false }, &mut self.listening);
         self.renew_lease(now, key);
         self.schedule(key);
     }

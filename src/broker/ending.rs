@@ -80,7 +80,7 @@ impl Broker {
         let until = now.instant + self.settings.detached_timeout_ms;
         session.outbox.rewind();
         session.blocked = false;
-        session.channel = Channel::Away { until, detached: true };
+        session.set_channel(Channel::Away { until, detached: true }, &mut self.listening);
         session.lease_until = session.lease_until.max(until);
         self.schedule(key);
     }
@@ -124,6 +124,7 @@ impl Broker {
     pub(super) fn forget(&mut self, key: SessionKey) {
         if let Some(mut session) = self.sessions.remove(key) {
             session.subscriptions.clear(&mut self.trie);
+            self.listening -= usize::from(session.channel.token().is_some());
         }
         // Its deadlines are still filed. Clients that come and go must not fill the wheel for the length of a lease.
         if self.wheel.len() > 8 * self.sessions.len() + STALE_DEADLINES_MAX {

@@ -105,6 +105,8 @@ pub struct Broker {
     slice: usize,
     heartbeats: Heartbeats,
     fired: Vec<SessionKey>,
+    /// Sessions with an open data answer.
+    listening: usize,
     /// Whether an outbox is more than half full although its socket is not known to be.
     pressed: bool,
     shutting_down: bool,
@@ -130,6 +132,7 @@ impl Broker {
             slice: DELIVERIES_PER_SLICE_MAX,
             heartbeats: Heartbeats::default(),
             fired: Vec::new(),
+            listening: 0,
             pressed: false,
             shutting_down: false,
         }
@@ -167,7 +170,12 @@ impl Broker {
     /// How many sessions have an open data answer.
     #[must_use]
     pub fn listening_count(&self) -> usize {
-        self.sessions.iter().filter(|session| session.channel.token().is_some()).count()
+        debug_assert_eq!(
+            self.listening,
+            self.sessions.iter().filter(|session| session.channel.token().is_some()).count(),
+            "sessions that listen"
+        );
+        self.listening
     }
 
     /// P-5: acts on one request. Its answer is an output of this step or of a later one.

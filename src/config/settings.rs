@@ -51,7 +51,6 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-
 const RING_ENTRIES: Count = Count { range: limits::RING_ENTRIES_RANGE, power_of_two: true, note: "" };
 const IO_DRIVERS: Choice<IoDriver> = Choice {
     words: &[("auto", IoDriver::Auto), ("io_uring", IoDriver::IoUring), ("epoll", IoDriver::Epoll)],

@@ -70,6 +70,13 @@ impl Session {
         }
     }
 
+    /// Changes where its events go. `listening` counts the sessions with an open data answer.
+    pub fn set_channel(&mut self, channel: Channel, listening: &mut usize) {
+        *listening += channel.token().is_some() as usize;
+        *listening -= self.channel.token().is_some() as usize;
+        self.channel = channel;
+    }
+
     /// The byte layout of its one-shot answers, and of pull and poll answers.
     #[must_use]
     pub const fn answer_framing(&self) -> Framing {

@@ -79,7 +79,7 @@ struct NodeLimits {
 }
 
 fn start(config: &Config) -> io::Result<Node> {
-    let cores = u16::try_from(config.cores.value.map_or_else(cores_offered, |cores| cores)).unwrap_or(SHARDS);
+    let cores = u16::try_from(config.cores.value.unwrap_or_else(cores_offered)).unwrap_or(SHARDS);
     let limits = NodeLimits::find(config, cores)?;
     let signals = Signals::catch()?;
     for warning in config.warnings() {
@@ -190,7 +190,9 @@ impl Node {
                     Came::Started(_) => {}
                     Came::Failed(error) => return Err(error),
                     Came::Ended { .. } => {
-                        return Err(io::Error::other(format!("core {core} has ended; the other cores cannot go on alone")));
+                        return Err(io::Error::other(format!(
+                            "core {core} has ended; the other cores cannot go on alone"
+                        )));
                     }
                 }
             }

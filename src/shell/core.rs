@@ -109,8 +109,6 @@ pub(super) struct Core {
     pacer: Pacer,
     timer: OwnedFd,
     turns: TurnTimes,
-    /// Sessions with an open data answer at the last tick: counting them takes time.
-    listening: u64,
     /// How many requests the connection that is being worked on may still make in this turn.
     pub(super) requests_left: u32,
     wheel: Wheel<(u32, u32)>,
@@ -149,7 +147,6 @@ impl Core {
             arrivals: Arrivals::new(),
             timer,
             turns: TurnTimes::default(),
-            listening: 0,
             requests_left: 0,
             wheel: Wheel::new(now.instant),
             expired: Vec::new(),
@@ -172,7 +169,7 @@ impl Core {
             counters: broker.counters().clone(),
             connections: self.connections.len() as u64,
             sessions: broker.session_count() as u64,
-            listening: self.listening,
+            listening: broker.listening_count() as u64,
             subscriptions: broker.subscription_count() as u64,
             inbox_depth: self.hub.inbox_depth() as u64,
             letters_waiting: self.hub.waiting() as u64,
@@ -286,7 +283,6 @@ impl Core {
         self.ring_bells();
         // A core that hangs is seen by its count of turns, so the ticks of an idle one count.
         self.turns.record(self.parts.clock.micros().saturating_sub(began_us));
-        self.listening = self.hub.broker().listening_count() as u64;
         self.publish_figures();
         self.hub.has_work() || !self.unfinished.is_empty()
     }

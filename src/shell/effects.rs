@@ -22,43 +22,43 @@ impl Core {
 
     /// Applies an output of the broker of core `core`.
     fn apply(&mut self, now: Now, core: u16, output: Output) {
-            match output {
-                Output::Answer { token, answer } => self.answer(now, token, answer),
-                Output::Open { token, session, framing, lead } => {
-                    let home = Home { core, session };
-                    let date = self.date(now);
-                    let Some((key, connection)) = self.asking(token) else {
-                        return self.hub.handle_disconnect(now, home, token);
-                    };
-                    connection.state = State::Data(home);
-                    let (reply, origin) = (connection.reply, connection.origin.take());
-                    let mut head = std::mem::take(&mut connection.unsent);
-                    let sent = self.pushlet_head(&mut head, reply, &date, framing, origin.as_deref(), Body::Stream);
-                    head.extend_from_slice(&lead);
-                    if let Some(connection) = self.connection(key) {
-                        connection.unsent = head;
-                        connection.reply.keep_alive = sent.keep_alive;
-                    }
-                    self.set_deadline(key, Instant::NEVER);
-                    self.put(now, key);
+        match output {
+            Output::Answer { token, answer } => self.answer(now, token, answer),
+            Output::Open { token, session, framing, lead } => {
+                let home = Home { core, session };
+                let date = self.date(now);
+                let Some((key, connection)) = self.asking(token) else {
+                    return self.hub.handle_disconnect(now, home, token);
+                };
+                connection.state = State::Data(home);
+                let (reply, origin) = (connection.reply, connection.origin.take());
+                let mut head = std::mem::take(&mut connection.unsent);
+                let sent = self.pushlet_head(&mut head, reply, &date, framing, origin.as_deref(), Body::Stream);
+                head.extend_from_slice(&lead);
+                if let Some(connection) = self.connection(key) {
+                    connection.unsent = head;
+                    connection.reply.keep_alive = sent.keep_alive;
                 }
-                Output::Carries { token, session, events } => {
-                    let home = Home { core, session };
-                    let Some((_, connection)) = self.asking(token) else {
-                        return self.hub.handle_undelivered(home, events);
-                    };
-                    let before = connection.carried.filter(|(same, _)| *same == home).map_or(0, |(_, events)| events);
-                    connection.carried = Some((home, before.saturating_add(events)));
-                }
-                Output::Finish { token, tail } => {
-                    let Some((key, connection)) = self.asking(token) else { return };
-                    connection.unsent.extend_from_slice(&tail);
-                    self.answered(now, key);
-                    self.put(now, key);
-                }
-                Output::Summon { token, request } => self.depart(now, core, token, *request),
-                Output::Relay { .. } => debug_assert!(false, "the hub sends events on itself"),
+                self.set_deadline(key, Instant::NEVER);
+                self.put(now, key);
             }
+            Output::Carries { token, session, events } => {
+                let home = Home { core, session };
+                let Some((_, connection)) = self.asking(token) else {
+                    return self.hub.handle_undelivered(home, events);
+                };
+                let before = connection.carried.filter(|(same, _)| *same == home).map_or(0, |(_, events)| events);
+                connection.carried = Some((home, before.saturating_add(events)));
+            }
+            Output::Finish { token, tail } => {
+                let Some((key, connection)) = self.asking(token) else { return };
+                connection.unsent.extend_from_slice(&tail);
+                self.answered(now, key);
+                self.put(now, key);
+            }
+            Output::Summon { token, request } => self.depart(now, core, token, *request),
+            Output::Relay { .. } => debug_assert!(false, "the hub sends events on itself"),
+        }
     }
 
     /// Bytes were put on a connection. The one that is being worked on is written out when it has done its share; another one at once.

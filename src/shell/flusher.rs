@@ -17,7 +17,10 @@ impl Core {
                 self.hub.handle_disconnect(now, Home { core: self.parts.number, session }, token);
                 continue;
             };
-            debug_assert!(matches!(connection.state, State::Data(home) if home.session == session), "a token names one answer");
+            debug_assert!(
+                matches!(connection.state, State::Data(home) if home.session == session),
+                "a token names one answer"
+            );
             if !connection.unsent.is_empty() {
                 // The answer's first bytes come before its events.
                 self.hub.handle_sent(now, session, &gather, 0, true);

@@ -36,7 +36,8 @@ impl Core {
         if self.departures.waiting().next().is_none() {
             return;
         }
-        let tickets: Vec<u32> = self.departures.waiting().map(|(ticket, _)| ticket).take(DEPARTURES_PER_TURN_MAX).collect();
+        let tickets: Vec<u32> =
+            self.departures.waiting().map(|(ticket, _)| ticket).take(DEPARTURES_PER_TURN_MAX).collect();
         for ticket in tickets {
             if !self.departures.may_send() || !self.send_off(now, ticket) {
                 return;

@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-
 use super::connection::{Connection, ConnectionKey, Kind, State};
 use super::core::{Core, watch};
 use super::effects::write_unavailable;

@@ -6,10 +6,12 @@
 
 /// How far the measured load looks back, in microseconds.
 const WINDOW_US: u64 = 20_000;
-/// Below this share of busy time nothing is delayed, in thousandths.
-const EASY_LOAD: u64 = 250;
-/// From this share on the delay is the longest that is allowed, in thousandths.
-const HEAVY_LOAD: u64 = 500;
+/// Below this share of busy time nothing is delayed, in millionths.
+const EASY_LOAD: u64 = 250_000;
+/// From this share on the delay is the longest that is allowed, in millionths.
+const HEAVY_LOAD: u64 = 500_000;
+/// One event within the longest delay, in the unit of `gain`.
+const ONE_EVENT: u64 = 1_000_000;
 
 /// When the next write is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +26,9 @@ pub(super) enum Due {
 #[derive(Debug)]
 pub(super) struct Pacer {
     delay_max_us: u64,
-    /// Share of the last window that the core was busy, in thousandths.
+    /// Share of the last window that the core was busy, in millionths.
     load: u64,
-    /// Events that come within the longest delay, in thousandths.
+    /// Events that come within the longest delay, in millionths.
     gain: u64,
     last_us: u64,
     last_events: u64,
@@ -54,9 +56,9 @@ impl Pacer {
         let came = events.wrapping_sub(self.last_events);
         (self.last_us, self.last_events) = (ended_us, events);
         let weight = passed.min(WINDOW_US);
-        let mix = |old: u64, new: u64| (old * (WINDOW_US - weight) + new.min(1_000_000) * weight) / WINDOW_US;
-        self.load = mix(self.load, busy * 1000 / passed);
-        self.gain = mix(self.gain, came.saturating_mul(1000).saturating_mul(self.delay_max_us) / passed);
+        let mix = |old: u64, new: u64| (old * (WINDOW_US - weight) + new.min(1_000 * ONE_EVENT) * weight) / WINDOW_US;
+        self.load = mix(self.load, busy * 1_000_000 / passed);
+        self.gain = mix(self.gain, came.saturating_mul(ONE_EVENT).saturating_mul(self.delay_max_us) / passed);
     }
 
     /// Everything is written.
@@ -77,7 +79,7 @@ impl Pacer {
     }
 
     fn delay_us(&self) -> u64 {
-        if self.gain < 2_000 {
+        if self.gain < 2 * ONE_EVENT {
             return 0;
         }
         self.delay_max_us * self.load.clamp(EASY_LOAD, HEAVY_LOAD).saturating_sub(EASY_LOAD) / (HEAVY_LOAD - EASY_LOAD)

@@ -77,7 +77,12 @@ impl Wiring {
         debug_assert!(fits, "there is space for one descriptor");
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         loop {
-            return match rustix::net::sendmsg(&self.doors[usize::from(to)].0, &[IoSlice::new(&text)], &mut rights, flags) {
+            return match rustix::net::sendmsg(
+                &self.doors[usize::from(to)].0,
+                &[IoSlice::new(&text)],
+                &mut rights,
+                flags,
+            ) {
                 Ok(_) => Ok(true),
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN | Errno::NOBUFS | Errno::TOOMANYREFS | Errno::NOMEM) => Ok(false),

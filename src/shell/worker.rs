@@ -298,8 +298,9 @@ fn pin(number: u16) {
 fn listen(seat: &Seat) -> io::Result<(OwnedFd, SocketAddr)> {
     let origin = seat.config.listen.origin.to_string();
     if seat.number > 0 {
-        let listener = net::listen_beside(seat.listen)
-            .map_err(|error| said(&format!("core {} cannot listen on {} ({origin})", seat.number, seat.listen), &error))?;
+        let listener = net::listen_beside(seat.listen).map_err(|error| {
+            said(&format!("core {} cannot listen on {} ({origin})", seat.number, seat.listen), &error)
+        })?;
         return Ok((listener, seat.listen));
     }
     let (listener, address) = open(seat.listen, &origin)?;

@@ -325,7 +325,8 @@ impl Simulation {
             force_pull_agents: &[],
         };
         let (command, agent) = read(&incoming, self.now().unix_s).expect("a readable request");
-        let request = Request { token: token(at), command, path: std::sync::Arc::from("/pushlet.srv"), chunked, agent, draw };
+        let request =
+            Request { token: token(at), command, path: std::sync::Arc::from("/pushlet.srv"), chunked, agent, draw };
         self.broker.handle_request(self.now(), request);
         self.outputs();
         self.answered(client, at, ask);

@@ -233,7 +233,8 @@ impl Hub {
                             self.port.send_all(weight, || Letter::Event(std::sync::Arc::clone(&event)))
                         }
                         Some(to) => {
-                            let home = super::unicast_shard(&to).map(|shard| self.broker.settings.shards.core_of(shard));
+                            let home =
+                                super::unicast_shard(&to).map(|shard| self.broker.settings.shards.core_of(shard));
                             let letter = Letter::Unicast(Box::new((event, to)));
                             home.is_some_and(|home| self.port.try_send(home, letter).is_ok())
                         }
@@ -301,7 +302,8 @@ impl Hub {
         for core in 0..self.forwards.len() {
             while let Some(held) = self.forwards[core].pop_front_if(|held| held.until <= now.instant) {
                 self.broker.counters_mut().overloaded += 1;
-                let reason = String::from("overloaded: another core of the server takes no more requests at the moment");
+                let reason =
+                    String::from("overloaded: another core of the server takes no more requests at the moment");
                 let answer = Answer::Error { status: 503, reason, retry_after_s: Some(RETRY_AFTER_S) };
                 let output = Output::Answer { token: held.request.token, answer };
                 self.effects.push_back(Effect::Do { core: self.port.core(), output });

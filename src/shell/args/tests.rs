@@ -216,12 +216,12 @@ fn layers_are_read_and_ranked() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_with_all_other_errors() {
-    let given = flags(&[("config", "/nowhere/x.toml"), ("cores", "9")]);
+    let given = flags(&[("config", "/nowhere/x.toml"), ("cores", "999")]);
     let errors = load_from(&given, std::iter::empty()).expect_err("no such file");
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 2, "{texts:?}");
     assert!(texts[0].starts_with("--config: cannot read \"/nowhere/x.toml\": No such file"), "{texts:?}");
-    assert!(texts[1].starts_with("--cores: \"9\" is too large"), "{texts:?}");
+    assert!(texts[1].starts_with("--cores: \"999\" is too large"), "{texts:?}");
 }
 
 #[test]
@@ -239,9 +239,9 @@ fn check_config_reads_only_the_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let good = directory.path().join("good.toml");
     std::fs::write(&good, "cores = 1\n").expect("a file");
-    assert_eq!(check_config(&good).map(|config| config.cores.value), Ok(1));
+    assert_eq!(check_config(&good).map(|config| config.cores.value), Ok(Some(1)));
     let bad = directory.path().join("bad.toml");
-    std::fs::write(&bad, "cores = 2\nbogus = 1\n").expect("a file");
+    std::fs::write(&bad, "cores = 0\nbogus = 1\n").expect("a file");
     assert_eq!(check_config(&bad).map_err(|errors| errors.len()), Err(2));
     let missing = check_config(&directory.path().join("missing.toml")).expect_err("no file");
     assert!(missing[0].to_string().starts_with("cannot read "), "{missing:?}");

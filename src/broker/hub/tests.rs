@@ -1,0 +1,207 @@
+//! Several hubs side by side: what crosses, what waits, and what is refused. Chance and faults are in `tests/sim`.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::mesh::{LaneBounds, ports};
+use crate::protocol::{Agent, ClaimedId, Fields, Format, FormatName, Listen, Mode, ModeName, SessionId, ShardTable};
+
+const CORES: u16 = 3;
+
+struct Node {
+    hubs: Vec<Hub>,
+    now: Now,
+    connections: u32,
+}
+
+impl Node {
+    fn new(messages_max: usize) -> Self {
+        let now = Now { instant: Instant::ZERO, unix_s: 1_000 };
+        let bounds = LaneBounds { messages_max, bytes_max: 1 << 20 };
+        let hub = |port: Port<Letter>| {
+            let settings = Settings { core: port.core(), shards: ShardTable::new(CORES), ..Settings::default() };
+            Hub::new(Broker::new(settings, now, 7), port)
+        };
+        Self { hubs: ports(CORES, bounds).into_iter().map(hub).collect(), now, connections: 0 }
+    }
+
+    /// A request on a new connection of core `core`.
+    fn request(&mut self, core: u16, command: Command) -> ReplyToken {
+        self.connections += 1;
+        let token = ReplyToken { core, connection: self.connections, serial: 1 };
+        let draw = [u128::from(self.connections); 2];
+        let path = Arc::from("/pushlet.srv");
+        let request = Request { token, command, path, chunked: true, agent: Agent::default(), draw };
+        self.hubs[usize::from(core)].handle_request(self.now, request);
+        token
+    }
+
+    /// A session of core `core` that pulls `/s`.
+    fn join(&mut self, core: u16, mode: Mode) -> SessionId {
+        let listen = Listen { mode: ModeName::Known(mode), subject: Some(Box::from("/s")), label: None };
+        self.request(core, Command::JoinListen { format: FormatName::Known(Format::Json), listen });
+        SessionId::new(ShardTable::new(CORES).pick(core, 0), u128::from(self.connections))
+    }
+
+    fn publish(&mut self, core: u16, id: SessionId, text: &str, to: Option<&str>) -> ReplyToken {
+        let fields = [("text", text)].into_iter().collect::<Fields>();
+        let subject = Some(Box::from("/s"));
+        let id = ClaimedId::WellFormed(id);
+        self.request(core, Command::Publish { id, subject, to: to.map(Box::from), fields })
+    }
+
+    /// Turns of one core; what it does to connections.
+    fn turn(&mut self, core: u16) -> Vec<Effect> {
+        let hub = &mut self.hubs[usize::from(core)];
+        hub.begin_turn(self.now);
+        std::iter::from_fn(|| hub.poll_effect()).collect()
+    }
+
+    /// Turns of all cores until nothing is under way.
+    fn settle(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for _ in 0..8 {
+            for core in 0..CORES {
+                effects.extend(self.turn(core));
+            }
+        }
+        effects
+    }
+
+    fn queued(&self, core: u16) -> u64 {
+        self.hubs[usize::from(core)].broker().counters().delivered
+    }
+}
+
+/// The text of the answer to `token`.
+fn answer(effects: &[Effect], token: ReplyToken) -> String {
+    let mut found = effects.iter().filter_map(|effect| match effect {
+        Effect::Do { output: Output::Answer { token: to, answer }, .. } if *to == token => Some(answer),
+        _ => None,
+    });
+    let first = found.next().expect("an answer");
+    assert!(found.next().is_none(), "two answers");
+    match first {
+        Answer::Events { body, .. } => String::from_utf8_lossy(body).into_owned(),
+        Answer::Error { status, reason, .. } => format!("{status} {reason}"),
+    }
+}
+
+/// A3: a request is answered on the connection that it came on, whichever core has the session.
+#[test]
+fn a_request_for_another_core_is_answered_where_it_came() {
+    let mut node = Node::new(16);
+    let id = node.join(2, Mode::Pull);
+    node.settle();
+    let token = node.request(0, Command::Heartbeat { id: ClaimedId::WellFormed(id) });
+    let effects = node.settle();
+    assert!(answer(&effects, token).contains("hb-ack"));
+    assert_eq!(node.hubs[0].broker().counters().forwarded, 1);
+}
+
+/// A3: a stream is asked for on another core: its connection is summoned, and the request comes back with it, unanswered.
+#[test]
+fn a_stream_of_another_core_summons_the_connection() {
+    let mut node = Node::new(16);
+    let id = node.join(1, Mode::Stream);
+    node.settle();
+    let token = node.request(0, Command::Refresh { id: ClaimedId::WellFormed(id) });
+    let effects = node.settle();
+    let [Effect::Do { core: 1, output: Output::Summon { token: to, request } }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((*to, &request.command), (token, &Command::Refresh { id: ClaimedId::WellFormed(id) }));
+    // A pull of the same session does not have to move.
+    let listen = Listen { mode: ModeName::Known(Mode::Pull), subject: None, label: None };
+    let token = node.request(0, Command::Listen { id: ClaimedId::WellFormed(id), listen });
+    assert!(answer(&node.settle(), token).contains("listen-ack"));
+}
+
+/// A8: everyone gets it, from whichever core; and one session may be meant alone (P-23).
+#[test]
+fn events_reach_all_cores() {
+    let mut node = Node::new(16);
+    let ids: Vec<_> = (0..CORES).map(|core| node.join(core, Mode::Pull)).collect();
+    node.settle();
+    for (core, id) in (0..CORES).zip(&ids) {
+        let token = node.publish((core + 1) % CORES, *id, "x", None);
+        assert!(answer(&node.settle(), token).contains("publish-ack"));
+    }
+    for core in 0..CORES {
+        assert_eq!(node.queued(core), 3, "core {core}");
+    }
+    let token = node.publish(0, ids[0], "you", Some(&ids[2].to_string()));
+    assert!(answer(&node.settle(), token).contains("publish-ack"));
+    assert_eq!([0, 1, 2].map(|core| node.queued(core)), [3, 3, 4]);
+}
+
+/// A8: while one inbox is full a publish reaches nobody; it waits, and then it reaches everybody.
+#[test]
+fn a_publish_waits_until_all_have_room() {
+    let mut node = Node::new(4);
+    let id = node.join(0, Mode::Pull);
+    node.join(1, Mode::Pull);
+    node.join(2, Mode::Pull);
+    node.settle();
+    let tokens: Vec<_> = (0..6).map(|_| node.publish(0, id, "x", None)).collect();
+    // Only core 1 takes in what has come.
+    node.turn(1);
+    let mut effects = node.turn(0);
+    assert_eq!((node.queued(0), node.queued(1)), (4, 4), "core 2 has no room for a fifth");
+    assert!(tokens[..4].iter().all(|token| answer(&effects, *token).contains("publish-ack")));
+    effects.extend(node.settle());
+    assert!(tokens.iter().all(|token| answer(&effects, *token).contains("publish-ack")));
+    assert_eq!([0, 1, 2].map(|core| node.queued(core)), [6, 6, 6]);
+}
+
+/// A8: a core that takes nothing for too long makes publishers hear `overloaded`, and nobody gets the event. P-7: with a reason.
+#[test]
+fn a_publish_that_waits_too_long_is_refused() {
+    let mut node = Node::new(4);
+    let id = node.join(0, Mode::Pull);
+    node.join(1, Mode::Pull);
+    node.settle();
+    let tokens: Vec<_> = (0..5).map(|_| node.publish(0, id, "x", None)).collect();
+    let forwarded: Vec<_> = (0..6).map(|_| node.request(0, heartbeat(2))).collect();
+    node.now.instant = node.now.instant + OVERLOAD_MS;
+    node.hubs[0].handle_timeout(node.now);
+    let effects = node.turn(0);
+    assert!(answer(&effects, tokens[4]).contains("overloaded"), "{effects:?}");
+    assert!(answer(&effects, tokens[4]).contains("nack"));
+    assert!(answer(&effects, forwarded[5]).starts_with("503 overloaded"));
+    assert_eq!(node.hubs[0].broker().counters().overloaded, 1 + 6);
+    let effects = node.settle();
+    assert!(effects.is_empty(), "{effects:?}");
+    assert_eq!((node.queued(0), node.queued(1)), (4, 4), "the fifth reached nobody");
+    assert_eq!(node.hubs[0].waiting(), 0);
+}
+
+fn heartbeat(core: u16) -> Command {
+    Command::Heartbeat { id: ClaimedId::WellFormed(SessionId::new(ShardTable::new(CORES).pick(core, 0), 99)) }
+}
+
+/// A full inbox of another core is no work: the core may sleep, and is woken when there is room.
+#[test]
+fn a_core_that_waits_for_room_sleeps() {
+    let mut node = Node::new(4);
+    let id = node.join(0, Mode::Pull);
+    node.settle();
+    for _ in 0..5 {
+        node.publish(0, id, "x", None);
+    }
+    assert!(!node.hubs[0].has_work() && node.hubs[0].prepare_sleep(), "there is nothing to do but wait");
+    let mut woken = Vec::new();
+    for core in [1, 2] {
+        node.turn(core);
+        node.hubs[usize::from(core)].take_wakes(|other| woken.push(other));
+    }
+    assert_eq!(woken, [0], "once, by whoever made room");
+    node.turn(0);
+    assert_eq!(node.hubs[0].waiting(), 0);
+}
+
+/// What waits for the lanes is small.
+#[test]
+fn a_letter_is_small() {
+    assert!(size_of::<Letter>() <= 16, "{} bytes", size_of::<Letter>());
+}
