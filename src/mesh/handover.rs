@@ -99,7 +99,7 @@ impl<F> Arrivals<F> {
 #[derive(Debug)]
 pub struct Departures<R> {
     /// Number of the next hand-over. A ticket is its lower half, so tickets wrap and numbers do not.
-    next: u64,
+    pub(super) next: u64,
     /// By number: begun, not sent.
     waiting: BTreeMap<u64, R>,
     /// By number: sent, not answered.
@@ -113,7 +113,7 @@ const TICKETS: u64 = 1 << u32::BITS;
 
 impl<R> Default for Departures<R> {
     fn default() -> Self {
-        Self::starting_at(0)
+        Self { next: 0, waiting: BTreeMap::new(), sent: BTreeMap::new() }
     }
 }
 
@@ -122,11 +122,6 @@ impl<R> Departures<R> {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// An empty book whose next hand-over has this number.
-    pub(super) fn starting_at(next: u64) -> Self {
-        Self { next, waiting: BTreeMap::new(), sent: BTreeMap::new() }
     }
 
     /// Begins a hand-over and names its ticket. `rest` is what the client can be answered with if it fails.

@@ -25,7 +25,7 @@ pub struct LaneBounds {
 }
 
 /// A value on cache lines of its own: two of 64 bytes, because the hardware fetches them in pairs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Padded<V>(pub(super) V);
 
@@ -36,7 +36,6 @@ struct Count {
     bytes: u64,
 }
 
-#[derive(Debug, Default)]
 struct SharedCount {
     messages: AtomicU64,
     bytes: AtomicU64,
@@ -75,6 +74,7 @@ pub(super) fn lane<T: Weigh>(bounds: LaneBounds) -> (Sender<T>, Receiver<T>) {
         overflow: VecDeque::new(),
         refused: Cell::new(None),
         asked: false,
+        news: false,
     };
     (sender, Receiver { lane, taken: Count::default(), popped: false })
 }
@@ -95,6 +95,8 @@ pub(super) struct Sender<T> {
     refused: Cell<Option<usize>>,
     /// Whether `wanted` may be set by this end.
     asked: bool,
+    /// Whether anything was pushed since the last look at the consumer's `armed`.
+    pub(super) news: bool,
 }
 
 impl<T: Weigh> Sender<T> {
@@ -111,7 +113,7 @@ impl<T: Weigh> Sender<T> {
     fn fits(&self, weight: usize) -> bool {
         self.fits_after(self.taken_seen.get(), weight) || {
             let taken = &self.lane.taken.0;
-            // Messages first: the bytes are then at least those of these messages.
+            // Messages first: the bytes are then those of these messages or more, and never of any that was not pushed.
             let messages = taken.messages.load(Ordering::Acquire);
             let bytes = taken.bytes.load(Ordering::Acquire);
             self.taken_seen.set(Count { messages, bytes });
@@ -122,39 +124,42 @@ impl<T: Weigh> Sender<T> {
     fn fits_after(&self, taken: Count, weight: usize) -> bool {
         let LaneBounds { messages_max, bytes_max } = self.lane.bounds;
         let messages = self.pushed.messages - taken.messages;
-        // Bytes may be read later than messages, so they may count more than these messages.
-        let bytes = self.pushed.bytes.saturating_sub(taken.bytes);
+        // What went through may come around to zero; what is in flight cannot.
+        let bytes = self.pushed.bytes.wrapping_sub(taken.bytes);
         messages == 0 || messages < messages_max as u64 && bytes.saturating_add(weight as u64) <= bytes_max as u64
     }
 
     /// Puts a message into the lane, which has room and in front of which nothing waits.
     pub(super) fn push(&mut self, message: T) {
         self.pushed.messages += 1;
-        self.pushed.bytes += message.weight() as u64;
+        self.pushed.bytes = self.pushed.bytes.wrapping_add(message.weight() as u64);
         self.lane.pushed_bytes.0.store(self.pushed.bytes, Ordering::Relaxed);
         let pushed = self.lane.queue.push(message).is_ok();
         assert!(pushed, "the lane had room, and nobody else sends on it");
+        self.news = true;
     }
 
-    /// Sends, or keeps the message until [`Sender::flush`]. True if it is on its way.
-    pub(super) fn push_or_keep(&mut self, message: T) -> bool {
-        let room = self.overflow.is_empty() && self.fits(message.weight());
-        if room {
+    /// Whether the consumer may sleep on something that was pushed. It does not if the lane is empty: then it ran after the last push, and
+    /// looks again before it sleeps.
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news) && !self.lane.queue.is_empty()
+    }
+
+    /// Sends, or keeps the message until [`Sender::flush`].
+    pub(super) fn push_or_keep(&mut self, message: T) {
+        if self.overflow.is_empty() && self.fits(message.weight()) {
             self.push(message);
         } else {
             self.overflow.push_back(message);
         }
-        room
     }
 
-    /// Sends what waits as far as there is room. True if anything was sent.
-    pub(super) fn flush(&mut self) -> bool {
-        let before = self.overflow.len();
+    /// Sends what waits as far as there is room.
+    pub(super) fn flush(&mut self) {
         while self.overflow.front().is_some_and(|first| self.fits(first.weight())) {
             let first = self.overflow.pop_front().expect("it has a front");
             self.push(first);
         }
-        self.overflow.len() < before
     }
 
     /// Messages that wait for room.
@@ -205,7 +210,7 @@ impl<T: Weigh> Receiver<T> {
     pub(super) fn pop(&mut self) -> Option<T> {
         let message = self.lane.queue.pop()?;
         self.taken.messages += 1;
-        self.taken.bytes += message.weight() as u64;
+        self.taken.bytes = self.taken.bytes.wrapping_add(message.weight() as u64);
         let taken = &self.lane.taken.0;
         taken.bytes.store(self.taken.bytes, Ordering::Release);
         taken.messages.store(self.taken.messages, Ordering::Release);
@@ -223,10 +228,12 @@ impl<T: Weigh> Receiver<T> {
         self.lane.queue.is_empty()
     }
 
-    /// Whether the producer asked for room and there is enough now to be worth waking it: half of the lane, or all of it. The question
-    /// counts as answered then.
+    /// Whether the producer asked for room and there is enough now to be worth waking it: half of the lane. The question counts as
+    /// answered then.
     pub(super) fn answer_wanted(&mut self) -> bool {
-        self.popped = false;
+        if !std::mem::take(&mut self.popped) {
+            return false;
+        }
         let wanted = &self.lane.wanted.0;
         // A swap, not a store: what it reads may be newer than what the load saw, and then the producer's `armed` must be seen as well.
         wanted.load(Ordering::SeqCst) && self.half_empty() && wanted.swap(false, Ordering::SeqCst)
@@ -235,7 +242,7 @@ impl<T: Weigh> Receiver<T> {
     fn half_empty(&self) -> bool {
         let LaneBounds { messages_max, bytes_max } = self.lane.bounds;
         let messages = self.depth();
-        let bytes = self.lane.pushed_bytes.0.load(Ordering::Relaxed).saturating_sub(self.taken.bytes);
-        messages == 0 || messages <= messages_max / 2 && bytes <= bytes_max as u64 / 2
+        let bytes = self.lane.pushed_bytes.0.load(Ordering::Relaxed).wrapping_sub(self.taken.bytes);
+        messages <= messages_max / 2 && bytes <= bytes_max as u64 / 2
     }
 }

@@ -64,8 +64,6 @@ pub struct Port<T> {
     incoming: Vec<Option<Receiver<T>>>,
     /// The core whose lane is looked at first by the next `receive`.
     next: usize,
-    /// For each core, whether it was sent something since the last fence.
-    touched: Vec<bool>,
     /// Cores whose `armed` this core took down and that it has not named yet.
     wakes: Vec<u16>,
 }
@@ -79,7 +77,6 @@ impl<T: Weigh> Port<T> {
             outgoing: Vec::with_capacity(cores),
             incoming: Vec::with_capacity(cores),
             next: 0,
-            touched: vec![false; cores],
             wakes: Vec::with_capacity(cores),
         }
     }
@@ -117,13 +114,10 @@ impl<T: Weigh> Port<T> {
         if !self.has_room_for_all(weight) {
             return false;
         }
-        for (sender, touched) in self.outgoing.iter_mut().zip(&mut self.touched) {
-            if let Some(sender) = sender {
-                let message = make();
-                debug_assert_eq!(message.weight(), weight, "room was asked for another weight");
-                sender.push(message);
-                *touched = true;
-            }
+        for sender in self.outgoing.iter_mut().flatten() {
+            let message = make();
+            debug_assert_eq!(message.weight(), weight, "room was asked for another weight");
+            sender.push(message);
         }
         true
     }
@@ -145,22 +139,15 @@ impl<T: Weigh> Port<T> {
     /// that core later. Its sender has to bound how many there can be.
     pub fn send(&mut self, to: u16, message: T) {
         debug_assert_ne!(to, self.core, "a core sends nothing to itself");
-        let to = usize::from(to);
-        if let Some(sender) = &mut self.outgoing[to] {
-            self.touched[to] |= sender.push_or_keep(message);
+        if let Some(sender) = &mut self.outgoing[usize::from(to)] {
+            sender.push_or_keep(message);
         }
     }
 
     /// Sends what waits as far as there is room again. True if something still waits.
     pub fn flush(&mut self) -> bool {
-        let mut waits = false;
-        for (sender, touched) in self.outgoing.iter_mut().zip(&mut self.touched) {
-            if let Some(sender) = sender {
-                *touched |= sender.flush();
-                waits |= sender.waiting() > 0;
-            }
-        }
-        waits
+        self.outgoing.iter_mut().flatten().for_each(Sender::flush);
+        self.waiting() > 0
     }
 
     /// Messages that wait for room.
@@ -205,19 +192,18 @@ impl<T: Weigh> Port<T> {
 
     /// The other core's half of the protocol above.
     fn collect_wakes(&mut self) {
+        let pushed = self.outgoing.iter().flatten().any(|sender| sender.news);
         let popped = self.incoming.iter().flatten().any(|receiver| receiver.popped);
-        if !popped && !self.touched.contains(&true) {
+        if !pushed && !popped {
             return;
         }
         fence(Ordering::SeqCst);
-        for (receiver, touched) in self.incoming.iter_mut().zip(&mut self.touched) {
-            if let Some(receiver) = receiver.as_mut().filter(|receiver| receiver.popped) {
-                *touched |= receiver.answer_wanted();
-            }
-        }
-        for (core, touched) in (0..).zip(&mut self.touched) {
-            let armed = &self.armed[usize::from(core)].0;
-            let asleep = std::mem::take(touched) && armed.load(Ordering::SeqCst) && armed.swap(false, Ordering::SeqCst);
+        for core in 0..self.cores() {
+            let at = usize::from(core);
+            let message = self.outgoing[at].as_mut().is_some_and(Sender::take_news);
+            let room = self.incoming[at].as_mut().is_some_and(Receiver::answer_wanted);
+            let armed = &self.armed[at].0;
+            let asleep = (message || room) && armed.load(Ordering::SeqCst) && armed.swap(false, Ordering::SeqCst);
             if asleep && !self.wakes.contains(&core) {
                 self.wakes.push(core);
             }
@@ -236,7 +222,9 @@ impl<T: Weigh> Port<T> {
         self.outgoing.iter_mut().flatten().for_each(Sender::ask_for_room);
         fence(Ordering::SeqCst);
         let arrived = self.incoming.iter().flatten().any(|receiver| !receiver.is_empty());
-        if arrived || self.outgoing.iter().flatten().any(Sender::room_again) {
+        // All of them, so that one more turn is enough for everyone who was refused.
+        let room = self.outgoing.iter().flatten().fold(false, |room, sender| sender.room_again() || room);
+        if arrived || room {
             self.wake_up();
             return false;
         }

@@ -1,1 +1,0 @@
-//! The room without interleavings; those are tried by `tests/shuttle.rs`.
