@@ -292,8 +292,7 @@ impl Peer {
         let longest = |list: &str| list.split(',').filter(|item| subject.starts_with(item)).map(str::len).max();
         let mut best = None;
         for (sid, list) in &self.due {
-            let len = longest(list);
-            if len > best.map_or(None, |(len, _)| len) {
+            if let Some(len) = longest(list).filter(|len| best.is_none_or(|(known, _)| *len > known)) {
                 best = Some((len, sid.as_str()));
             }
         }
