@@ -223,7 +223,7 @@ impl<T: Weigh> Port<T> {
         fence(Ordering::SeqCst);
         let arrived = self.incoming.iter().flatten().any(|receiver| !receiver.is_empty());
         // All of them, so that one more turn is enough for everyone who was refused.
-        let room = self.outgoing.iter().flatten().fold(false, |room, sender| sender.room_again() || room);
+        let room = self.outgoing.iter().flatten().filter(|sender| sender.room_again()).count() > 0;
         if arrived || room {
             self.wake_up();
             return false;
