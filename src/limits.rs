@@ -70,6 +70,8 @@ pub const DELIVERIES_PER_TURN_MAX: u64 = 8192;
 pub const DELIVERIES_PER_SLICE_MAX: usize = 2048;
 /// A round of writes to more sessions than this begins at a random one, so that nobody is always last: eight writes are about 0.03 ms.
 pub const ROUND_IN_ORDER_MAX: usize = 8;
+/// One turn delivers at most this many slices of a large publish. Sessions that were idle for long are slow to reach, so this is 1 to 2 ms.
+pub const SLICES_PER_TURN_MAX: u32 = 2;
 /// One turn accepts at most this many connections.
 pub const ACCEPTS_PER_TURN_MAX: usize = 64;
 /// Pause of the accept loop after the descriptor table was found full, in milliseconds.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Broker, Settings};
+use crate::limits::{DELIVERIES_PER_SLICE_MAX, WRITES_PER_TURN_MAX};
 use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
 use crate::session::{Channel, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
@@ -16,6 +17,11 @@ use crate::wire::pushlet;
 pub fn unicast_shard(to: &str) -> Option<Shard> {
     Address::parse(to).map(Address::shard).or_else(|| SessionId::parse(to).map(SessionId::shard))
 }
+
+/// To end a session is as much work as so many deliveries: one more write for the shell, of which a turn has a share.
+const WORK_OF_AN_END: usize = DELIVERIES_PER_SLICE_MAX / WRITES_PER_TURN_MAX;
+/// So many queued events that are dropped, or looked at for it, are as much work as a delivery.
+const ITEMS_PER_WORK: usize = 16;
 
 /// An event on its way into more outboxes than one step may fill.
 ///
@@ -52,7 +58,9 @@ impl Broker {
             return;
         }
         let (trie, mut outboxes) = self.outboxes();
-        trie.for_each_match(subject, |interest| outboxes.offer(interest, &mut encoding));
+        trie.for_each_match(subject, |interest| {
+            outboxes.offer(interest, &mut encoding);
+        });
         let full = outboxes.full;
         self.end_full(now, encoding.names_dropped, full);
     }
@@ -83,16 +91,16 @@ impl Broker {
         self.delivery.is_some()
     }
 
-    /// Gives the event that is under way to the next [`DELIVERIES_PER_SLICE_MAX`](crate::limits::DELIVERIES_PER_SLICE_MAX) of those whom it
-    /// concerns. Does nothing if none is under way.
+    /// Gives the event that is under way to the next [`DELIVERIES_PER_SLICE_MAX`] of those whom it concerns, to fewer where queues are full.
+    /// Does nothing if none is under way.
     pub fn deliver_slice(&mut self, now: Now) {
         let Some(mut delivery) = self.delivery.take() else { return };
-        let begin = delivery.next;
-        delivery.next = begin.saturating_add(self.slice).min(delivery.targets.len());
         let dropped_before = delivery.encoding.names_dropped;
+        let (mut work, work_max) = (0, self.slice);
         let (_, mut outboxes) = self.outboxes();
-        for interest in &delivery.targets[begin..delivery.next] {
-            outboxes.offer(*interest, &mut delivery.encoding);
+        while let Some(interest) = delivery.targets.get(delivery.next).filter(|_| work < work_max) {
+            work += outboxes.offer(*interest, &mut delivery.encoding);
+            delivery.next += 1;
         }
         let full = outboxes.full;
         self.end_full(now, delivery.encoding.names_dropped - dropped_before, full);
@@ -142,51 +150,39 @@ struct Outboxes<'a> {
 }
 
 impl Outboxes<'_> {
-    /// P-19: the session gets the event unless it has it already or does not want it any more.
-    fn offer(&mut self, interest: Interest, encoding: &mut Encoding) {
-        let Some((key, session)) = self.sessions.in_slot_mut(interest.session) else { return };
+    /// P-19: the session gets the event unless it has it already or does not want it any more. Says how much work that was, in deliveries.
+    fn offer(&mut self, interest: Interest, encoding: &mut Encoding) -> usize {
+        let Some((key, session)) = self.sessions.in_slot_mut(interest.session) else { return 1 };
         if session.visited == self.visit || !session.is_listening() {
-            return;
+            return 1;
         }
         session.visited = self.visit;
         let subject = encoding.event.subject.as_str();
-        if let Some(label) = session.subscriptions.matched(interest.place, subject, self.visit) {
-            let label = Rc::clone(label);
-            self.put(key, Some(label), encoding);
-        }
+        let label = session.subscriptions.matched(interest.place, subject, self.visit).map(Rc::clone);
+        if label.is_some() { self.put(key, label, encoding) } else { 1 }
     }
 
-    fn put(&mut self, key: SessionKey, label: Option<Rc<Label>>, encoding: &mut Encoding) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        if queue(session, label, encoding, self.settings, self.counters) {
-            Broker::mark_dirty(session, key, self.dirty);
-            *self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
-        } else {
-            self.full.push(key);
-        }
-    }
-}
-
-/// P-30: puts the event into the session's outbox. `false` if the session is to be ended for it.
-fn queue(
-    session: &mut Session,
-    label: Option<Rc<Label>>,
-    encoding: &mut Encoding,
-    settings: &Settings,
-    counters: &mut Counters,
-) -> bool {
-    let frame = encoding.frame_for(session);
-    match session.outbox.push(frame, label, settings.bounds, policy(session, settings)) {
-        Pushed::Queued { dropped } => {
-            counters.delivered += 1;
-            counters.lost += dropped;
-            true
-        }
-        Pushed::Refused => {
-            counters.lost += 1;
-            true
-        }
-        Pushed::Full => false,
+    /// P-30: puts the event into the session's outbox, or notes that the session is to be ended for it.
+    fn put(&mut self, key: SessionKey, label: Option<Rc<Label>>, encoding: &mut Encoding) -> usize {
+        let Some(session) = self.sessions.get_mut(key) else { return 1 };
+        let (frame, bounds, policy) =
+            (encoding.frame_for(session), self.settings.bounds, policy(session, self.settings));
+        let queued_before = session.outbox.len();
+        let (lost, looked_at) = match session.outbox.push(frame, label, bounds, policy) {
+            Pushed::Full => {
+                self.full.push(key);
+                return WORK_OF_AN_END;
+            }
+            Pushed::Refused => (1, 0),
+            Pushed::Queued { dropped } => {
+                self.counters.delivered += 1;
+                (dropped, if dropped > 0 && policy == Overflow::Conflate { queued_before } else { 0 })
+            }
+        };
+        self.counters.lost += lost;
+        Broker::mark_dirty(session, key, self.dirty);
+        *self.pressed |= session.dirty && session.outbox.is_half_full(bounds);
+        1 + looked_at.max(usize::try_from(lost).unwrap_or(usize::MAX)) / ITEMS_PER_WORK
     }
 }
 

@@ -29,8 +29,8 @@ impl Broker {
         // P-30: a publisher with a full queue of its own may be gone behind this step, and still it is answered in its format.
         let framing = self.answer_framing(key);
         match to {
-            None => self.to_all(asked.now, &event),
-            Some(to) => self.to_one(asked.now, &event, to),
+            None => self.send_to_all(asked.now, &event),
+            Some(to) => self.send_to_one(asked.now, &event, to),
         }
         self.ack_in(asked, framing, "publish-ack", &[]);
         true
@@ -40,7 +40,7 @@ impl Broker {
     /// [`Broker::is_delivering`].
     pub fn handle_event(&mut self, now: Now, event: &Arc<Event>) {
         self.counters.published += 1;
-        self.to_all(now, event);
+        self.send_to_all(now, event);
     }
 
     /// Delivers an event that another core has accepted, and counted as published, to the sessions of this one. Not while
@@ -82,7 +82,7 @@ impl Broker {
     }
 
     /// The third and the fourth step, for everybody whom it concerns.
-    fn to_all(&mut self, now: Now, event: &Arc<Event>) {
+    fn send_to_all(&mut self, now: Now, event: &Arc<Event>) {
         if self.settings.shards.cores() > 1 {
             self.outputs.push_back(Output::Relay { event: Arc::clone(event), to: None });
         }
@@ -90,7 +90,7 @@ impl Broker {
     }
 
     /// P-23: the same for one session. What it is told there, its own core says; a name that no core can have is nobody's.
-    fn to_one(&mut self, now: Now, event: &Arc<Event>, to: &str) {
+    fn send_to_one(&mut self, now: Now, event: &Arc<Event>, to: &str) {
         match unicast_shard(to).map(|shard| self.settings.shards.core_of(shard)) {
             None => self.counters.unicast_dropped += 1,
             Some(core) if core == self.settings.core => self.unicast(now, event, to),

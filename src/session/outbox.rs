@@ -225,6 +225,12 @@ impl Outbox {
         self.items.capacity()
     }
 
+    /// What is queued, oldest first.
+    #[cfg(test)]
+    pub(crate) const fn items(&self) -> &VecDeque<Item> {
+        &self.items
+    }
+
     fn has_heartbeat(&self) -> bool {
         self.items.front().is_some_and(Item::is_heartbeat)
     }

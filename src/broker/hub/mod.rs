@@ -17,7 +17,7 @@ pub use letter::{Arrival, Letter};
 use std::collections::VecDeque;
 
 use super::{Answer, Broker, Output, Settings};
-use crate::limits::{DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, RETRY_AFTER_S};
+use crate::limits::{DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, RETRY_AFTER_S, SLICES_PER_TURN_MAX};
 use crate::mesh::Port;
 use crate::metrics::Counters;
 use crate::protocol::{Command, ReplyToken, Request};
@@ -76,6 +76,8 @@ pub struct Hub {
     forwards: Vec<VecDeque<Held>>,
     /// What had been queued when this turn began.
     queued_before: u64,
+    /// How many slices of a large publish may still be delivered in this turn.
+    slices_left: u32,
 }
 
 impl Hub {
@@ -85,7 +87,15 @@ impl Hub {
         debug_assert_eq!(broker.settings.core, port.core(), "the port of another core");
         debug_assert_eq!(broker.settings.shards.cores(), port.cores(), "a port of another node");
         let forwards = (0..port.cores()).map(|_| VecDeque::new()).collect();
-        Self { broker, port, effects: VecDeque::new(), held: VecDeque::new(), forwards, queued_before: 0 }
+        Self {
+            broker,
+            port,
+            effects: VecDeque::new(),
+            held: VecDeque::new(),
+            forwards,
+            queued_before: 0,
+            slices_left: 0,
+        }
     }
 
     /// The broker, to look at.
@@ -107,6 +117,7 @@ impl Hub {
     /// Begins a turn: goes on with what waited, and takes in what the other cores have sent.
     pub fn begin_turn(&mut self, now: Now) {
         self.queued_before = self.queued();
+        self.slices_left = SLICES_PER_TURN_MAX;
         self.port.wake_up();
         self.go_on(now);
         self.receive(now);
@@ -142,7 +153,8 @@ impl Hub {
     }
 
     fn go_on_delivering(&mut self, now: Now) {
-        while self.broker.is_delivering() && !self.must_write_first() {
+        while self.broker.is_delivering() && self.slices_left > 0 && !self.must_write_first() {
+            self.slices_left -= 1;
             self.broker.deliver_slice(now);
             self.settle();
         }

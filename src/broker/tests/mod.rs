@@ -7,6 +7,10 @@ use crate::session::Gather;
 use crate::topic::Subject;
 use std::sync::Arc;
 
+mod delivery;
+mod relay;
+mod rounds;
+
 /// A broker, a clock, and sockets that take everything unless told otherwise.
 struct World {
     broker: Broker,
@@ -35,8 +39,13 @@ impl World {
     fn listen(&mut self, mode: Mode) -> (SessionId, ReplyToken) {
         let listen = Listen { mode: ModeName::Known(mode), subject: Some(Box::from("/s")), label: None };
         let token = self.request(Command::JoinListen { format: FormatName::Known(Format::Json), listen });
-        let bits = u128::from(self.connections);
-        (SessionId::new(ShardTable::new(1).pick(0, (bits >> 64) as u64), bits), token)
+        (self.newest(), token)
+    }
+
+    /// The name of the session that the last request began.
+    fn newest(&self) -> SessionId {
+        let (bits, settings) = (u128::from(self.connections), &self.broker.settings);
+        SessionId::new(settings.shards.pick(settings.core, (bits >> 64) as u64), bits)
     }
 
     fn refresh(&mut self, id: SessionId) -> ReplyToken {
@@ -52,15 +61,7 @@ impl World {
     }
 
     fn begin_to_publish(&mut self, text: &str) {
-        let fields = [("text", text)].into_iter().collect::<Fields>();
-        let event = Event {
-            subject: Subject::new("/s").unwrap(),
-            payload: Payload::Fields(fields),
-            origin: Origin::default(),
-            position: None,
-            accepted_at: self.now.unix_s,
-        };
-        self.broker.handle_event(self.now, &Arc::new(event));
+        self.broker.handle_event(self.now, &event("/s", &[("text", text)]));
     }
 
     fn outputs(&mut self) -> Vec<Output> {
@@ -93,6 +94,16 @@ impl World {
     fn session(&self, id: SessionId) -> &Session {
         self.broker.sessions.get(self.broker.sessions.by_id(id).unwrap()).unwrap()
     }
+}
+
+fn event(subject: &str, fields: &[(&str, &str)]) -> Arc<Event> {
+    Arc::new(Event {
+        subject: Subject::new(subject).unwrap(),
+        payload: Payload::Fields(fields.iter().copied().collect::<Fields>()),
+        origin: Origin::default(),
+        position: None,
+        accepted_at: 1_000,
+    })
 }
 
 fn text(gather: &Gather) -> String {

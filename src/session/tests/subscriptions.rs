@@ -175,3 +175,25 @@ fn the_last_number_is_the_last() {
     assert_eq!(subscriptions.add(0, "/a", None, 0, &mut trie).expect("one is left").sid(), "s4294967295");
     assert_eq!(subscriptions.add(0, "/a", None, 0, &mut trie), Err(SubscribeError::TooMany));
 }
+
+/// P-19: a delivery knows nothing of subscriptions that were made since it began, not even where they took over a place or an entry.
+#[test]
+fn a_delivery_matches_what_there_was_when_it_began() {
+    let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
+    for list in ["/a", "/,/a/b", "/a"] {
+        subscriptions.add(0, list, None, 6, &mut trie).expect("room");
+    }
+    let sid = |subscriptions: &Subscriptions, place, subject| {
+        subscriptions.matched(place, subject, 7).map(|label| label.sid().to_owned())
+    };
+    assert_eq!(sid(&subscriptions, 0, "/a").as_deref(), Some("s1"), "as the trie named it");
+    subscriptions.remove(0, "s1", &mut trie);
+    subscriptions.add(0, "/a/b/c", None, 7, &mut trie).expect("room");
+    assert_eq!(subscriptions.at(0).map(|new| new.label().sid()), Some("s4"), "the place is used again");
+    let others = ["/a", "/a/b/c", "/x", "x"].map(|subject| sid(&subscriptions, 0, subject));
+    assert_eq!(others.each_ref().map(Option::as_deref), [Some("s3"), Some("s2"), Some("s2"), None]);
+    assert_eq!(sid(&subscriptions, 77, "/a").as_deref(), Some("s3"), "a place that is no more");
+    assert_eq!(subscriptions.matched(0, "/a/b/c", 8).map(|label| label.sid()), Some("s4"));
+    subscriptions.clear(&mut trie);
+    assert_eq!(sid(&subscriptions, 0, "/a"), None);
+}

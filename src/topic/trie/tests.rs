@@ -26,6 +26,10 @@ impl Scan {
         assert!(nodes <= subject.len() + 1, "{nodes} nodes for {} bytes", subject.len());
         let wanted = self.matches(subject);
         assert_eq!(visited.len(), wanted.len());
+        assert_eq!(trie.match_count(subject), wanted.len());
+        let mut collected = vec![u32::MAX];
+        trie.collect_matches(subject, |_| 0, &mut collected);
+        assert_eq!(collected[1..], visited, "what is collected comes in the order of a visit");
         let mut at = 0;
         for group in wanted.chunk_by(|a, b| a.0 == b.0) {
             let got = &mut visited[at..at + group.len()];
@@ -75,6 +79,27 @@ fn prefixes_are_bytes_not_characters() {
     trie.insert(&first[..2], 3);
     assert_eq!(found(&trie, "中文"), [1, 3]);
     assert_eq!(found(&trie, "丮"), [2, 3]);
+}
+
+/// P-19: a row may begin anywhere, but the longest prefix stays first.
+#[test]
+fn each_prefix_is_collected_from_a_place_of_choice() {
+    let mut trie = Trie::new();
+    for (prefix, values) in [("/long", 0..5), ("/", 5..8), ("/other", 8..9)] {
+        for value in values {
+            trie.insert(prefix.as_bytes(), value);
+        }
+    }
+    let (mut found, mut rows) = (Vec::new(), Vec::new());
+    let first = |len| {
+        rows.push(len);
+        len + 2
+    };
+    trie.collect_matches(b"/longer", first, &mut found);
+    assert_eq!(found, [2, 3, 4, 0, 1, 7, 5, 6]);
+    assert_eq!(rows, [5, 3], "nodes without values are not asked for");
+    trie.collect_matches(b"elsewhere", |_| unreachable!("nothing matches"), &mut found);
+    assert_eq!((found.len(), trie.match_count(b"elsewhere"), trie.match_count(b"/lo")), (8, 0, 3));
 }
 
 #[test]
