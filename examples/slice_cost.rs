@@ -16,7 +16,6 @@ use pushletd::time::{Instant, Now};
 use pushletd::topic::Subject;
 
 const SESSIONS: u32 = 100_000;
-const PUBLISHES: u32 = 10;
 const NOW: Now = Now { instant: Instant::ZERO, unix_s: 1_753_000_000 };
 
 /// A core with that many sessions that listen to everything.
@@ -58,12 +57,12 @@ fn print(name: &str, mut times: Vec<Duration>) {
     println!("{name:<44} {:>6} {:>9.0} {:>9.0} {:>9.0}", times.len(), us(middle), us(late), us(last));
 }
 
-/// Publishes again and again; `flushes` says whether sockets take everything behind each publish.
-fn measure(name: &str, mut broker: Broker, flushes: bool) {
+/// Publishes so many events of different subjects; `flushes` says whether sockets take everything behind each publish.
+fn measure(name: &str, mut broker: Broker, publishes: u32, flushes: bool) {
     let (mut begins, mut slices, mut gather) = (Vec::new(), Vec::new(), Gather::new());
-    for _ in 0..PUBLISHES {
+    for number in 0..publishes {
         let begin = Clock::now();
-        broker.handle_event(NOW, &event("/all/news"));
+        broker.handle_event(NOW, &event(&format!("/all/{number}")));
         begins.push(begin.elapsed());
         while broker.is_delivering() {
             let begin = Clock::now();
@@ -82,9 +81,10 @@ fn measure(name: &str, mut broker: Broker, flushes: bool) {
 fn main() {
     println!("{SESSIONS} sessions, slices of {DELIVERIES_PER_SLICE_MAX}, microseconds");
     println!("{:<44} {:>6} {:>9} {:>9} {:>9}", "", "steps", "median", "99 %", "most");
-    measure("pull, queues grow", core(Mode::Pull, None, 256), false);
-    measure("pull, full queues drop the oldest", core(Mode::Pull, None, 1), false);
-    measure("pull, full queues conflate", core(Mode::Pull, Some(Overflow::Conflate), 1), false);
-    measure("stream, flushed", core(Mode::Stream, None, 256), true);
-    measure("stream, full queues end sessions", core(Mode::Stream, None, 1), false);
+    measure("pull, queues grow", core(Mode::Pull, None, 256), 10, false);
+    measure("pull, full queues drop the oldest", core(Mode::Pull, None, 1), 10, false);
+    // The step that finds the queues full for the first time goes through all of them.
+    measure("pull, queues fill and conflate", core(Mode::Pull, Some(Overflow::Conflate), 64), 65, false);
+    measure("stream, flushed", core(Mode::Stream, None, 256), 10, true);
+    measure("stream, full queues end sessions", core(Mode::Stream, None, 1), 2, false);
 }

@@ -4,7 +4,7 @@
 //! there: a *datagram* with the descriptor through the receiving core's socket, then a *letter* with everything else through the lane.
 //! Both name the sending core and its ticket. The datagram is always sent before its letter, so it is in the socket when the letter comes,
 //! with or without its descriptor (the kernel drops it where the receiver's table is full). The receiver answers each letter, taken or not,
-//! and until then the sender keeps what it needs to refuse the client itself: a hand-over that fails ends in a 503, never in silence.
+//! and until then the sender keeps what it needs to refuse the client itself: a hand-over that fails ends in a 503, never in silence (A3).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -71,7 +71,8 @@ impl<F> Arrivals<F> {
         }
     }
 
-    /// Nobody will claim this ticket, because its letter is refused for another reason: drops its descriptor, now or when it comes.
+    /// Nobody will claim this ticket, because its letter is refused for another reason: drops its descriptor, now or when a later claim
+    /// comes across it. Until then it is open in the socket, so who can read the socket rather claims it and drops it.
     pub fn forget(&mut self, from: u16, ticket: u32) {
         if self.early.remove(&(from, ticket)).is_none() {
             self.note_unwanted(from, ticket);

@@ -2,7 +2,8 @@
 //! the books of a connection that moves from one core to another.
 //!
 //! The room has no kernel. [`Port`] says *which* cores must be woken, the shell wakes them; [`Arrivals`] and [`Departures`] say what
-//! becomes of a descriptor, the shell moves it. Why no wake-up is lost is told in `port.rs`, above the code that has to see to it.
+//! becomes of a descriptor, the shell moves it. Every lane has a bound in messages and in bytes (A5), and what crosses it owns its memory
+//! (A4). Why no wake-up is lost is told in `port.rs`, above the code that has to see to it.
 
 mod handover;
 mod lane;

@@ -106,8 +106,8 @@ impl<T: Weigh> Port<T> {
         self.outgoing[usize::from(to)].as_ref().is_none_or(|sender| sender.has_room(weight))
     }
 
-    /// Sends one message of this weight to every other core, or none to any: false if [`Port::has_room_for_all`] is. `make` is called once
-    /// for each other core.
+    /// Sends one message of this weight to every other core, or none to any (A8): false if [`Port::has_room_for_all`] is. `make` is called
+    /// once for each other core.
     #[must_use]
     pub fn send_all(&mut self, weight: usize, mut make: impl FnMut() -> T) -> bool {
         // This core is the only one that fills its lanes, so the room that all of them have now stays until the last is sent.
@@ -223,7 +223,7 @@ impl<T: Weigh> Port<T> {
         fence(Ordering::SeqCst);
         let arrived = self.incoming.iter().flatten().any(|receiver| !receiver.is_empty());
         // All of them, so that one more turn is enough for everyone who was refused.
-        let room = self.outgoing.iter().flatten().fold(false, |room, sender| sender.room_again() || room);
+        let room = self.outgoing.iter().flatten().filter(|sender| sender.room_again()).count() > 0;
         if arrived || room {
             self.wake_up();
             return false;

@@ -6,6 +6,7 @@ use super::*;
 
 mod handover;
 mod model;
+mod threads;
 
 /// A message with a number, a weight, and something to see that it was dropped by.
 #[derive(Debug)]
