@@ -101,7 +101,8 @@ impl Server {
     /// The same in a sandbox that forbids file tables of threads and io_uring, as containers do. It looks for a driver by itself.
     pub(crate) fn start_in_a_sandbox(args: &[&str]) -> Self {
         let mut command = Command::new("python3");
-        command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sandbox.py"), env!("CARGO_BIN_EXE_pushletd")]);
+        command
+            .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sandbox.py"), env!("CARGO_BIN_EXE_pushletd")]);
         Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, "")
     }
 
