@@ -39,7 +39,7 @@ fn defaults() {
     assert_eq!(config, Config::default());
     assert_eq!(config.listen.value.to_string(), "127.0.0.1:8080");
     assert_eq!(config.admin.value.map(|admin| admin.to_string()).as_deref(), Some("127.0.0.1:8081"));
-    assert_eq!((config.cores.value, config.pin.value, config.io_driver.value), (1, false, IoDriver::Auto));
+    assert_eq!((config.cores.value, config.pin.value, config.io_driver.value), (None, false, IoDriver::Auto));
     assert_eq!((config.ring_entries.value, config.inbox_events.value), (4096, 4096));
     assert_eq!((config.queue_events.value, config.queue_bytes.value), (256, 1 << 20));
     assert_eq!((config.overflow.value, config.connections_max.value), (None, None));
@@ -71,7 +71,7 @@ fn defaults_of_the_tables() {
 const RANGES: [(&str, &[&str], &[&str]); 33] = [
     ("LISTEN", &["127.0.0.1:0", "[::]:9", "0.0.0.0:65535"], &["", "8080", "localhost:80", "1.2.3.4", "1.2.3.4:65536"]),
     ("ADMIN", &["off", "127.0.0.1:0"], &["none", "OFF", ""]),
-    ("CORES", &["1"], &["0", "2", "-1", "1.0", "", "one"]),
+    ("CORES", &["1", "2", "128", "auto"], &["0", "129", "-1", "1.0", "", "one"]),
     ("PIN", &["true", "false"], &["yes", "1", ""]),
     ("IO_DRIVER", &["auto", "io_uring", "epoll"], &["uring", "EPOLL", ""]),
     ("RING_ENTRIES", &["64", "32768"], &["32", "63", "65", "65536", "99999999999999999999"]),
@@ -140,13 +140,12 @@ fn every_setting_has_its_ranges_tested() {
 /// A message names the place, the fault, the range and the default.
 #[test]
 fn messages() {
-    let wrong = "\ncores = 8\nqueue_size = \"256\"\nqueue_bytes = 1048576\nheartbeat = 20\nlisten = 8080\npin = 1\n\
+    let wrong = "\ncores = 129\nqueue_size = \"256\"\nqueue_bytes = 1048576\nheartbeat = 20\nlisten = 8080\npin = 1\n\
                  overflow = \"drop\"\n[http]\nidle_timeout = \"1h\"\nallow_origins = [\"null\"]\n";
     assert_eq!(
         texts(load(&file(wrong))),
         [
-            "pushletd.toml:2: cores: 8 is too large; allowed: 1 (this release runs one core; many cores follow in a later one); \
-             default: 1",
+            "pushletd.toml:2: cores: 129 is too large; allowed: 1 to 128, or auto; default: \"auto\"",
             "pushletd.toml:3: queue_size: \"256\" is a text, write 256; allowed: 1 to 65536; default: 256",
             "pushletd.toml:4: queue_bytes: 1048576 has no unit, write for example \"1048576KiB\"; \
              allowed: 64KiB to 256MiB (units: B, KiB, MiB, GiB, KB, MB, GB); default: \"1MiB\"",
@@ -230,7 +229,7 @@ fn broken_toml_is_told_with_its_line_and_nothing_else_is_guessed() {
         assert!(errors[0].starts_with(&format!("pushletd.toml:{line}: not TOML: ")), "{text:?}: {errors:?}");
     }
     let mut inputs = file("bogus = 1\n[http\n");
-    inputs.flags = pairs(&[("cores", "7")]);
+    inputs.flags = pairs(&[("cores", "129")]);
     let errors = texts(load(&inputs));
     assert!(
         errors[0].starts_with("--cores: ") && errors[1..].iter().all(|error| error.contains("not TOML")),
@@ -268,7 +267,7 @@ fn flag_over_environment_over_file_over_default() {
     let config = load(&inputs).expect("good values");
     assert_eq!(config.queue_events.value, 3);
     assert_eq!((config.inbox_events.value, config.pushlet.pull_wait_ms.value), (17, 2_000));
-    assert_eq!((config.ring_entries.value, config.cores.value), (64, 1));
+    assert_eq!((config.ring_entries.value, config.cores.value), (64, None));
     let origin = |name: &str| {
         let found = config.lines().into_iter().find(|line| line.key.name == name).expect("a known key");
         found.origin.to_string()

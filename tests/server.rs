@@ -5,6 +5,8 @@
 
 #[path = "server/churn.rs"]
 mod churn;
+#[path = "server/cores.rs"]
+mod cores;
 #[path = "server/deadlines.rs"]
 mod deadlines;
 #[path = "server/disconnect.rs"]
@@ -15,10 +17,16 @@ mod exchange;
 mod fair;
 #[path = "server/full.rs"]
 mod full;
+#[path = "server/full_cores.rs"]
+mod full_cores;
 #[path = "server/garbage.rs"]
 mod garbage;
 #[path = "server/methods.rs"]
 mod methods;
+#[path = "server/moves.rs"]
+mod moves;
+#[path = "server/node.rs"]
+mod node;
 #[path = "server/refused.rs"]
 mod refused;
 #[path = "server/shutdown.rs"]

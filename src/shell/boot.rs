@@ -167,7 +167,7 @@ impl Node {
     fn supervise(mut self, config: &Config, inputs: &Inputs) -> io::Result<Stopped> {
         let drain = Duration::from_millis(config.drain_ms.value);
         let mut running = config.clone();
-        let (mut signals_seen, mut drain_until, mut drained) = (0, None, 0);
+        let (mut signals_seen, mut drain_until, mut drained, mut untuned) = (0, None, 0, 0);
         loop {
             self.wait(drain_until)?;
             signals_seen += signals::count(&self.signals.stop);
@@ -182,11 +182,17 @@ impl Node {
                 self.order_all(|| Order::Drain);
             }
             if signals::count(&self.signals.reload) > 0 && drain_until.is_none() {
-                self.reload(&mut running, inputs);
+                untuned += self.reload(&mut running, inputs);
             }
             while let Ok(News { core, came }) = self.news.try_recv() {
                 match came {
                     Came::Drained => drained += 1,
+                    Came::Tuned => {
+                        untuned -= 1;
+                        if untuned == 0 {
+                            tracing::info!("the configuration was reloaded");
+                        }
+                    }
                     Came::Started(_) => {}
                     Came::Failed(error) => return Err(error),
                     Came::Ended { .. } => {
@@ -244,13 +250,14 @@ impl Node {
         }
     }
 
-    /// HUP: reads the configuration again; the cores take what can change while serving.
-    fn reload(&self, running: &mut Config, inputs: &Inputs) {
+    /// HUP: reads the configuration again; the cores take what can change while serving. Says how many of them will tell that they have.
+    fn reload(&self, running: &mut Config, inputs: &Inputs) -> usize {
         match super::args::load(inputs) {
             Err(errors) => {
                 for error in errors {
                     tracing::error!(%error, "the configuration was not reloaded; nothing has changed");
                 }
+                0
             }
             Ok(wanted) => {
                 for name in fixed_changes(running, &wanted) {
@@ -260,7 +267,7 @@ impl Node {
                 let tuning = Tuning::new(&wanted, cores, self.limits.core_max);
                 self.order_all(|| Order::Tune(Box::new(tuning.clone())));
                 *running = wanted;
-                tracing::info!("the configuration was reloaded");
+                self.orders.len()
             }
         }
     }

@@ -105,6 +105,8 @@ pub(super) struct Core {
     unfinished: VecDeque<ConnectionKey>,
     /// Connections that are to go to another core, or are on their way.
     pub(super) departures: Departures<Departure>,
+    /// Tickets of those that only wait for room on the way, first come first.
+    pub(super) departure_line: VecDeque<u32>,
     pub(super) arrivals: Arrivals<OwnedFd>,
     pacer: Pacer,
     timer: OwnedFd,
@@ -144,6 +146,7 @@ impl Core {
             counts: [0; Kind::COUNT],
             unfinished: VecDeque::new(),
             departures: Departures::new(),
+            departure_line: VecDeque::new(),
             arrivals: Arrivals::new(),
             timer,
             turns: TurnTimes::default(),

@@ -31,7 +31,7 @@ impl Core {
             let Some(connection) = self.connection(key) else { return };
             match connection.state {
                 State::Asked => break,
-                State::Leaving(_) => return self.depart_waiting(now),
+                State::Leaving(ticket) => return self.line_up(now, ticket),
                 // P-31: half-closed counts as closed, also when the end came together with the request.
                 State::Data(_) if connection.peer_finished => return self.close(now, key),
                 State::Data(_) => break,

@@ -17,41 +17,51 @@ pub(super) struct Departure {
     to: u16,
     /// What it waits for; `None` when it has been sent along.
     request: Option<Request>,
+    /// Its earlier answers are written: it stands in the line of those that can go.
+    in_line: bool,
 }
 
 impl Core {
     /// Core `to` wants the connection of the request `token`.
     pub(super) fn depart(&mut self, now: Now, to: u16, token: ReplyToken, request: Request) {
         let Some((key, _)) = self.asking(token) else { return };
-        let ticket = self.departures.begin(Departure { key, to, request: Some(request) });
+        let ticket = self.departures.begin(Departure { key, to, request: Some(request), in_line: false });
         if let Some(connection) = self.connection(key) {
             connection.state = State::Leaving(ticket);
         }
         self.set_deadline(key, now.instant + OVERLOAD_MS);
+        self.line_up(now, ticket);
+    }
+
+    /// A connection can go when its earlier answers are written. Until then it holds up nobody.
+    pub(super) fn line_up(&mut self, now: Now, ticket: u32) {
+        let Some(&mut Departure { key, in_line, .. }) = self.departures.get_mut(ticket) else { return };
+        let Some(connection) = self.connection(key) else { return };
+        if in_line || (!connection.unsent.is_empty() && !self.write_out(now, key)) {
+            return;
+        }
+        if let Some(departure) = self.departures.get_mut(ticket) {
+            departure.in_line = true;
+            self.departure_line.push_back(ticket);
+        }
         self.depart_waiting(now);
     }
 
-    /// Sends off the connections that can go: their earlier answers are written, and there is room on the way.
+    /// Sends off the connections that can go, as far as there is room on the way.
     pub(super) fn depart_waiting(&mut self, now: Now) {
-        if self.departures.waiting().next().is_none() {
-            return;
-        }
-        let tickets: Vec<u32> =
-            self.departures.waiting().map(|(ticket, _)| ticket).take(DEPARTURES_PER_TURN_MAX).collect();
-        for ticket in tickets {
+        for _ in 0..DEPARTURES_PER_TURN_MAX {
+            let Some(&ticket) = self.departure_line.front() else { return };
             if !self.departures.may_send() || !self.send_off(now, ticket) {
                 return;
             }
+            self.departure_line.pop_front();
         }
     }
 
     /// Says whether there may be room for another one.
     fn send_off(&mut self, now: Now, ticket: u32) -> bool {
+        // One that has gone or was given up still stands in line.
         let Some(&mut Departure { key, to, .. }) = self.departures.get_mut(ticket) else { return true };
-        let Some(connection) = self.connection(key) else { return true };
-        if !connection.unsent.is_empty() && !self.write_out(now, key) {
-            return true;
-        }
         let wiring = self.parts.wiring;
         let number = self.parts.number;
         let Some(connection) = self.connections.get_mut(key.slot as usize) else { return true };

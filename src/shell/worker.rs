@@ -78,6 +78,8 @@ pub(super) enum Came {
     Started(Started),
     /// It could not start.
     Failed(io::Error),
+    /// It has taken the new settings.
+    Tuned,
     /// It drains and has no client any more.
     Drained,
     /// It has ended, with so many connections open.
@@ -267,7 +269,10 @@ async fn obey(core: &RefCell<Core>, fair: &Fair, orders: &mpsc::Receiver<Order>,
                     net::stop_listening(listener);
                     core.borrow_mut().drain();
                 }
-                Order::Tune(tuning) => core.borrow_mut().tune(*tuning),
+                Order::Tune(tuning) => {
+                    core.borrow_mut().tune(*tuning);
+                    teller.tell(Came::Tuned);
+                }
                 Order::Stop => return,
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pushletd::protocol::Format;
 
 use crate::support::http::Connection;
-use crate::support::look::{metric, wait_metric};
+use crate::support::look::wait_metric;
 use crate::support::pushlet::{Channel, Event, SOON, Session};
 use crate::support::server::{Driver, Server, on_both_drivers_at_once};
 
@@ -48,7 +48,7 @@ fn a_stream_that_goes_is_noticed_at_once_and_can_go_on() {
             stream.wait_count(2);
             publisher.publish("/kept", &[("number", "1")]);
             stream.wait_data(1);
-            assert_eq!(metric(&server, "sessions_listening"), 1, "{way}");
+            wait_metric(&server, "sessions_listening", 1, SOON);
             go(stream);
             wait_metric(&server, "sessions_listening", 0, AT_ONCE);
             for number in ["2", "3", "4"] {
@@ -62,7 +62,7 @@ fn a_stream_that_goes_is_noticed_at_once_and_can_go_on() {
             let events = stream.events();
             assert_eq!(events[0].kind(), "refresh-ack", "{way}");
             assert_eq!(seqs(&events), ["1", "2", "3", "4", "5"], "{way}: p_seq counts within one answer");
-            assert_eq!(metric(&server, "sessions_listening"), 1, "{way}");
+            wait_metric(&server, "sessions_listening", 1, SOON);
             session.leave();
             publisher.leave();
             stream.wait_end(SOON);
@@ -106,9 +106,9 @@ fn a_detached_session_ends_when_its_time_is_over() {
         stream.wait_count(2);
         drop(stream);
         wait_metric(&server, "sessions_listening", 0, AT_ONCE);
-        assert_eq!(metric(&server, "sessions"), 1);
+        wait_metric(&server, "sessions", 1, SOON);
         wait_metric(&server, "sessions", 0, SOON);
-        assert_eq!(metric(&server, "sessions_ended_total{reason=\"disconnected\"}"), 1);
+        wait_metric(&server, "sessions_ended_total{reason=\"disconnected\"}", 1, SOON);
         assert_eq!(session.raw_control("refresh", &[]).head.status, 400);
     });
 }
@@ -154,7 +154,7 @@ fn the_newest_data_request_wins() {
             assert!(events.iter().all(|event| event.kind() != "refresh" && event.kind() != "abort"), "{events:?}");
             session.publish("/won", &[("number", "2")]);
             assert_eq!(numbers(&newer.wait_data(1)), ["2"]);
-            assert_eq!(metric(&server, "sessions_listening"), 1);
+            wait_metric(&server, "sessions_listening", 1, SOON);
             session.leave();
             newer.wait_end(AT_ONCE);
             assert!(newer.connection.is_whole());
@@ -218,7 +218,7 @@ fn leaving_ends_a_data_answer_at_once() {
             let events = waiting.wait_end(AT_ONCE);
             assert!(waiting.connection.is_whole(), "{mode}");
             assert!(events.iter().all(|event| event.kind() != "refresh" && event.kind() != "abort"), "{events:?}");
-            assert_eq!(metric(&server, "sessions"), 0);
+            wait_metric(&server, "sessions", 0, SOON);
         }
     });
 }

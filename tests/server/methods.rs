@@ -3,7 +3,7 @@
 use pushletd::protocol::Format;
 
 use crate::support::http::{Connection, get, post};
-use crate::support::look::{metric, metrics};
+use crate::support::look::{metrics, wait_metric};
 use crate::support::pushlet::{PATH, SOON, Session, events_of, target};
 use crate::support::server::{Server, on_both_drivers_at_once};
 
@@ -160,7 +160,7 @@ fn a_client_that_expects_continue_gets_it() {
         let answer = connection.ask(&head(10 << 20), SOON);
         assert_eq!(answer.head.status, 413, "a body that is too long is not asked for");
         connection.wait_closed(SOON);
-        assert_eq!(metric(&server, "requests_refused_total"), 1);
+        wait_metric(&server, "requests_refused_total", 1, SOON);
     });
 }
 

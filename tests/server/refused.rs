@@ -5,7 +5,7 @@ use std::time::Duration;
 use pushletd::protocol::Format;
 
 use crate::support::http::Connection;
-use crate::support::look::metric;
+use crate::support::look::{metric, settled_metric, wait_metric};
 use crate::support::pushlet::{PATH, SOON, Session};
 use crate::support::server::{Server, on_both_drivers_at_once, wait_for};
 
@@ -43,7 +43,7 @@ fn a_refused_request_is_told_why_and_closed_and_nobody_is_disturbed() {
         let session = Session::join(server.addr(), Format::Json);
         let mut stream = session.listen("stream", Some("/undisturbed"));
         stream.wait_count(2);
-        let refused_before = metric(&server, "requests_refused_total");
+        let refused_before = settled_metric(&server, "requests_refused_total");
         let refusals = refusals();
         for (request, status) in &refusals {
             let shown = String::from_utf8_lossy(&request[..request.len().min(80)]).into_owned();
@@ -56,7 +56,7 @@ fn a_refused_request_is_told_why_and_closed_and_nobody_is_disturbed() {
             let mut next = Connection::open(server.addr());
             assert_eq!(next.ask(&session.request("hb", &[]), SOON).head.status, 200, "behind {shown}");
         }
-        assert_eq!(metric(&server, "requests_refused_total"), refused_before + refusals.len() as u64);
+        wait_metric(&server, "requests_refused_total", refused_before + refusals.len() as u64, SOON);
         session.publish("/undisturbed", &[("text", "still here")]);
         assert_eq!(stream.wait_data(1)[0].field("p_seq"), "2");
         assert_eq!(server.stderr().matches("panicked").count(), 0);
@@ -104,7 +104,7 @@ fn a_client_that_goes_on_sending_can_read_its_refusal() {
             drop(connection);
             assert_eq!(Connection::open(server.addr()).ask(&session.request("hb", &[]), SOON).head.status, 200);
         }
-        assert_eq!(metric(&server, "requests_refused_total"), 2);
+        wait_metric(&server, "requests_refused_total", 2, SOON);
         // Nobody is left behind: our own question is the only connection.
         let alone = wait_for(Duration::from_secs(5), || metric(&server, "connections") == 1);
         assert!(alone, "{} connections", metric(&server, "connections"));

@@ -46,7 +46,7 @@ fn it_listens_on_ipv6_too() {
         bound => drop(bound.expect("a free port")),
     }
     on_both_drivers_at_once(|driver| {
-        let server = Server::start_at("[::1]:0", driver);
+        let server = Server::start_at("[::1]:0", driver, &[]);
         assert!(matches!(server.addr(), SocketAddr::V6(_)) && server.addr().port() != 0);
         assert!(server.stdout().starts_with("listening on http://[::1]:"));
         assert_eq!(Connection::open(server.addr()).ask(&get("/"), SOON).head.status, 200);

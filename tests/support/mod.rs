@@ -4,6 +4,7 @@
 //! A test crate says `mod support;` and takes what it needs, so some of this is unused in each of them.
 #![allow(dead_code, reason = "every test crate compiles this module and uses a part of it")]
 
+pub(crate) mod cores;
 pub(crate) mod http;
 pub(crate) mod java;
 pub(crate) mod look;

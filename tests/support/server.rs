@@ -81,13 +81,13 @@ impl Server {
     /// the text of a configuration file, none if it is empty.
     pub(crate) fn start(driver: Driver, args: &[&str], toml: &str) -> Self {
         let command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
-        Self::launch(command, "127.0.0.1:0", "off", driver, args, toml)
+        Self::launch(command, "127.0.0.1:0", "off", driver.name(), args, toml)
     }
 
     /// The same with an admin port.
     pub(crate) fn start_with_admin(driver: Driver, args: &[&str], toml: &str) -> Self {
         let command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
-        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", driver, args, toml)
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", driver.name(), args, toml)
     }
 
     /// The same under a limit of open files.
@@ -95,16 +95,24 @@ impl Server {
         let mut command = Command::new("sh");
         command.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &descriptors.to_string()]);
         command.arg(env!("CARGO_BIN_EXE_pushletd"));
-        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", driver, args, "")
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", driver.name(), args, "")
+    }
+
+    /// The same in a sandbox that forbids file tables of threads and io_uring, as containers do. It looks for a driver by itself.
+    pub(crate) fn start_in_a_sandbox(args: &[&str]) -> Self {
+        let mut command = Command::new("python3");
+        command
+            .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sandbox.py"), env!("CARGO_BIN_EXE_pushletd")]);
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, "")
     }
 
     /// Starts the program on an address of the caller's choice, without the admin port.
-    pub(crate) fn start_at(listen: &str, driver: Driver) -> Self {
-        Self::launch(Command::new(env!("CARGO_BIN_EXE_pushletd")), listen, "off", driver, &[], "")
+    pub(crate) fn start_at(listen: &str, driver: Driver, args: &[&str]) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_pushletd")), listen, "off", driver.name(), args, "")
     }
 
-    fn launch(mut command: Command, listen: &str, admin: &str, driver: Driver, args: &[&str], toml: &str) -> Self {
-        command.args(["--listen", listen, "--admin", admin, "--io-driver", driver.name()]).args(args);
+    fn launch(mut command: Command, listen: &str, admin: &str, driver: &str, args: &[&str], toml: &str) -> Self {
+        command.args(["--listen", listen, "--admin", admin, "--io-driver", driver]).args(args);
         let config = (!toml.is_empty()).then(|| {
             let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
             file.write_all(toml.as_bytes()).expect("the configuration is written");
