@@ -8,6 +8,7 @@
 
 mod admin;
 pub mod args;
+pub mod bench;
 mod boot;
 pub mod client;
 mod clock;
@@ -22,5 +23,6 @@ mod net;
 pub mod readiness;
 mod router;
 mod signals;
+mod sys;
 
 pub use boot::serve;
