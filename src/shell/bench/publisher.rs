@@ -271,13 +271,13 @@ impl Publisher {
         shared.run_ns.load(Ordering::Acquire).saturating_add((turn * 1e9 / shared.args.rate) as u64)
     }
 
-    /// Events that were due before `end` and were not sent.
+    /// Events that were due before `end` and were not sent; the one that was due last may just be on its way.
     pub(super) fn unsent(&self, shared: &Shared, end_ns: u64) -> u64 {
         if shared.args.rate == 0.0 || shared.args.events.is_some() {
             return 0;
         }
         let late = end_ns.saturating_sub(self.scheduled(shared)) as f64;
-        (late * shared.args.rate / f64::from(shared.plan.publishers) / 1e9).ceil() as u64
+        (late * shared.args.rate / f64::from(shared.plan.publishers) / 1e9) as u64
     }
 
     /// The lane whose turn it is. Targets that are not there, or not any more, are passed over.

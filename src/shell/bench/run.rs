@@ -127,6 +127,7 @@ impl Run {
                 let unshared = if shared.counts.len() > 1 { sys::unshare_files() } else { Ok(()) };
                 // Nobody listens any more if the run could not be started.
                 let _ = refused.send(unshared);
+                drop(refused);
                 Worker::new(number, shared, door)?.run()
             };
             threads.push(thread::Builder::new().name(format!("bench-{number}")).spawn(work)?);
