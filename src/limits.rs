@@ -104,7 +104,7 @@ pub const QUEUE_BYTES_DEFAULT: u32 = 1024 * 1024;
 /// Allowed range of the queue bound, in bytes.
 pub const QUEUE_BYTES_RANGE: (u32, u32) = (64 * 1024, 256 * 1024 * 1024);
 
-/// Allowed range of the number of cores. The inboxes between them take `cores x cores x inbox_size x 24` bytes.
+/// Allowed range of the number of cores. The inboxes between them take `cores x cores x inbox_size x 32` bytes.
 pub const CORES_RANGE: (u32, u32) = (1, 128);
 /// Default size of the io_uring submission queue of a core, in entries.
 pub const RING_ENTRIES_DEFAULT: u32 = 4096;

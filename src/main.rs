@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use pushletd::config::{self, ConfigError};
 use pushletd::shell::args::{self, Action};
-use pushletd::shell::{client, serve};
+use pushletd::shell::{bench, client, serve};
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os()) {
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         },
         Ok(Action::Sub(wanted)) => client::run_sub(wanted),
         Ok(Action::Pub(wanted)) => client::run_pub(wanted),
+        Ok(Action::Bench(wanted)) => bench::run_bench(&wanted),
     }
 }
 

@@ -239,3 +239,34 @@ fn two_cores_talk_through_full_lanes() {
 fn three_cores_talk_through_full_lanes() {
     explore(800, || exchange(&[Sending::All, Sending::Keep, Sending::Try], 4, 2));
 }
+
+/// A8: what one client publishes through two cores, one behind the other's ack, a third core receives in that order.
+#[test]
+fn what_follows_an_ack_is_received_behind_it() {
+    fn scenario() {
+        let mut all = ports::<Message>(3, LaneBounds { messages_max: 4, bytes_max: 100 });
+        let (mut last, mut first, mut second) = (all.pop().unwrap(), all.pop().unwrap(), all.pop().unwrap());
+        let one = thread::spawn(move || {
+            // The event, and then the ack to the core that has the connection.
+            first.send(2, Message { number: 1, weight: 1 });
+            first.send(0, Message { number: 0, weight: 1 });
+        });
+        let two = thread::spawn(move || {
+            while second.receive().is_none() {
+                thread::yield_now();
+            }
+            second.send(2, Message { number: 2, weight: 1 });
+        });
+        let mut received = Vec::new();
+        while received.len() < 2 {
+            match last.receive() {
+                Some((_, message)) => received.push(message.number),
+                None => thread::yield_now(),
+            }
+        }
+        one.join().unwrap();
+        two.join().unwrap();
+        assert_eq!(received, [1, 2], "the effect before its cause");
+    }
+    explore(1000, scenario);
+}

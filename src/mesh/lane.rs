@@ -29,6 +29,9 @@ pub struct LaneBounds {
 #[repr(align(128))]
 pub(super) struct Padded<V>(pub(super) V);
 
+/// When a message was sent, on a clock that runs with the messages: what was sent because of something else has a later stamp.
+pub(super) type Stamp = u64;
+
 /// Messages and bytes that went past one end of a lane since start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
@@ -42,7 +45,7 @@ struct SharedCount {
 }
 
 struct Lane<T> {
-    queue: ArrayQueue<T>,
+    queue: ArrayQueue<(Stamp, T)>,
     bounds: LaneBounds,
     /// Written by the producer, before the message is in the queue: never less than what the consumer may take. Only the consumer's
     /// decision whether the lane is half empty reads it.
@@ -76,7 +79,7 @@ pub(super) fn lane<T: Weigh>(bounds: LaneBounds) -> (Sender<T>, Receiver<T>) {
         asked: false,
         news: false,
     };
-    (sender, Receiver { lane, taken: Count::default(), popped: false })
+    (sender, Receiver { lane, head: None, taken: Count::default(), popped: false })
 }
 
 /// The producer's end.
@@ -90,7 +93,7 @@ pub(super) struct Sender<T> {
     /// Messages that could not be refused, oldest first.
     ///
     /// Invariant: while it is not empty, nothing is pushed but its front.
-    overflow: VecDeque<T>,
+    overflow: VecDeque<(Stamp, T)>,
     /// The smallest weight that was refused and whose owner has not been sent into another turn yet.
     refused: Cell<Option<usize>>,
     /// Whether `wanted` may be set by this end.
@@ -130,11 +133,11 @@ impl<T: Weigh> Sender<T> {
     }
 
     /// Puts a message into the lane, which has room and in front of which nothing waits.
-    pub(super) fn push(&mut self, message: T) {
+    pub(super) fn push(&mut self, stamp: Stamp, message: T) {
         self.pushed.messages += 1;
         self.pushed.bytes = self.pushed.bytes.wrapping_add(message.weight() as u64);
         self.lane.pushed_bytes.0.store(self.pushed.bytes, Ordering::Relaxed);
-        let pushed = self.lane.queue.push(message).is_ok();
+        let pushed = self.lane.queue.push((stamp, message)).is_ok();
         assert!(pushed, "the lane had room, and nobody else sends on it");
         self.news = true;
     }
@@ -146,19 +149,19 @@ impl<T: Weigh> Sender<T> {
     }
 
     /// Sends, or keeps the message until [`Sender::flush`].
-    pub(super) fn push_or_keep(&mut self, message: T) {
+    pub(super) fn push_or_keep(&mut self, stamp: Stamp, message: T) {
         if self.overflow.is_empty() && self.fits(message.weight()) {
-            self.push(message);
+            self.push(stamp, message);
         } else {
-            self.overflow.push_back(message);
+            self.overflow.push_back((stamp, message));
         }
     }
 
     /// Sends what waits as far as there is room.
     pub(super) fn flush(&mut self) {
-        while self.overflow.front().is_some_and(|first| self.fits(first.weight())) {
-            let first = self.overflow.pop_front().expect("it has a front");
-            self.push(first);
+        while self.overflow.front().is_some_and(|(_, first)| self.fits(first.weight())) {
+            let (stamp, first) = self.overflow.pop_front().expect("it has a front");
+            self.push(stamp, first);
         }
     }
 
@@ -186,7 +189,7 @@ impl<T: Weigh> Sender<T> {
     /// Whether something that waits, or somebody who was refused, can go now. Says so once for the refused: they try again, and are
     /// refused again if it was not for them.
     pub(super) fn room_again(&self) -> bool {
-        if let Some(first) = self.overflow.front() {
+        if let Some((_, first)) = self.overflow.front() {
             return self.fits(first.weight());
         }
         let again = self.refused.get().is_some_and(|weight| self.fits(weight));
@@ -200,15 +203,31 @@ impl<T: Weigh> Sender<T> {
 /// The consumer's end.
 pub(super) struct Receiver<T> {
     lane: Arc<Lane<T>>,
+    /// The oldest message, out of the queue and not taken yet. For the producer it is still in the lane.
+    head: Option<(Stamp, T)>,
     taken: Count,
     /// Whether anything was taken since the last look at `wanted`.
     pub(super) popped: bool,
 }
 
 impl<T: Weigh> Receiver<T> {
-    /// Takes the oldest message.
-    pub(super) fn pop(&mut self) -> Option<T> {
-        let message = self.lane.queue.pop()?;
+    /// Looks for the oldest message, unless it is known. Says whether it was found now.
+    pub(super) fn look(&mut self) -> bool {
+        if self.head.is_none() && !self.lane.queue.is_empty() {
+            self.head = self.lane.queue.pop();
+            return self.head.is_some();
+        }
+        false
+    }
+
+    /// The stamp of the oldest message that is known.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        self.head.as_ref().map(|(stamp, _)| *stamp)
+    }
+
+    /// Takes the oldest message that is known.
+    pub(super) fn take(&mut self) -> Option<T> {
+        let (_, message) = self.head.take()?;
         self.taken.messages += 1;
         self.taken.bytes = self.taken.bytes.wrapping_add(message.weight() as u64);
         let taken = &self.lane.taken.0;
@@ -220,12 +239,12 @@ impl<T: Weigh> Receiver<T> {
 
     /// Messages in the lane.
     pub(super) fn depth(&self) -> usize {
-        self.lane.queue.len()
+        self.lane.queue.len() + usize::from(self.head.is_some())
     }
 
     /// Whether there is nothing to take.
     pub(super) fn is_empty(&self) -> bool {
-        self.lane.queue.is_empty()
+        self.head.is_none() && self.lane.queue.is_empty()
     }
 
     /// Whether the producer asked for room and there is enough now to be worth waking it: half of the lane. The question counts as

@@ -25,8 +25,19 @@
 //!   anything, so it comes to that point; and an empty lane takes any message, so the producer is not asked back in vain for ever.
 //! * Only sleepers need to be told of room. A core that is awake learns of it by trying: everyone whom `has_room` refused must try again in
 //!   every turn, before `prepare_sleep`.
+//!
+//! # In which order messages are received
+//!
+//! From one core, in the order in which they were sent. From several, so that what was sent because of something else comes after it: a
+//! client publishes through one core, gets its ack, publishes through another core over the same connection, and a third core receives both
+//! events in that order. Each message has a stamp of a clock that every core moves past the stamps it receives; a core receives the smallest
+//! stamp first. It looks at empty lanes once more when it has found something in another one: whatever that was sent because of is in its
+//! lane by then.
+//!
+//! The clock also follows the time that the core is given ([`Port::set_time`]). Otherwise the messages of a core that has heard of many
+//! events would wait behind all those of one that has heard of none.
 
-use super::lane::{LaneBounds, Padded, Receiver, Sender, Weigh, lane};
+use super::lane::{LaneBounds, Padded, Receiver, Sender, Stamp, Weigh, lane};
 use super::sync::{Arc, AtomicBool, Ordering, fence};
 
 /// Makes the ports of `cores` cores, the port of core i at index i, with one lane for each ordered pair of different cores.
@@ -62,8 +73,8 @@ pub struct Port<T> {
     outgoing: Vec<Option<Sender<T>>>,
     /// By sending core; none at this core's own place.
     incoming: Vec<Option<Receiver<T>>>,
-    /// The core whose lane is looked at first by the next `receive`.
-    next: usize,
+    /// Not earlier than the stamp of anything that was sent or received here.
+    clock: Stamp,
     /// Cores whose `armed` this core took down and that it has not named yet.
     wakes: Vec<u16>,
 }
@@ -76,7 +87,7 @@ impl<T: Weigh> Port<T> {
             armed,
             outgoing: Vec::with_capacity(cores),
             incoming: Vec::with_capacity(cores),
-            next: 0,
+            clock: 0,
             wakes: Vec::with_capacity(cores),
         }
     }
@@ -114,10 +125,11 @@ impl<T: Weigh> Port<T> {
         if !self.has_room_for_all(weight) {
             return false;
         }
+        self.clock += 1;
         for sender in self.outgoing.iter_mut().flatten() {
             let message = make();
             debug_assert_eq!(message.weight(), weight, "room was asked for another weight");
-            sender.push(message);
+            sender.push(self.clock, message);
         }
         true
     }
@@ -140,7 +152,8 @@ impl<T: Weigh> Port<T> {
     pub fn send(&mut self, to: u16, message: T) {
         debug_assert_ne!(to, self.core, "a core sends nothing to itself");
         if let Some(sender) = &mut self.outgoing[usize::from(to)] {
-            sender.push_or_keep(message);
+            self.clock += 1;
+            sender.push_or_keep(self.clock, message);
         }
     }
 
@@ -156,17 +169,21 @@ impl<T: Weigh> Port<T> {
         self.outgoing.iter().flatten().map(Sender::waiting).sum()
     }
 
-    /// The next message with the core that sent it: in order from each core, from each core in turn.
+    /// The next message with the core that sent it: in order from each core, and never before one that it was sent because of.
     pub fn receive(&mut self) -> Option<(u16, T)> {
-        let cores = self.incoming.len();
-        for step in 0..cores {
-            let from = (self.next + step) % cores;
-            if let Some(message) = self.incoming[from].as_mut().and_then(Receiver::pop) {
-                self.next = from + 1;
-                return Some((u16::try_from(from).expect("made from a u16"), message));
-            }
-        }
-        None
+        let look = |found, receiver: &mut Receiver<T>| receiver.look() | found;
+        while self.incoming.iter_mut().flatten().fold(false, look) {}
+        let heads = (0_u16..).zip(&self.incoming).filter_map(|(core, lane)| Some((lane.as_ref()?.stamp()?, core)));
+        let (stamp, from) = heads.min()?;
+        self.clock = self.clock.max(stamp);
+        let message = self.incoming[usize::from(from)].as_mut()?.take()?;
+        Some((from, message))
+    }
+
+    /// The time in milliseconds; it may stand still and jump. See the top of this file.
+    pub fn set_time(&mut self, now_ms: u64) {
+        // A million messages in a millisecond, then the clock runs ahead of the time for a moment.
+        self.clock = self.clock.max(now_ms << 20);
     }
 
     /// Messages that wait to be received now.

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::bench::{self, BenchArgs};
 use super::client::{PubArgs, SubArgs};
 use crate::config::{self, Config, ConfigError, ENV_PREFIX, FileText, Inputs, Origin};
 use crate::protocol::{Format, Mode};
 
 /// What the command line asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Run the server. The inputs hold the flags only; [`load`] adds the rest.
     Serve(Inputs),
@@ -26,6 +27,8 @@ pub enum Action {
     Sub(SubArgs),
     /// Publish events.
     Pub(PubArgs),
+    /// Load a server and measure.
+    Bench(Box<BenchArgs>),
 }
 
 /// Reads the command line. `args` begins with the name of the program.
@@ -49,6 +52,7 @@ where
         }
         Some(("sub", matches)) => Ok(Action::Sub(sub_args(matches))),
         Some(("pub", matches)) => Ok(Action::Pub(pub_args(matches))),
+        Some(("bench", matches)) => Ok(Action::Bench(Box::new(bench::options::read(matches)))),
         Some((other, _)) => {
             Err(command.error(clap::error::ErrorKind::InvalidSubcommand, format!("no command {other}")))
         }
@@ -131,6 +135,7 @@ fn command() -> Command {
         .subcommand(serve())
         .subcommand(sub_command())
         .subcommand(pub_command())
+        .subcommand(bench::options::command())
         .subcommand(
             Command::new("check-config")
                 .about("Check a file of settings and say everything that is wrong with it")

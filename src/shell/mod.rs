@@ -8,6 +8,7 @@
 
 mod admin;
 pub mod args;
+pub mod bench;
 mod boot;
 pub mod client;
 mod clock;

@@ -119,6 +119,7 @@ impl Hub {
         self.queued_before = self.queued();
         self.slices_left = SLICES_PER_TURN_MAX;
         self.port.wake_up();
+        self.port.set_time(now.instant.as_ms());
         self.go_on(now);
         self.receive(now);
     }

@@ -1,4 +1,4 @@
-//! Ports against a reference model: two plain queues for each pair of cores, and a set of sleepers.
+//! Ports against a reference model: two plain queues for each pair of cores, a clock for each core, and a set of sleepers.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -31,16 +31,16 @@ fn steps() -> impl Strategy<Value = (usize, Step)> {
     (0..4_usize, step)
 }
 
-/// Numbers and weights in flight from one core to another, and those that wait for room.
+/// Numbers, weights and stamps in flight from one core to another, and those that wait for room.
 #[derive(Clone, Default)]
 struct Pair {
-    lane: VecDeque<(u64, usize)>,
-    overflow: VecDeque<(u64, usize)>,
+    lane: VecDeque<(u64, usize, u64)>,
+    overflow: VecDeque<(u64, usize, u64)>,
 }
 
 impl Pair {
     fn bytes(&self) -> usize {
-        self.lane.iter().map(|(_, weight)| weight).sum()
+        self.lane.iter().map(|(_, weight, _)| weight).sum()
     }
 
     fn fits(&self, weight: usize) -> bool {
@@ -53,7 +53,7 @@ impl Pair {
     }
 
     fn flush(&mut self) {
-        while self.overflow.front().is_some_and(|(_, weight)| self.fits(*weight)) {
+        while self.overflow.front().is_some_and(|(_, weight, _)| self.fits(*weight)) {
             self.lane.extend(self.overflow.pop_front());
         }
     }
@@ -67,7 +67,7 @@ struct Model {
     ports: Vec<Port<Message>>,
     maker: Maker,
     pairs: Vec<Vec<Pair>>,
-    next: Vec<usize>,
+    clock: Vec<u64>,
     asleep: BTreeSet<usize>,
 }
 
@@ -77,7 +77,7 @@ impl Model {
             ports: ports(u16::try_from(cores).unwrap(), BOUNDS),
             maker: Maker::default(),
             pairs: vec![vec![Pair::default(); cores]; cores],
-            next: vec![0; cores],
+            clock: vec![0; cores],
             asleep: BTreeSet::new(),
         }
     }
@@ -119,38 +119,42 @@ impl Model {
             message
         });
         assert_eq!((sent, made.len()), (room, if room { self.ports.len() - 1 } else { 0 }));
+        self.clock[core] += u64::from(room);
         for (other, number) in self.others(core).zip(made) {
-            self.pairs[core][other].lane.push_back((number, weight));
+            self.pairs[core][other].lane.push_back((number, weight, self.clock[core]));
         }
     }
 
     fn send(&mut self, core: usize, to: usize, weight: usize, keep: bool) {
         let message = self.maker.make(weight);
         let (number, name) = (message.number, u16::try_from(to).unwrap());
+        let stamp = self.clock[core] + 1;
         let pair = &mut self.pairs[core][to];
         let room = pair.has_room(weight);
         if keep {
             self.ports[core].send(name, message);
-            if room { &mut pair.lane } else { &mut pair.overflow }.push_back((number, weight));
+            if room { &mut pair.lane } else { &mut pair.overflow }.push_back((number, weight, stamp));
+            self.clock[core] = stamp;
             return;
         }
         assert_eq!(self.ports[core].has_room(name, weight), room);
         match self.ports[core].try_send(name, message) {
-            Ok(()) => pair.lane.push_back((number, weight)),
+            Ok(()) => {
+                pair.lane.push_back((number, weight, stamp));
+                self.clock[core] = stamp;
+            }
             Err(refused) => assert_eq!(refused.number, number),
         }
-        assert_eq!(pair.lane.back().is_some_and(|(last, _)| *last == number), room);
+        assert_eq!(self.pairs[core][to].lane.back().is_some_and(|(last, ..)| *last == number), room);
     }
 
     fn receive(&mut self, core: usize) {
-        let cores = self.ports.len();
-        let mut order = (0..cores).map(|step| (self.next[core] + step) % cores);
-        let expected = order.find_map(|from| Some((from, self.pairs[from][core].lane.pop_front()?.0)));
+        let heads = self.others(core).filter_map(|from| Some((self.pairs[from][core].lane.front()?.2, from)));
+        let first = heads.min();
+        let expected = first.and_then(|(_, from)| Some((from, self.pairs[from][core].lane.pop_front()?.0)));
         let received = self.ports[core].receive().map(|(from, message)| (usize::from(from), message.number));
         assert_eq!(received, expected);
-        if let Some((from, _)) = received {
-            self.next[core] = from + 1;
-        }
+        self.clock[core] = self.clock[core].max(first.map_or(0, |(stamp, _)| stamp));
     }
 
     fn take_wakes(&mut self, core: usize) {
@@ -166,7 +170,7 @@ impl Model {
         for sleeper in &self.asleep {
             assert!(self.pairs[core][*sleeper].lane.is_empty(), "core {sleeper} sleeps on a message");
             let kept = &self.pairs[*sleeper][core];
-            let goes = kept.overflow.front().is_some_and(|(_, weight)| kept.fits(*weight));
+            let goes = kept.overflow.front().is_some_and(|(_, weight, _)| kept.fits(*weight));
             assert!(!goes || !kept.half_empty(), "core {sleeper} sleeps on what it keeps");
         }
     }
@@ -176,7 +180,7 @@ impl Model {
             for other in self.others(core) {
                 assert!(self.pairs[other][core].lane.is_empty(), "a message from {other} has arrived");
                 let kept = &self.pairs[core][other];
-                assert!(kept.overflow.front().is_none_or(|(_, weight)| !kept.fits(*weight)), "{other} has room");
+                assert!(kept.overflow.front().is_none_or(|(_, weight, _)| !kept.fits(*weight)), "{other} has room");
             }
             self.asleep.insert(core);
             return;

@@ -19,7 +19,7 @@ mod link;
 mod publisher;
 mod reader;
 mod subscriber;
-mod target;
+pub(super) mod target;
 #[cfg(test)]
 mod tests;
 mod trouble;

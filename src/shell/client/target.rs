@@ -4,13 +4,13 @@ use std::fmt;
 
 /// Where a Pushlet server is: what to connect to and which path to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(in crate::shell) struct Target {
     /// Name or address, without the brackets of an IPv6 address.
-    pub(super) host: String,
+    pub(in crate::shell) host: String,
     /// The TCP port.
-    pub(super) port: u16,
+    pub(in crate::shell) port: u16,
     /// The path, which ends in `pushlet.srv` (rule P-1).
-    pub(super) path: String,
+    pub(in crate::shell) path: String,
 }
 
 /// The last segment of the path of every Pushlet server.
@@ -22,7 +22,7 @@ impl Target {
     /// # Errors
     ///
     /// What is wrong with the text, in words for the person who typed it.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(in crate::shell) fn parse(url: &str) -> Result<Self, String> {
         let rest = match url.split_once("://") {
             None => url,
             Some(("http", rest)) => rest,
@@ -51,7 +51,7 @@ impl Target {
     }
 
     /// The value of the `Host` header.
-    pub(super) fn host_header(&self) -> String {
+    pub(in crate::shell) fn host_header(&self) -> String {
         let brackets = self.host.contains(':');
         let host = if brackets { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == 80 { host } else { format!("{host}:{}", self.port) }

@@ -1,0 +1,85 @@
+//! `pushletd bench`: the load generator. It opens thousands of sessions against a server, publishes, and accounts for every delivery.
+//!
+//! It runs in a process of its own and speaks to the server over the wire, so that it can measure any server for which there is a `door`.
+//! Each thread has an epoll descriptor, connections and a descriptor table of its own; they share atomics only. Events are marked
+//! (`marker`), found again in the raw bytes without parsing them (`pushlet`), and accounted for (`lanes`, `account`). `docs/bench.md` is
+//! for who uses it.
+
+mod account;
+mod connection;
+mod door;
+mod fleet;
+mod http;
+mod lanes;
+mod marker;
+pub(super) mod options;
+mod publisher;
+mod pushlet;
+mod report;
+mod run;
+mod server;
+mod shared;
+mod subscriber;
+#[cfg(test)]
+mod tests;
+mod times;
+mod watch;
+mod worker;
+
+use std::process::ExitCode;
+
+pub use self::fleet::{Fleet, Round, own_file_table, process_cpu_seconds};
+pub use self::options::{BenchArgs, Completion, Scenario};
+
+use self::run::Watch as _;
+use self::watch::Screen;
+
+/// The command line makes no sense.
+const USAGE: u8 = 2;
+
+/// Runs `pushletd bench` to its end.
+#[must_use]
+pub fn run_bench(args: &BenchArgs) -> ExitCode {
+    let mut screen = Screen::new(args.quiet);
+    let target = match args.check() {
+        Ok(target) => target,
+        Err(what) => {
+            screen.warn(&what);
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Err(error) = screen.catch_signals() {
+        screen.warn(&format!("signals cannot be caught: {error}"));
+    }
+    raise_descriptor_limit(args, &mut screen);
+    let outcome = run::run(args, &target, &mut screen);
+    screen.clear();
+    match outcome {
+        Ok(outcome) => {
+            if args.json {
+                println!("{}", outcome.json());
+            } else {
+                print!("{}", outcome.table());
+            }
+            if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            screen.warn(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// As many descriptors as we may have; a warning if they are not enough.
+fn raise_descriptor_limit(args: &BenchArgs, screen: &mut Screen) {
+    /// Descriptors of a thread that are no connections of the plan.
+    const OTHERS: u64 = 64;
+    let wanted = u64::from(args.sessions + args.publishers) / u64::from(args.threads) + OTHERS;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < wanted => screen.warn(&format!(
+            "{wanted} descriptors a thread are wanted and {limit} allowed: raise `ulimit -n`, or use more --threads"
+        )),
+        Ok(_) => {}
+        Err(error) => screen.warn(&format!("the limit of open files stays as it is: {error}")),
+    }
+}
