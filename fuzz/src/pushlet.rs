@@ -1,7 +1,6 @@
 //! Pushlet requests from any bytes, and whole connections in front of a broker.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use pushletd::broker::{Answer, Broker, Output, Settings};
 use pushletd::limits::FIELDS_MAX;
@@ -142,7 +141,7 @@ fn settle(broker: &mut Broker, world: &mut World) {
             Output::Carries { token, events, .. } => {
                 assert!(events > 0 && world.answered.contains_key(&token.serial));
             }
-            Output::Relay { .. } => unreachable!("one core relays to nobody"),
+            Output::Relay { .. } | Output::Summon { .. } => unreachable!("there is one core"),
             Output::Finish { token, .. } => {
                 assert!(world.open.remove(&token.serial).is_some(), "the end of an answer that is not open");
             }

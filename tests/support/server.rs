@@ -65,6 +65,9 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// How long the program may take to end after SIGTERM before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(3);
 
+/// Holds threads.
+const HOLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/hold.py");
+
 /// A running pushletd. Dropping it ends the process; if the test is failing, what the program said is shown.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -104,6 +107,24 @@ impl Server {
         command
             .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sandbox.py"), env!("CARGO_BIN_EXE_pushletd")]);
         Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, "")
+    }
+
+    /// The same with threads that can be held.
+    pub(crate) fn start_holdable(driver: Driver, args: &[&str]) -> Self {
+        let mut command = Command::new("python3");
+        command.args([HOLD, env!("CARGO_BIN_EXE_pushletd")]);
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", driver.name(), args, "")
+    }
+
+    /// Stops one of its threads until what is returned is dropped. All others go on.
+    pub(crate) fn hold(&self, thread: u32) -> Held {
+        let mut command = Command::new("python3");
+        command.args([HOLD, &thread.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = command.spawn().expect("python3 is there");
+        let (_, lines) = lines_of(holder.stdout.take().expect("stdout is a pipe"));
+        let held = lines.recv_timeout(START_MAX);
+        assert_eq!(held.as_deref(), Ok("held\n"), "the thread cannot be held");
+        Held { holder }
     }
 
     /// Starts the program on an address of the caller's choice, without the admin port.
@@ -202,6 +223,20 @@ impl Server {
             });
             wait_ready(ended, PollFlags::IN, deadline);
         }
+    }
+}
+
+/// A thread that stands still.
+#[derive(Debug)]
+pub(crate) struct Held {
+    holder: Child,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The end of its input tells it to let go. It waits for nothing else.
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
     }
 }
 
