@@ -22,7 +22,7 @@ impl Worker {
             return self.set(now + LOOK_NS, key, Alarm::Go);
         }
         if subscriber.stage == Stage::Live {
-            (subscriber.stage, subscriber.since_ns) = (Stage::Waiting, now);
+            subscriber.stop(&self.shared, now);
         }
         let late = now.saturating_sub(subscriber.since_ns) >= LEAVE_NS;
         match subscriber.stage {
