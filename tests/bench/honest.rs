@@ -51,6 +51,8 @@ fn publishers_and_subjects_are_spread() {
     assert_exact(&bench(server.addr(), words), 200, 5000);
     // More subjects than publishers; nobody is on the last five.
     assert_exact(&bench(server.addr(), "--sessions 5 --publishers 1 --subjects 10 --events 20"), 20, 10);
+    // From several local addresses.
+    assert_exact(&bench(server.addr(), "--sessions 30 --events 5 --source-addresses 3 --threads 2"), 5, 150);
     // Large events, each in several segments.
     assert_exact(&bench(server.addr(), "--sessions 10 --events 5 --payload 100000"), 5, 50);
 }
