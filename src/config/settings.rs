@@ -143,7 +143,7 @@ settings! {
     "overflow" overflow: Option<Overflow>, OVERFLOWS, None,
         "What happens to a session whose queue is full (rule P-30); auto is disconnect for stream, drop-oldest for pull and poll";
     "inbox-size" inbox_events: u32, count(limits::INBOX_EVENTS_RANGE), limits::INBOX_EVENTS_DEFAULT,
-        "Events and requests that may wait in the inbox between each two cores";
+        "Events and requests that may wait in the inbox between each two cores; without effect on one core";
     "max-connections" connections_max: Option<u32>, CountOrAuto(count(limits::CONNECTIONS_RANGE)), None,
         "Connections of clients at most; auto derives it from the limit of open files";
     "session-timeout" session_timeout_ms: u64, Millis(limits::SESSION_TIMEOUT_MS_RANGE),
