@@ -2,7 +2,6 @@
 //! `cargo run --release --example slice_cost`.
 
 use std::sync::Arc;
-use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
 use pushletd::broker::{Broker, Settings};
