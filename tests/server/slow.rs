@@ -170,6 +170,7 @@ fn large_events_arrive_byte_for_byte_through_short_writes() {
     let values: Vec<String> = (0..EVENTS).map(value).collect();
     on_both_drivers_at_once(|driver| {
         let server = Server::start_with_admin(driver, &["--queue-bytes", "64MiB"], "");
+        let mut delivered = 0;
         for format in [Format::Json, Format::XmlStrict] {
             let (session, mut stream) = stalled(&server, format, "/large");
             stream.wait_count(2);
@@ -179,6 +180,9 @@ fn large_events_arrive_byte_for_byte_through_short_writes() {
                 let request = publisher.request("publish", &[("p_subject", "/large"), ("value", value)]);
                 assert_eq!(events_of(&connection.ask(&request, SOON))[0].kind(), "publish-ack");
             }
+            // A publish is acked before other cores have it; leaving would overtake it there.
+            delivered += EVENTS as u64;
+            wait_metric(&server, "delivered_total", delivered, SOON);
             session.leave();
             let mut dice = Dice::new(7);
             let whole = wait_for(Duration::from_secs(30), || {
@@ -195,6 +199,7 @@ fn large_events_arrive_byte_for_byte_through_short_writes() {
                 assert!(event.field("value") == value, "{format:?}: a value has changed on the way");
             }
             arrive_whole(&server, format, &values);
+            delivered += EVENTS as u64 + 1;
         }
     });
 }
