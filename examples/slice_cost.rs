@@ -1,7 +1,6 @@
 //! How long one publish to 100,000 sessions keeps a core from its other requests: what its first step costs, and each of its slices.
 //! `cargo run --release --example slice_cost`.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
@@ -28,7 +27,7 @@ fn core(mode: Mode, overflow: Option<Overflow>, events_max: u32) -> Broker {
         let request = Request {
             token: ReplyToken { core: 0, connection, serial: 1 },
             command: Command::JoinListen { format: FormatName::Known(Format::Json), listen },
-            path: Rc::from("/pushlet.srv"),
+            path: Arc::from("/pushlet.srv"),
             chunked: true,
             agent: Agent::default(),
             draw: [bits, bits],

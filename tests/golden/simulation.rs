@@ -3,8 +3,6 @@
 //!
 //! One seed is one run: the seed is fixed, and a failure prints the steps that lead to it.
 
-use std::rc::Rc;
-
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 use pushletd::broker::{Answer, Broker, Output, Settings};
@@ -453,7 +451,7 @@ impl Simulation {
                     self.opened.push(token.connection as usize);
                     self.arrived(token.connection as usize);
                 }
-                Output::Relay { .. } => panic!("one core relays to nobody"),
+                Output::Relay { .. } | Output::Summon { .. } => panic!("there is one core"),
                 Output::Carries { events, .. } => assert!(events > 0, "an answer that carries nothing"),
                 Output::Finish { token, tail } => {
                     let connection = &mut self.connections[token.connection as usize];

@@ -17,7 +17,6 @@
 //! In lines, `{A}` is client A's p_id and `{A.from}` its address; the second session of A is `{A#2}`. Answers are written the same way.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use pushletd::broker::{Answer, Broker, Output, Settings};
@@ -209,7 +208,7 @@ impl World {
             Ok((command, agent)) => {
                 let draw = self.draw(who);
                 let sessions = self.broker.session_count();
-                let path = Rc::from(how.path);
+                let path = Arc::from(how.path);
                 let request = Request { token, command, path, chunked: how.chunked, agent, draw };
                 self.broker.handle_request(self.now(), request);
                 if self.broker.session_count() > sessions {
@@ -387,7 +386,7 @@ impl World {
                 }
                 // What the shell does with it is tested over sockets.
                 Output::Carries { .. } => {}
-                Output::Relay { .. } => panic!("one core relays to nobody"),
+                Output::Relay { .. } | Output::Summon { .. } => panic!("there is one core"),
                 Output::Finish { token, tail } => self.finished(token, &tail),
             }
         }

@@ -4,7 +4,7 @@ use pushletd::protocol::{Format, SessionId, ShardTable};
 
 use crate::support::cores::{connection_on, connections_on_each, core_of, core_under, join_on, session_on};
 use crate::support::http::{Answer, Connection, get, post};
-use crate::support::look::{metric, wait_metric};
+use crate::support::look::{metric, settled_metric, settled_metrics, wait_metric};
 use crate::support::pushlet::{Dialect, Event, PATH, SOON, Session, events_of, format_of, parse, request, target};
 use crate::support::server::{Driver, Server, on_both_drivers_at_once, wait_for};
 
@@ -83,7 +83,7 @@ fn every_request_is_answered_on_any_core() {
         for cores in [2, 4] {
             let server = server(driver, cores, &[]);
             let mut connections = connections_on_each(&server, cores);
-            let requests_before = metric(&server, "forwarded_total");
+            let requests_before = settled_metric(&server, "forwarded_total");
             for format in FORMATS {
                 let session = session_on(&server, 0, cores, format);
                 let expected = life(&session, &mut connections[0]);
@@ -143,7 +143,7 @@ fn head_and_options_stay_where_they_are() {
         let server = server(driver, 2, &[]);
         let session = session_on(&server, 0, 2, Format::Json);
         let mut there = connection_on(&server, 1, 2);
-        let forwarded = metric(&server, "forwarded_total");
+        let forwarded = settled_metric(&server, "forwarded_total");
         for event in ["leave", "listen", "publish"] {
             for method in ["HEAD", "OPTIONS"] {
                 let bytes = session.request(event, &[("p_subject", "/x")]);
@@ -154,7 +154,8 @@ fn head_and_options_stay_where_they_are() {
         }
         assert_eq!(events_of(&there.ask(&session.request("hb", &[]), SOON))[0].kind(), "hb-ack", "it lives");
         wait_metric(&server, "forwarded_total", forwarded + 1, SOON);
-        assert_eq!((metric(&server, "published_total"), metric(&server, "sessions_listening")), (0, 0));
+        let all = settled_metrics(&server);
+        assert_eq!((all["published_total"], all["sessions_listening"]), (0, 0));
     });
 }
 
@@ -359,7 +360,8 @@ fn a_forwarded_pull_that_goes_is_noticed() {
             assert_eq!(numbers, ["1", "2"], "{way}: {events:?}");
             assert!(events.iter().all(|event| event.get("p_lost").is_none()), "{way}: {events:?}");
         }
-        assert_eq!((metric(&server, "handovers_out_total"), metric(&server, "lost_total")), (0, 0));
+        let all = settled_metrics(&server);
+        assert_eq!((all["handovers_out_total"], all["lost_total"]), (0, 0));
     });
 }
 

@@ -3,7 +3,7 @@
 use pushletd::protocol::Format;
 
 use crate::support::http::{Connection, get, post};
-use crate::support::look::{metrics, wait_metric};
+use crate::support::look::{settled_metrics, wait_metric};
 use crate::support::pushlet::{PATH, SOON, Session, events_of, target};
 use crate::support::server::{Server, on_both_drivers_at_once};
 
@@ -13,7 +13,7 @@ fn head_changes_nothing() {
     on_both_drivers_at_once(|driver| {
         let server = Server::start_with_admin(driver, &[], "");
         let session = Session::join(server.addr(), Format::Json);
-        let before = metrics(&server);
+        let before = settled_metrics(&server);
         let mut connection = Connection::open(server.addr());
         for fields in [
             vec![("p_event", "join")],
@@ -26,7 +26,7 @@ fn head_changes_nothing() {
             assert_eq!((answer.head.status, answer.body.len()), (200, 0));
             assert_eq!(answer.head.get("pragma"), Some("no-cache"));
         }
-        let after = metrics(&server);
+        let after = settled_metrics(&server);
         for name in
             ["sessions", "sessions_listening", "joins_total", "subscriptions", "sessions_ended_total{reason=\"leave\"}"]
         {

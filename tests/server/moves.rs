@@ -6,7 +6,7 @@ use pushletd::protocol::Format;
 
 use crate::support::cores::{connection_on, connections_on_each, core_of, core_under, join_on, opened_on, session_on};
 use crate::support::http::{Connection, get};
-use crate::support::look::{descriptors, metric, settled_metric, wait_metric};
+use crate::support::look::{descriptors, metric, settled_metric, settled_metrics, wait_metric};
 use crate::support::pushlet::{Channel, Event, PATH, SOON, Session, events_of};
 use crate::support::server::{Driver, Server, on_both_drivers_at_once, wait_for};
 
@@ -19,7 +19,7 @@ fn server(driver: Driver, cores: u16) -> Server {
 fn moved(server: &Server, times: u64) {
     wait_metric(server, "handovers_out_total", times, SOON);
     wait_metric(server, "handovers_in_total", times, SOON);
-    assert_eq!(metric(server, "handovers_failed_total"), 0);
+    assert_eq!(settled_metric(server, "handovers_failed_total"), 0);
 }
 
 fn numbers(events: &[Event]) -> Vec<usize> {
@@ -269,10 +269,10 @@ fn who_goes_on_the_way_is_noticed() {
             }
         }
         let quiet = wait_for(SOON, || {
-            let all = crate::support::look::settled_metrics(&server);
+            let all = settled_metrics(&server);
             all["connections"] == 1 && all["sessions_listening"] == 0
         });
-        assert!(quiet, "{:#?}", crate::support::look::metrics(&server));
+        assert!(quiet, "{:#?}", settled_metrics(&server));
         let (out, taken) = (metric(&server, "handovers_out_total"), metric(&server, "handovers_in_total"));
         assert_eq!(out, taken + metric(&server, "handovers_failed_total"), "every move has an end");
         let back = wait_for(SOON, || descriptors(&server) <= before);
