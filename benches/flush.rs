@@ -56,7 +56,7 @@ fn broker_with_streams(now: Now, format: Format) -> Broker {
         let request = Request {
             token,
             command: Command::JoinListen { format: FormatName::Known(format), listen },
-            path: std::sync::Arc::from("/pushlet.srv"),
+            path: Arc::from("/pushlet.srv"),
             chunked: true,
             agent: Agent::default(),
             draw: [bits, bits],

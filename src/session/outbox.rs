@@ -152,6 +152,12 @@ impl Outbox {
         Self { items: VecDeque::new(), bytes: 0, front_sent: 0, lost: 0, distinct: false }
     }
 
+    /// Reads what the next write will read, and says nothing with it: see [`crate::broker::Broker::warm_up`].
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        self.items.front().map_or(0, |item| item.lost ^ item.label.as_ref().map_or(0, |label| label.sid().len() as u64))
+    }
+
     /// Whether nothing is queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -5,13 +5,25 @@ use super::core::Core;
 use super::net::{self, Transfer};
 use crate::broker::Home;
 use crate::limits::WRITES_PER_TURN_MAX;
+use crate::protocol::ReplyToken;
 use crate::time::Now;
+
+/// How many sessions are fetched from memory together.
+const WARMED_WRITES: usize = 16;
 
 impl Core {
     /// Writes what sessions have to send, at most [`WRITES_PER_TURN_MAX`] of them. Says whether some are left.
     pub(super) fn flush(&mut self, now: Now) -> bool {
         let mut gather = std::mem::take(&mut self.gather);
-        for _ in 0..WRITES_PER_TURN_MAX {
+        for write in 0..WRITES_PER_TURN_MAX {
+            if write % WARMED_WRITES == 0 {
+                let connections = &self.connections;
+                let read = |token: ReplyToken| {
+                    let connection = connections.get(token.connection as usize);
+                    connection.map_or(0, |connection| u64::from(connection.serial) ^ connection.unsent.len() as u64)
+                };
+                std::hint::black_box(self.hub.broker().warm_up(WARMED_WRITES, read));
+            }
             let Some((session, token)) = self.hub.poll_transmit(now, &mut gather) else { break };
             let Some((key, connection)) = self.asking(token) else {
                 self.hub.handle_disconnect(now, Home { core: self.parts.number, session }, token);
