@@ -198,6 +198,9 @@ fn take_request(client: &mut Client) -> Option<String> {
 
 // Pairs.
 
+/// Events before anything is measured.
+const WARMUP_EVENTS: u32 = 10;
+
 /// The floor as a process of its own, as the server is one.
 struct Bare(Child);
 
@@ -271,12 +274,13 @@ fn pair(url: &str, words: &Words) -> io::Result<bool> {
         return Err(io::Error::other("--pair wants --server-pid"));
     }
     let mut server = Side { fleet: fleet(url, words)?, pid };
-    // The first round warms both up and tells how long a delivery is.
+    // The first rounds warm up, and bring the sequence numbers to two digits: then it can be seen how long a delivery is.
+    server.round(WARMUP_EVENTS)?;
     let (_, first) = server.round(events)?;
     let bytes = first.bytes.div_ceil(first.deliveries.max(1));
     let (bare, address) = Bare::start(usize::try_from(bytes).map_err(io::Error::other)?)?;
     let mut floor = Side { fleet: fleet(&format!("http://{address}/"), words)?, pid: bare.0.id() };
-    floor.round(events)?;
+    floor.round(WARMUP_EVENTS)?;
     let mut ratios = Vec::new();
     let (mut above, mut below) = (Vec::new(), Vec::new());
     for number in 1..=rounds {

@@ -50,13 +50,26 @@ pub(super) struct Account {
     gaps: Vec<Gap>,
     sweep_at: usize,
     told: u64,
+    /// In each lane, the last number that is still expected. Empty while there is no end.
+    until: Box<[u32]>,
 }
 
 impl Account {
     /// An account that begins now: what these lanes send from now on is expected.
     pub(super) fn begin<'a>(lanes: impl Iterator<Item = &'a Lane>) -> Self {
         let position = |lane: &Lane| Position { next: lane.sent().saturating_add(1), fresh: true };
-        Self { positions: lanes.map(position).collect(), gaps: Vec::new(), sweep_at: GAPS_BEFORE_SWEEP, told: 0 }
+        Self {
+            positions: lanes.map(position).collect(),
+            gaps: Vec::new(),
+            sweep_at: GAPS_BEFORE_SWEEP,
+            told: 0,
+            until: Box::default(),
+        }
+    }
+
+    /// The subscriber wants to go: what is accepted from now on is not expected any more. It may come.
+    pub(super) fn stop<'a>(&mut self, lane: impl Fn(usize) -> &'a Lane) {
+        self.until = (0..self.positions.len()).map(|place| lane(place).accepted()).collect();
     }
 
     /// The server says that it has dropped so many.
@@ -142,9 +155,19 @@ impl Account {
             u64::try_from(count).unwrap_or(u64::MAX)
         };
         let gaps: u64 = self.gaps.iter().map(|gap| accepted(gap.lane as usize, gap.first, gap.last)).sum();
-        let tails =
-            self.positions.iter().enumerate().map(|(place, at)| accepted(place, at.next, lane(place).accepted()));
+        let tails = self.positions.iter().enumerate().map(|(place, at)| {
+            let last = lane(place).accepted().min(self.until.get(place).copied().unwrap_or(u32::MAX));
+            accepted(place, at.next, last)
+        });
         (gaps, tails.sum())
+    }
+
+    /// Events that have not come, whatever became of them.
+    pub(super) fn outstanding<'a>(&self, lane: impl Fn(usize) -> &'a Lane) -> u64 {
+        let gaps: u64 = self.gaps.iter().map(|gap| u64::from(gap.last - gap.first) + 1).sum();
+        let behind =
+            |(place, at): (usize, &Position)| (u64::from(lane(place).sent()) + 1).saturating_sub(at.next.into());
+        gaps + self.positions.iter().enumerate().map(behind).sum::<u64>()
     }
 }
 
@@ -222,6 +245,20 @@ mod tests {
         assert_eq!(account.arrive(0, 4, &lane), Verdict::Good);
         assert_eq!(account.missing(|_| &lane), (1, 0));
         assert_eq!(account.arrive(1, 1, &lane), Verdict::Foreign);
+    }
+
+    #[test]
+    fn who_wants_to_go_waits_for_what_was_accepted_before() {
+        let lane = lane("aa");
+        let mut account = Account::begin([&Lane::default()].into_iter());
+        account.stop(|_| &lane);
+        lane.begin().into_iter().for_each(|sequence| lane.accept(sequence));
+        assert_eq!(account.missing(|_| &lane), (0, 2));
+        assert_eq!(account.outstanding(|_| &lane), 3);
+        assert_eq!((account.arrive(0, 1, &lane), account.arrive(0, 3, &lane)), (Verdict::Good, Verdict::Good));
+        assert_eq!(account.missing(|_| &lane), (1, 0), "number 2 was passed over");
+        assert_eq!(account.arrive(0, 2, &lane), Verdict::OutOfOrder);
+        assert_eq!((account.missing(|_| &lane), account.outstanding(|_| &lane)), ((0, 0), 0));
     }
 
     #[test]

@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_refused_event_that_arrives_is_counted_once() {
         let lane = Lane::default();
-        (lane.begin(), lane.begin());
+        assert_eq!((lane.begin(), lane.begin()), (Some(1), Some(2)));
         assert!(!lane.refuse(1));
         assert_eq!(lane.arrive(1), Arrival::Refused { first: true });
         assert_eq!(lane.arrive(1), Arrival::Refused { first: false });

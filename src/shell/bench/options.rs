@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_said() {
         for (words, said) in [
-            ("h --rate -1", "rate"),
+            ("h --rate=-1", "rate"),
             ("h --rate many", "rate"),
             ("h --duration 1h", "duration"),
             ("h --shares x=1", "shares"),

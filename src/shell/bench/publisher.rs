@@ -9,8 +9,8 @@ use super::options::Completion;
 use super::shared::{Count, LaneSet, Phase, Shared};
 use super::times::Times;
 
-/// A publish of the closed loop that has not arrived everywhere for so long blocks the next one no more, in nanoseconds.
-const PATIENCE_NS: u64 = 5_000_000_000;
+/// When there is nobody to send to, it is looked again after so long, in nanoseconds.
+const NOBODY_NS: u64 = 100_000_000;
 
 /// A publish without an answer.
 #[derive(Clone, Copy, Debug)]
@@ -205,7 +205,7 @@ impl Publisher {
                 Ok(intended) => intended,
                 Err(when) => return when,
             };
-            let Some(lane) = self.lane(shared) else { return When::At(now + PATIENCE_NS / 50) };
+            let Some(lane) = self.lane(shared) else { return When::At(now + NOBODY_NS) };
             if !shared.claim() {
                 return When::Event;
             }
@@ -248,7 +248,8 @@ impl Publisher {
         while let Some(first) = self.delivering.front() {
             let settled = shared.settled();
             if settled < first.settled {
-                if now < first.since_ns.saturating_add(PATIENCE_NS) {
+                let patience = u64::try_from(shared.args.drain.as_nanos()).unwrap_or(u64::MAX);
+                if now < first.since_ns.saturating_add(patience) {
                     break;
                 }
                 // Something is lost; the accounts will tell. The loop goes on.

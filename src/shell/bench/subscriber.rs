@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::account::{Account, Verdict};
 use super::door::Item;
+use super::lanes::Lane;
 use super::marker::Marker;
 use super::shared::{Count, Group, LaneSet, Phase, Shared};
 use super::times::Times;
@@ -167,11 +168,16 @@ impl Subscriber {
     }
 
     fn event(&mut self, marker: Marker, context: &mut Context<'_>) {
+        if self.stage == Stage::Leaving {
+            // Its account is closed: what was under way when it said that it goes may come or not.
+            return;
+        }
         let (lanes, shared) = (self.lanes, context.shared);
+        let lane = self.lane(shared);
         let place = lanes.place(marker.lane).zip(self.account.as_mut());
         let verdict = place.map_or(Verdict::Foreign, |(place, account)| {
             let verdict = account.arrive(place, marker.sequence, &shared.lanes[marker.lane as usize]);
-            account.sweep(|place| &shared.lanes[lanes.lane(u32::try_from(place).unwrap_or(u32::MAX)) as usize]);
+            account.sweep(lane);
             verdict
         });
         self.got = self.got.saturating_add(1);
@@ -189,10 +195,23 @@ impl Subscriber {
         }
     }
 
+    fn lane<'a>(&self, shared: &'a Shared) -> impl Fn(usize) -> &'a Lane + use<'a> {
+        let lanes = self.lanes;
+        move |place| &shared.lanes[lanes.lane(u32::try_from(place).unwrap_or(u32::MAX)) as usize]
+    }
+
     /// Events that should have come and have not: those passed over, and those behind the last one.
     pub(super) fn missing(&self, shared: &Shared) -> (u64, u64) {
-        let lane = |place: usize| &shared.lanes[self.lanes.lane(u32::try_from(place).unwrap_or(u32::MAX)) as usize];
-        self.account.as_ref().map_or((0, 0), |account| account.missing(lane))
+        self.account.as_ref().map_or((0, 0), |account| account.missing(self.lane(shared)))
+    }
+
+    /// It wants to go, and waits for what has been accepted before.
+    pub(super) fn stop(&mut self, shared: &Shared, now: u64) {
+        let lane = self.lane(shared);
+        if let Some(account) = &mut self.account {
+            account.stop(lane);
+        }
+        (self.stage, self.since_ns) = (Stage::Waiting, now);
     }
 
     /// Whether it has everything that it can still get.
@@ -255,8 +274,9 @@ impl Subscriber {
             }
             Group::Idle => {}
         }
-        if passed + behind > 0 && shared.phase() < Phase::Close {
-            shared.settle(passed + behind, thread);
+        let outstanding = account.outstanding(self.lane(shared));
+        if outstanding > 0 && shared.phase() < Phase::Close {
+            shared.settle(outstanding, thread);
         }
     }
 }

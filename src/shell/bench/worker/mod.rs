@@ -1,5 +1,8 @@
 //! One thread of the load generator: its own epoll descriptor, its own connections, its own descriptor table.
 
+mod ending;
+mod opening;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
@@ -11,12 +14,12 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use slab::Slab;
 
-use super::connection::Connection;
-use super::door::Door;
-use super::publisher::{self, Progress, Publisher, When};
-use super::shared::{Count, Group, Phase, Shared};
-use super::subscriber::{self, Context, Stage, Subscriber};
-use super::times::Times;
+use crate::shell::bench::connection::Connection;
+use crate::shell::bench::door::{Door, Item};
+use crate::shell::bench::publisher::{self, Progress, Publisher, When};
+use crate::shell::bench::shared::{Count, Group, Phase, Shared};
+use crate::shell::bench::subscriber::{self, Context, Stage, Subscriber};
+use crate::shell::bench::times::Times;
 use crate::shell::net::Transfer;
 
 /// Readiness events taken at once.
@@ -29,14 +32,6 @@ const WAKE: u64 = u64::MAX;
 const SLEEP_NS: u64 = 1_000_000_000;
 /// How often it is looked whether everything has come, in nanoseconds.
 const LOOK_NS: u64 = 20_000_000;
-/// The first pause before a new attempt, in nanoseconds. It doubles from attempt to attempt.
-const BACKOFF_NS: u64 = 100_000_000;
-/// Longest pause that a server's `Retry-After` is granted, in seconds.
-const RETRY_AFTER_MAX_S: u64 = 5;
-/// How long a session of the churn waits for what is missing, and for the end of its answer, in nanoseconds.
-const LEAVE_NS: u64 = 5_000_000_000;
-/// Requests to leave that may be without an answer.
-const LEAVES_AT_ONCE: usize = 64;
 
 /// Somebody to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -239,104 +234,6 @@ impl Worker {
         }
     }
 
-    // Opening.
-
-    /// Opens as many as may be. Says when the next one may, in nanoseconds.
-    fn open_some(&mut self, now: u64) -> u64 {
-        let rate = self.shared.args.open_rate / f64::from(self.shared.args.threads);
-        let at_once = (self.shared.args.connecting / self.shared.args.threads).max(1) as usize;
-        while self.opening < at_once && !self.to_open.is_empty() {
-            if rate > 0.0 {
-                if self.next_open_ns > now {
-                    return self.next_open_ns;
-                }
-                self.next_open_ns = self.next_open_ns.max(now.saturating_sub(BACKOFF_NS)) + (1e9 / rate) as u64;
-            }
-            if let Some(member) = self.to_open.pop_front() {
-                self.open(member, now);
-            }
-        }
-        u64::MAX
-    }
-
-    fn open(&mut self, member: Member, now: u64) {
-        let (role, first) = match member {
-            Member::Subscriber { number, attempts } => {
-                let plan = &self.shared.plan;
-                let subject = match plan.group(number) {
-                    Group::Fan | Group::Churn => Some(self.shared.subject(number % plan.subjects)),
-                    Group::Unicast => None,
-                    Group::Idle => Some(format!("{}idle/", self.shared.subject(0))),
-                };
-                let mut first = Vec::new();
-                self.door.subscribe(subject.as_deref(), &mut first);
-                (Role::Subscriber(Box::new(Subscriber::new(number, attempts, &self.shared))), first)
-            }
-            Member::Publisher { number, attempts, progress } => {
-                let mut first = Vec::new();
-                self.door.join(&mut first);
-                (Role::Publisher(Box::new(Publisher::new(number, attempts, progress, &self.shared))), first)
-            }
-        };
-        self.opening += 1;
-        let Some(key) = self.insert(role, first) else { return self.retry(member, None, now) };
-        if let Member::Publisher { .. } = member {
-            self.publishers.push(key);
-        }
-    }
-
-    /// A new slot with a connection; `None` if the kernel has none.
-    fn insert(&mut self, role: Role, first: Vec<u8>) -> Option<u32> {
-        self.generation = self.generation.wrapping_add(1);
-        let entry = self.slots.vacant_entry();
-        let key = u32::try_from(entry.key()).ok()?;
-        entry.insert(Slot { generation: self.generation, connection: None, role });
-        if self.connect(key, first) {
-            return Some(key);
-        }
-        self.slots.remove(key as usize);
-        None
-    }
-
-    /// Gives a slot a new connection that begins with `first`.
-    fn connect(&mut self, key: u32, first: Vec<u8>) -> bool {
-        let addresses = &self.shared.addresses;
-        self.connected = self.connected.wrapping_add(1);
-        let threads = u32::try_from(self.shared.counts.len()).unwrap_or(1);
-        let turn = self.connected.wrapping_mul(threads).wrapping_add(self.thread as u32) as usize;
-        let source = addresses.sources.get(turn % addresses.sources.len().max(1)).copied();
-        let slot = &mut self.slots[key as usize];
-        let decoder = self.door.decoder();
-        match Connection::open(addresses.server, source, &self.epoll, token(key, slot.generation), decoder) {
-            Ok(mut connection) => {
-                *connection.out() = first;
-                slot.connection = Some(connection);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// It could not be opened: later again, or never.
-    fn retry(&mut self, member: Member, retry_after_s: Option<u64>, now: u64) {
-        self.opening -= 1;
-        let (attempts, again) = match member {
-            Member::Subscriber { number, attempts } => {
-                (attempts, Member::Subscriber { number, attempts: attempts + 1 })
-            }
-            Member::Publisher { number, attempts, progress } => {
-                (attempts, Member::Publisher { number, attempts: attempts + 1, progress })
-            }
-        };
-        if attempts >= self.shared.args.retries {
-            return self.count(Count::OpenFailed, 1);
-        }
-        self.count(Count::Retried, 1);
-        let asked = retry_after_s.unwrap_or(0).min(RETRY_AFTER_MAX_S) * 1_000_000_000;
-        let pause = (BACKOFF_NS << attempts.min(6)).max(asked);
-        self.alarms.push(Reverse((now + pause, Alarm::Open(again))));
-    }
-
     // Times that were set.
 
     fn alarm(&mut self, alarm: Alarm, now: u64) {
@@ -455,7 +352,7 @@ impl Worker {
             }
             Role::Leaver(pending) => {
                 connection.decoder.feed(bytes, &mut |item| {
-                    if item == super::door::Item::Done {
+                    if item == Item::Done {
                         *pending = pending.saturating_sub(1);
                     }
                 });
@@ -502,51 +399,6 @@ impl Worker {
         if self.shared.plan.group(subscriber.number) == Group::Churn {
             let dwell = u64::try_from(self.shared.args.churn_dwell.as_nanos()).unwrap_or(u64::MAX);
             self.set(now.saturating_add(dwell), key, Alarm::Go);
-        }
-    }
-
-    /// A session of the churn goes on its way out: it waits for what is missing, says that it leaves, or just closes.
-    fn go(&mut self, key: u32, now: u64) {
-        let Role::Subscriber(subscriber) = &mut self.slots[key as usize].role else { return };
-        if self.shared.phase() == Phase::Open {
-            // Nobody goes before everyone has come.
-            return self.set(now + LOOK_NS, key, Alarm::Go);
-        }
-        if subscriber.stage == Stage::Live {
-            (subscriber.stage, subscriber.since_ns) = (Stage::Waiting, now);
-        }
-        let late = now.saturating_sub(subscriber.since_ns) >= LEAVE_NS;
-        match subscriber.stage {
-            Stage::Waiting if !late && !subscriber.is_served(&self.shared) => self.set(now + LOOK_NS, key, Alarm::Go),
-            Stage::Waiting => {
-                subscriber.settle(false, &self.shared, self.thread);
-                (subscriber.stage, subscriber.since_ns) = (Stage::Leaving, now);
-                self.leaving.push_back(std::mem::take(&mut subscriber.id));
-                self.went = self.went.wrapping_add(1);
-                // Every second one closes first, as a page does that is closed; the server hears of it a little later.
-                if self.went % 2 == 0 || !self.door.streams() {
-                    self.finish(key, Count::Churned, false);
-                } else {
-                    self.set(now + LEAVE_NS, key, Alarm::Go);
-                }
-                self.send_leaves();
-            }
-            Stage::Leaving if late => self.finish(key, Count::Broken, false),
-            _ => {}
-        }
-    }
-
-    /// A subscriber is over. One of the churn comes again.
-    fn finish(&mut self, key: u32, count: Count, aborted: bool) {
-        let Role::Subscriber(mut subscriber) = self.slots.remove(key as usize).role else { return };
-        subscriber.settle(aborted, &self.shared, self.thread);
-        if subscriber.stage == Stage::Opening || subscriber.unannounced {
-            self.opening -= 1;
-        }
-        self.count(count, 1);
-        let number = subscriber.number;
-        if self.shared.plan.group(number) == Group::Churn && self.shared.phase() <= Phase::Run {
-            self.to_open.push_back(Member::Subscriber { number, attempts: 0 });
         }
     }
 
@@ -653,73 +505,6 @@ impl Worker {
             if self.shared.settled() < deliveries {
                 return until;
             }
-        }
-    }
-
-    // The end.
-
-    /// Sends requests to leave, as many as may be without an answer.
-    fn send_leaves(&mut self) {
-        if self.leaving.is_empty() {
-            return;
-        }
-        if self.leaver.is_none() {
-            self.leaver = self.insert(Role::Leaver(0), Vec::new());
-        }
-        let slot = self.leaver.and_then(|key| self.slots.get_mut(key as usize));
-        let Some(Slot { connection: Some(connection), role: Role::Leaver(pending), .. }) = slot else { return };
-        while *pending < LEAVES_AT_ONCE {
-            let Some(id) = self.leaving.pop_front() else { break };
-            self.door.leave(&id, connection.out());
-            *pending += 1;
-        }
-        connection.flush();
-    }
-
-    /// Closes all accounts, and ends the sessions that are left.
-    fn close(&mut self, ready: &mut Vec<epoll::Event>) -> io::Result<()> {
-        let run_end = self.drain_ns.unwrap_or_else(|| self.shared.now());
-        for (_, slot) in &mut self.slots {
-            match &mut slot.role {
-                Role::Subscriber(subscriber) => {
-                    subscriber.settle(false, &self.shared, self.thread);
-                    if !subscriber.id.is_empty() {
-                        subscriber.stage = Stage::Leaving;
-                        self.leaving.push_back(std::mem::take(&mut subscriber.id));
-                    }
-                }
-                Role::Publisher(publisher) => {
-                    let unsent = publisher.unsent(&self.shared, run_end);
-                    self.shared.counts[self.thread].add(Count::Unsent, unsent);
-                    if let Some(id) = publisher.take_id() {
-                        self.leaving.push_back(id);
-                    }
-                }
-                Role::Leaver(_) => {}
-            }
-        }
-        if !self.shared.args.leave {
-            return Ok(());
-        }
-        let deadline = self.shared.now() + LEAVE_NS;
-        self.send_leaves();
-        while self.leaver.is_some_and(|key| self.is_leaving(key)) && self.shared.now() < deadline {
-            self.wait(ready, deadline)?;
-            for event in ready.drain(..) {
-                let (key, flags) = (event.data.u64() as u32, event.flags);
-                // Nobody but the leaver is listened to any more.
-                if self.leaver == Some(key) && event.data.u64() != WAKE {
-                    self.readiness(event.data.u64(), flags);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn is_leaving(&self, key: u32) -> bool {
-        match self.slots.get(key as usize).map(|slot| &slot.role) {
-            Some(Role::Leaver(pending)) => *pending > 0 || !self.leaving.is_empty(),
-            _ => false,
         }
     }
 }

@@ -1,0 +1,308 @@
+//! Holds many streams against a running pushletd and checks that each gets every event once and in order.
+//!
+//! ```text
+//! cargo run --release -- --listen 127.0.0.1:18080 --admin off &
+//! cargo run --release --example hold -- 127.0.0.1:18080 --sessions 15000 --events 20 --server-pid $!
+//! cargo run --release --example hold -- 127.0.0.1:18080 --sessions 1000 --stalled 50 --events 20
+//! ```
+//!
+//! With `--stalled N`, each round measures `--events` publishes, then opens N more sessions that never read, fills their queues, and measures
+//! again. The exit code is 1 if a healthy session lost an event or got one twice or out of order.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+/// No event at all for this long means that some are lost.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What fills the queue and the kernel buffers of a session that never reads: 4.8 MB.
+const SATURATION_EVENTS: u32 = 60;
+const SATURATION_BYTES: usize = 80_000;
+
+struct Options {
+    address: String,
+    sessions: usize,
+    stalled: usize,
+    rounds: u32,
+    events: u32,
+    payload: usize,
+    server: Option<u32>,
+}
+
+impl Options {
+    fn read() -> Result<Self, String> {
+        let mut args = std::env::args().skip(1);
+        let address = args.next().ok_or(
+            "usage: hold ADDRESS [--sessions N] [--stalled N] [--rounds N] [--events N] [--payload BYTES] [--server-pid PID]",
+        )?;
+        let mut options =
+            Self { address, sessions: 1000, stalled: 0, rounds: 5, events: 20, payload: 16, server: None };
+        while let Some(name) = args.next() {
+            let text = args.next().ok_or_else(|| format!("{name} wants a number"))?;
+            let number: u32 = text.parse().map_err(|_| format!("{name}: {text:?} is no number"))?;
+            match name.as_str() {
+                "--sessions" => options.sessions = number as usize,
+                "--stalled" => options.stalled = number as usize,
+                "--rounds" => options.rounds = number,
+                "--events" => options.events = number,
+                "--payload" => options.payload = number as usize,
+                "--server-pid" => options.server = Some(number),
+                other => return Err(format!("unknown option {other}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// One healthy listener.
+struct Listener {
+    id: String,
+    socket: OwnedFd,
+    line: Vec<u8>,
+    next: u32,
+    faults: u32,
+}
+
+/// A publisher on one keep-alive connection.
+struct Publisher {
+    stream: TcpStream,
+    id: String,
+}
+
+impl Publisher {
+    fn join(address: &str) -> io::Result<Self> {
+        let mut publisher = Self { stream: TcpStream::connect(address)?, id: String::new() };
+        publisher.stream.set_nodelay(true)?;
+        let answer = publisher.ask("p_event=join&p_format=json")?;
+        publisher.id =
+            field(&answer, "p_id").ok_or_else(|| io::Error::other(format!("no p_id in {answer}")))?.to_owned();
+        Ok(publisher)
+    }
+
+    fn ask(&mut self, form: &str) -> io::Result<String> {
+        let length = form.len();
+        let head = format!("POST /pushlet.srv HTTP/1.1\r\nHost: perf\r\nContent-Length: {length}\r\n\r\n");
+        self.stream.write_all(&[head.as_bytes(), form.as_bytes()].concat())?;
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        loop {
+            let came = self.stream.read(&mut buffer)?;
+            answer.extend_from_slice(&buffer[..came]);
+            let text = String::from_utf8_lossy(&answer);
+            if came == 0 || text.ends_with("]\n") || text.ends_with(']') {
+                return Ok(text.into_owned());
+            }
+        }
+    }
+
+    fn publish(&mut self, number: u32, payload: &str) -> io::Result<()> {
+        let query = format!("p_event=publish&p_id={}&p_subject=/hold&n={number}&pad={payload}", self.id);
+        let answer = self.ask(&query)?;
+        if answer.contains("publish-ack") { Ok(()) } else { Err(io::Error::other(answer)) }
+    }
+}
+
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let start = text.find(&format!("\"{name}\":\""))? + name.len() + 4;
+    text[start..].split('"').next()
+}
+
+/// Opens a stream. One that will never read gets a small buffer, so that it stalls after some hundred kilobytes instead of some megabytes.
+fn open(address: &str, stalled: bool) -> io::Result<TcpStream> {
+    let address: std::net::SocketAddr = address.parse().map_err(io::Error::other)?;
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    if stalled {
+        socket.set_recv_buffer_size(4096)?;
+    }
+    socket.connect(&address.into())?;
+    let mut stream = TcpStream::from(socket);
+    stream.write_all(
+        b"GET /pushlet.srv?p_event=join-listen&p_subject=/hold&p_format=json HTTP/1.1\r\nHost: perf\r\n\r\n",
+    )?;
+    Ok(stream)
+}
+
+/// Resident memory of a process in bytes, and CPU seconds it has used, all tasks together.
+fn usage(pid: u32) -> Option<(u64, f64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some((kib * 1024, ticks as f64 / 100.0))
+}
+
+impl Listener {
+    /// Takes what has arrived. Says how many data events were in it.
+    fn take(&mut self, bytes: &[u8]) -> u64 {
+        let mut events = 0;
+        for byte in bytes {
+            if *byte != b'\n' {
+                self.line.push(*byte);
+                continue;
+            }
+            let line = std::mem::take(&mut self.line);
+            let text = String::from_utf8_lossy(&line);
+            if let (true, Some(id)) = (self.id.is_empty(), field(&text, "p_id")) {
+                self.id = id.to_owned();
+            }
+            if !text.contains("\"p_event\":\"data\"") {
+                continue;
+            }
+            events += 1;
+            let number: Option<u32> = field(&text, "n").and_then(|number| number.parse().ok());
+            if number != Some(self.next) || text.contains("p_lost") {
+                self.faults += 1;
+            }
+            self.next = number.map_or(self.next, |number| number + 1);
+        }
+        events
+    }
+}
+
+/// Reads from whoever has something until `wanted` events have come. Says how many came.
+fn collect(epoll: &OwnedFd, listeners: &mut [Listener], wanted: u64) -> io::Result<u64> {
+    let (mut ready, mut buffer, mut came) = (Vec::with_capacity(1024), vec![0; 65536], 0);
+    let mut last = Instant::now();
+    while came < wanted && last.elapsed() < SILENCE {
+        ready.clear();
+        let timeout = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+        epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), Some(&timeout))?;
+        for event in ready.drain(..) {
+            let listener = &mut listeners[event.data.u64() as usize];
+            let read = rustix::io::read(&listener.socket, &mut *buffer)?;
+            if read == 0 {
+                return Err(io::Error::other("the server closed a stream"));
+            }
+            came += listener.take(&buffer[..read]);
+            last = Instant::now();
+        }
+    }
+    Ok(came)
+}
+
+/// The healthy listeners, their publisher, and what has come.
+struct Run {
+    address: String,
+    epoll: OwnedFd,
+    listeners: Vec<Listener>,
+    publisher: Publisher,
+    published: u32,
+    came: u64,
+}
+
+impl Run {
+    fn open(options: &Options) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut listeners = Vec::with_capacity(options.sessions);
+        for number in 0..options.sessions {
+            let socket = OwnedFd::from(open(&options.address, false)?);
+            epoll::add(&epoll, socket.as_fd(), EventData::new_u64(number as u64), EventFlags::IN)?;
+            listeners.push(Listener { id: String::new(), socket, line: Vec::new(), next: 1, faults: 0 });
+        }
+        let publisher = Publisher::join(&options.address)?;
+        Ok(Self { address: options.address.clone(), epoll, listeners, publisher, published: 0, came: 0 })
+    }
+
+    /// Publishes one event and waits until every healthy listener has it. Says how many milliseconds that took.
+    fn publish(&mut self, payload: usize) -> io::Result<f64> {
+        self.published += 1;
+        let start = Instant::now();
+        self.publisher.publish(self.published, &"x".repeat(payload))?;
+        let wanted = self.listeners.len() as u64;
+        self.came += collect(&self.epoll, &mut self.listeners, wanted)?;
+        Ok(start.elapsed().as_secs_f64() * 1000.0)
+    }
+
+    /// The median time of `events` publishes, in milliseconds.
+    fn median(&mut self, events: u32, payload: usize) -> io::Result<f64> {
+        let mut times = hdrhistogram::Histogram::<u64>::new(3).map_err(io::Error::other)?;
+        for _ in 0..events {
+            let us = self.publish(payload)? * 1000.0;
+            times.record(us as u64).map_err(io::Error::other)?;
+        }
+        Ok(times.value_at_quantile(0.5) as f64 / 1000.0)
+    }
+
+    /// Opens `count` sessions that never read and publishes until their queues are full.
+    fn stall(&mut self, count: usize) -> io::Result<Vec<TcpStream>> {
+        let stalled = (0..count).map(|_| open(&self.address, true)).collect::<io::Result<Vec<_>>>()?;
+        for _ in 0..SATURATION_EVENTS {
+            self.publish(SATURATION_BYTES)?;
+        }
+        Ok(stalled)
+    }
+
+    /// Ends the sessions, so that a next run does not meet them, and tells whether all came as it should.
+    fn finish(mut self) -> io::Result<bool> {
+        let faults: u32 = self.listeners.iter().map(|listener| listener.faults).sum();
+        let wanted = u64::from(self.published) * self.listeners.len() as u64;
+        println!(
+            "{} sessions, {} events: {} of {wanted} deliveries, {faults} repeated or out of order",
+            self.listeners.len(),
+            self.published,
+            self.came
+        );
+        for listener in &self.listeners {
+            self.publisher.ask(&format!("p_event=leave&p_id={}", listener.id))?;
+        }
+        Ok(self.came == wanted && faults == 0)
+    }
+}
+
+fn run(options: &Options) -> io::Result<bool> {
+    let idle = options.server.and_then(usage);
+    let mut run = Run::open(options)?;
+    // The first event tells that all have joined: it must come out of the way of the measurement.
+    run.publish(options.payload)?;
+    if let (Some((before, _)), Some((now, _))) = (idle, options.server.and_then(usage)) {
+        let each = (now.saturating_sub(before)) / options.sessions.max(1) as u64;
+        println!(
+            "server memory: {} KiB, {} KiB with {} sessions: {each} bytes each",
+            before / 1024,
+            now / 1024,
+            options.sessions
+        );
+    }
+    if options.stalled > 0 {
+        for round in 1..=options.rounds {
+            let without = run.median(options.events, options.payload)?;
+            let stalled = run.stall(options.stalled)?;
+            let with = run.median(options.events, options.payload)?;
+            println!(
+                "round {round}: {without:.2} ms without, {with:.2} ms with {} stalled: {:.3}",
+                stalled.len(),
+                with / without
+            );
+        }
+        return run.finish();
+    }
+    let busy = options.server.and_then(usage);
+    let events = options.events.saturating_sub(1);
+    let median = run.median(events, options.payload)?;
+    if let (Some((_, before)), Some((_, now))) = (busy, options.server.and_then(usage)) {
+        let deliveries = u64::from(events) * options.sessions as u64;
+        println!("server CPU: {:.2} us for each delivery", (now - before) * 1e6 / deliveries.max(1) as f64);
+    }
+    println!("publish to last delivery: median {median:.2} ms");
+    run.finish()
+}
+
+fn main() -> ExitCode {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        eprintln!("hold: the limit of open files stays as it is: {error}");
+    }
+    match Options::read().map_err(io::Error::other).and_then(|options| run(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("hold: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
