@@ -160,7 +160,7 @@ fn what_is_conflated_leaves_the_newest_of_each_subject() {
 /// Writes end anywhere within an event, and not a byte is lost, doubled or moved.
 #[test]
 fn large_events_arrive_byte_for_byte_through_short_writes() {
-    const EVENTS: usize = 40;
+    const EVENTS: usize = 24;
     const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789<>&'\"\\ ";
     let value = |event: usize| -> String {
         let mut dice = Dice::new(event as u64 + 1);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::http::{Connection, get};
 use crate::support::pushlet::SOON;
-use crate::support::server::{Driver, Server, on_both_drivers_at_once, run_to_end};
+use crate::support::server::{Server, on_both_drivers_at_once, run_to_end};
 
 fn pushletd(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
@@ -55,14 +55,14 @@ fn it_listens_on_ipv6_too() {
 
 #[test]
 fn a_port_in_use_is_an_error_that_names_it() {
-    for driver in Driver::ALL {
+    on_both_drivers_at_once(|driver| {
         let server = Server::start(driver, &[], "");
         let taken = server.addr().to_string();
         let words = [taken.as_str(), "--listen", "another"];
         refused(pushletd(&["--listen", &taken, "--admin", "off", "--io-driver", driver.name()]), &words);
         let words = [taken.as_str(), "--admin", "another"];
         refused(pushletd(&["--listen", "127.0.0.1:0", "--admin", &taken, "--io-driver", driver.name()]), &words);
-    }
+    });
 }
 
 #[test]
