@@ -287,7 +287,9 @@ impl Core {
         // A core that hangs is seen by its count of turns, so the ticks of an idle one count.
         self.turns.record(self.parts.clock.micros().saturating_sub(began_us));
         self.publish_figures();
-        self.hub.has_work() || !self.unfinished.is_empty()
+        // Nothing should be in the inbox of a core that sleeps; if it is, this is the end of its wait.
+        let arrived = self.hub.inbox_depth() > 0;
+        arrived || self.hub.has_work() || self.hub.broker().has_dirty() || !self.unfinished.is_empty()
     }
 
     /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of.

@@ -49,12 +49,19 @@ impl Core {
 
     /// Sends off the connections that can go, as far as there is room on the way.
     pub(super) fn depart_waiting(&mut self, now: Now) {
+        let mut kept = Vec::new();
         for _ in 0..DEPARTURES_PER_TURN_MAX {
-            let Some(&ticket) = self.departure_line.front() else { return };
-            if !self.departures.may_send() || !self.send_off(now, ticket) {
-                return;
+            if !self.departures.may_send() {
+                break;
             }
-            self.departure_line.pop_front();
+            let Some(ticket) = self.departure_line.pop_front() else { break };
+            // Another core may have room.
+            if !self.send_off(now, ticket) {
+                kept.push(ticket);
+            }
+        }
+        for ticket in kept.into_iter().rev() {
+            self.departure_line.push_front(ticket);
         }
     }
 

@@ -277,11 +277,11 @@ impl Hub {
         self.port.take_wakes(wake);
     }
 
-    /// Whether there is something to do at once. What waits for room at another core is not: that core tells when there is some.
+    /// Whether there is something to do at once besides writing ([`Broker::has_dirty`]). What waits for room at another core is not: that
+    /// core tells when there is some.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.broker.has_dirty()
-            || self.broker.is_delivering()
+        self.broker.is_delivering()
             || self.held.front().is_some_and(|held| {
                 // A share that is used up is renewed with the next turn; a full inbox is not.
                 self.port.has_room_for_all(letter::publish_weight(&held.request))
