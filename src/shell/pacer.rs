@@ -10,7 +10,7 @@ const WINDOW_US: u64 = 20_000;
 const EASY_LOAD: u64 = 250_000;
 /// From this share on the delay is the longest that is allowed, in millionths.
 const HEAVY_LOAD: u64 = 500_000;
-/// One event within the longest delay, in the unit of `gain`.
+/// One more event within the longest delay, in the unit of `gain`: fewer are not worth the wait.
 const ONE_EVENT: u64 = 1_000_000;
 
 /// When the next write is due.
@@ -79,7 +79,7 @@ impl Pacer {
     }
 
     fn delay_us(&self) -> u64 {
-        if self.gain < 2 * ONE_EVENT {
+        if self.gain < ONE_EVENT {
             return 0;
         }
         self.delay_max_us * self.load.clamp(EASY_LOAD, HEAVY_LOAD).saturating_sub(EASY_LOAD) / (HEAVY_LOAD - EASY_LOAD)
