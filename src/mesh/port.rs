@@ -34,8 +34,10 @@
 //! stamp first. It looks at empty lanes once more when it has found something in another one: whatever that was sent because of is in its
 //! lane by then.
 //!
-//! The clock also follows the time that the core is given ([`Port::set_time`]). Otherwise the messages of a core that has heard of many
-//! events would wait behind all those of one that has heard of none.
+//! The clock also follows the machine's ([`Port::set_time`]), which is read before something is sent and after a request has arrived. So the
+//! order holds as well where the reason is known to clients only: who publishes, gets its ack and then leaves over any other connection, does
+//! not leave before the event. And the messages of a core that has heard of many events do not wait behind all those of one that has heard
+//! of none.
 
 use super::lane::{LaneBounds, Padded, Receiver, Sender, Stamp, Weigh, lane};
 use super::sync::{Arc, AtomicBool, Ordering, fence};
@@ -180,10 +182,10 @@ impl<T: Weigh> Port<T> {
         Some((from, message))
     }
 
-    /// The time in milliseconds; it may stand still and jump. See the top of this file.
-    pub fn set_time(&mut self, now_ms: u64) {
-        // A million messages in a millisecond, then the clock runs ahead of the time for a moment.
-        self.clock = self.clock.max(now_ms << 20);
+    /// The time in nanoseconds, on a clock that all cores share; it may stand still and jump. See the top of this file.
+    pub fn set_time(&mut self, now_ns: u64) {
+        // A message takes longer than a nanosecond, so the clock does not run ahead of the time.
+        self.clock = self.clock.max(now_ns);
     }
 
     /// Messages that wait to be received now.

@@ -16,6 +16,11 @@ impl Clock {
         Self { start: std::time::Instant::now() }
     }
 
+    /// Nanoseconds since the start, to order what happens on different cores.
+    pub(super) fn nanos(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Microseconds since the start, for what is shorter than a deadline.
     pub(super) fn micros(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)

@@ -198,6 +198,7 @@ impl Core {
         let _ = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), Some(&zero));
         let now = self.parts.clock.now();
         let full = ready.len() == ready.capacity();
+        self.hub.set_time(self.parts.clock.nanos());
         self.hub.begin_turn(now);
         self.apply_effects(now);
         self.depart_waiting(now);
@@ -248,6 +249,13 @@ impl Core {
                 self.hub.has_work()
             }
         }
+    }
+
+    /// A client asks. It may know of things that other cores have done by now: they come first.
+    pub(super) fn ask_after_letters(&mut self, now: Now, request: Request) {
+        self.hub.set_time(self.parts.clock.nanos());
+        self.hub.receive(now);
+        self.ask(now, request);
     }
 
     /// Hands a request to the hub; its answer is applied if it comes at once.

@@ -201,7 +201,7 @@ impl Core {
                     }
                 };
                 let token = ReplyToken { core, connection: key.slot, serial };
-                self.ask(now, Request { token, command, path, chunked, agent, draw });
+                self.ask_after_letters(now, Request { token, command, path, chunked, agent, draw });
             }
         }
     }

@@ -423,3 +423,31 @@ fn sessions_begin_where_they_join() {
         assert_eq!(on_cores, metric(&server, "connections"));
     });
 }
+
+/// A8, P-16, P-25: who has seen the ack of a publish finds the event, whichever core the publisher, the subscriber and the connections are on.
+#[test]
+fn who_has_seen_the_ack_finds_the_event() {
+    const CORES: u16 = 4;
+    on_both_drivers_at_once(|driver| {
+        let server = server(driver, CORES, &[]);
+        let mut connections = connections_on_each(&server, CORES);
+        let sessions: Vec<Session> = (0..CORES).map(|core| session_on(&server, core, CORES, Format::Json)).collect();
+        for session in &sessions {
+            connections[0].ask(&session.request("listen", &[("p_mode", "poll"), ("p_subject", "/now")]), SOON);
+        }
+        for round in 0..400_usize {
+            let at = |step: usize| (round / step) % usize::from(CORES);
+            let number = round.to_string();
+            let publish = sessions[at(1)].request("publish", &[("p_subject", "/now"), ("n", &number)]);
+            assert!(connections[at(4)].ask(&publish, SOON).text().contains("publish-ack"));
+            // Every subscriber over another connection than the publisher's.
+            for (place, session) in sessions.iter().enumerate() {
+                let through = (at(4) + 1 + (place + at(16)) % 3) % usize::from(CORES);
+                let answer = connections[through].ask(&session.request("refresh", &[]), SOON);
+                let told: Vec<_> =
+                    events_of(&answer).iter().filter_map(|event| event.get("n").map(String::from)).collect();
+                assert_eq!(told, [number.as_str()], "round {round}, subscriber on core {place} through core {through}");
+            }
+        }
+    });
+}

@@ -114,12 +114,17 @@ impl Hub {
         self.broker.handle_settings(settings);
     }
 
+    /// The time in nanoseconds, on a clock that all cores share, read after the request has arrived that comes next. It keeps the order
+    /// of what clients do over several connections; without it only the order within each connection is kept.
+    pub fn set_time(&mut self, now_ns: u64) {
+        self.port.set_time(now_ns);
+    }
+
     /// Begins a turn: goes on with what waited, and takes in what the other cores have sent.
     pub fn begin_turn(&mut self, now: Now) {
         self.queued_before = self.queued();
         self.slices_left = SLICES_PER_TURN_MAX;
         self.port.wake_up();
-        self.port.set_time(now.instant.as_ms());
         self.go_on(now);
         self.receive(now);
     }
@@ -161,9 +166,10 @@ impl Hub {
         }
     }
 
-    /// Takes in what other cores have sent, at most [`LETTERS_PER_TURN_MAX`]. While there is too much to write it takes nothing: then the
+    /// Takes in what other cores have sent, at most [`LETTERS_PER_TURN_MAX`]. It is done once in a turn, and before each request of a client:
+    /// whoever has the ack of a publish and then asks finds the event delivered, whichever core it asks. While there is too much to write it takes nothing: then the
     /// inboxes fill, and the publishers behind them wait.
-    fn receive(&mut self, now: Now) {
+    pub fn receive(&mut self, now: Now) {
         for _ in 0..LETTERS_PER_TURN_MAX {
             if self.must_write_first() || self.broker.is_delivering() {
                 return;
