@@ -178,6 +178,25 @@ impl Broker {
         self.listening
     }
 
+    /// How many deadlines are filed: one for each session, and stale ones (see [`STALE_DEADLINES_MAX`](crate::limits::STALE_DEADLINES_MAX)).
+    #[must_use]
+    pub fn deadline_count(&self) -> usize {
+        self.wheel.len()
+    }
+
+    /// P-30: the most events, and the most bytes, that any session has queued. It looks at every session: for tests.
+    #[must_use]
+    pub fn fullest_outbox(&self) -> (usize, u32) {
+        let outboxes = || self.sessions.iter().map(|session| &session.outbox);
+        let events = outboxes().map(crate::session::Outbox::len).max().unwrap_or(0);
+        (events, outboxes().map(crate::session::Outbox::bytes).max().unwrap_or(0))
+    }
+
+    /// Makes the steps of a delivery smaller than [`DELIVERIES_PER_SLICE_MAX`], at least one target each: for tests, which have few sessions.
+    pub const fn set_slice(&mut self, targets: usize) {
+        self.slice = if targets == 0 { 1 } else { targets };
+    }
+
     /// P-5: acts on one request. Its answer is an output of this step or of a later one.
     pub fn handle_request(&mut self, now: Now, request: Request) {
         if request.token.core != self.settings.core && self.would_stream(&request) {
