@@ -49,14 +49,14 @@ pub enum Output {
         /// The first bytes of the body, in their envelope.
         lead: Vec<u8>,
     },
-    /// The next answer or end with this token carries so many events that stand in no queue any more. If the connection breaks before it has
+    /// The next answer or end with this token carries events that stand in no queue any more; a client that does not get them misses so many. If the connection breaks before it has
     /// taken them, [`Broker::handle_undelivered`] is to be told, so that they are missed aloud (rule P-30).
     Carries {
         /// Which request.
         token: ReplyToken,
         /// Whose events.
         session: SessionKey,
-        /// How many.
+        /// How many: those, and the ones that they tell of in `p_lost`.
         events: u32,
     },
     /// End an open answer: these are its last bytes, in their envelope. Nothing more of the session comes to this connection.

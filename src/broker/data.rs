@@ -184,8 +184,15 @@ impl Broker {
         }
     }
 
-    fn announce_events(&mut self, token: ReplyToken, session: SessionKey, queued: &VecDeque<Item>) {
-        let events = u32::try_from(queued.len()).unwrap_or(u32::MAX);
+    /// P-30: these events are in no queue any more, and neither is what they tell of.
+    fn announce_events<'a>(
+        &mut self,
+        token: ReplyToken,
+        session: SessionKey,
+        items: impl IntoIterator<Item = &'a Item>,
+    ) {
+        let missed: u64 = items.into_iter().map(Item::missed).sum();
+        let events = u32::try_from(missed).unwrap_or(u32::MAX);
         if events > 0 {
             self.outputs.push_back(Output::Carries { token, session, events });
         }
@@ -253,7 +260,8 @@ impl Broker {
         let (token, envelope, mut tail) = match session.channel {
             Channel::Open { token, envelope, seq, .. } => {
                 let mut tail = Vec::new();
-                session.outbox.take_remainder(framing, envelope, seq, &mut tail);
+                let last = session.outbox.take_remainder(framing, envelope, seq, &mut tail);
+                self.announce_events(token, key, &last);
                 (token, envelope, tail)
             }
             Channel::Waiting { token, envelope, .. } => (token, envelope, Vec::new()),
@@ -263,7 +271,9 @@ impl Broker {
         write(&mut body);
         envelope.wrap(&body, &mut tail);
         envelope.end(&mut tail);
-        session.blocked = false;
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.blocked = false;
+        }
         self.outputs.push_back(Output::Finish { token, tail });
     }
 }

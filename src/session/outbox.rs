@@ -70,6 +70,12 @@ impl Item {
         self.frame.subject.is_none()
     }
 
+    /// P-30: how many events a client misses that does not get this one: it, and those that it tells of.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        if self.is_heartbeat() { 0 } else { self.lost.saturating_add(1) }
+    }
+
     /// A heartbeat takes no room from events.
     fn charge(&self) -> u32 {
         if self.is_heartbeat() { 0 } else { self.frame.charge() }
@@ -329,20 +335,26 @@ impl Outbox {
     }
 
     /// The rest of an event that was sent in part, removed from the queue; the answer can end orderly behind it. Its `p_seq` is used up:
-    /// says whether there was one. A heartbeat that was not sent goes with the answer it was meant for.
-    pub fn take_remainder(&mut self, framing: Framing, envelope: Envelope, seq: u64, out: &mut Vec<u8>) -> bool {
+    /// gives it back if there was one. A heartbeat that was not sent goes with the answer it was meant for.
+    pub fn take_remainder(
+        &mut self,
+        framing: Framing,
+        envelope: Envelope,
+        seq: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Item> {
         let sent = std::mem::take(&mut self.front_sent) as usize;
         if sent == 0 {
             self.drop_heartbeat();
-            return false;
+            return None;
         }
-        let Some(item) = self.items.pop_front() else { return false };
+        let item = self.items.pop_front()?;
         self.bytes -= item.charge();
         let mut gather = Gather::new();
         gather.begin(sent);
         gather_item(&item, framing, envelope, seq, &mut gather);
         gather.with_slices(|slices| slices.iter().for_each(|slice| out.extend_from_slice(slice)));
-        true
+        Some(item)
     }
 
     /// Whether the socket has taken a part of the oldest event.

@@ -361,3 +361,64 @@ fn waits_are_completed_in_shares() {
     assert!(world.flush().is_empty() && !world.broker.has_dirty());
     assert_eq!(ends(world.outputs()), 10);
 }
+
+/// What the answers that are on their way carry.
+fn carried(outputs: &[Output]) -> Vec<u32> {
+    let events = outputs.iter().filter_map(|output| match output {
+        Output::Carries { events, .. } => Some(*events),
+        _ => None,
+    });
+    events.collect()
+}
+
+/// P-26, P-30: an event that was sent in part ends the answer that is superseded, and is in no queue any more: if the connection breaks over
+/// it, the client misses it aloud. A heartbeat is no event.
+#[test]
+fn the_rest_of_an_event_is_carried() {
+    for sent in [0, 10] {
+        let mut world = World::new(Settings::default());
+        let (id, _) = world.listen(Mode::Stream);
+        world.publish("one");
+        world.publish("two");
+        let (key, _) = world.broker.poll_transmit(world.now, &mut world.gather).unwrap();
+        world.broker.handle_sent(world.now, key, &world.gather, sent, true);
+        world.outputs();
+        world.refresh(id);
+        assert_eq!(carried(&world.outputs()), if sent > 0 { vec![1] } else { vec![] });
+    }
+    let mut world = World::new(Settings::default());
+    let (id, _) = world.listen(Mode::Stream);
+    world.now.instant = world.now.instant + Settings::default().heartbeat_ms;
+    world.broker.handle_timeout(world.now);
+    let (key, _) = world.broker.poll_transmit(world.now, &mut world.gather).unwrap();
+    world.broker.handle_sent(world.now, key, &world.gather, 10, true);
+    world.outputs();
+    world.refresh(id);
+    assert!(carried(&world.outputs()).is_empty());
+}
+
+/// P-30: who does not get an answer misses what its events would have told to be missing, too.
+#[test]
+fn what_an_event_tells_of_is_carried_with_it() {
+    let bounds = Bounds { events_max: 3, ..Settings::default().bounds };
+    let mut world = World::new(Settings { bounds, ..Settings::default() });
+    let (id, _) = world.listen(Mode::Pull);
+    for number in 0..10 {
+        world.publish(&number.to_string());
+    }
+    world.outputs();
+    world.refresh(id);
+    assert_eq!(carried(&world.outputs()), [10], "three, and seven that were dropped before them");
+    let key = world.broker.sessions.by_id(id).unwrap();
+    world.broker.handle_undelivered(key, 10);
+    world.publish("next");
+    assert_eq!(world.session(id).outbox.len(), 1);
+    world.refresh(id);
+    let outputs = world.outputs();
+    assert_eq!(carried(&outputs), [11]);
+    let told = outputs.iter().any(|output| {
+        matches!(output, Output::Answer { answer: Answer::Events { body, .. }, .. }
+            if String::from_utf8_lossy(body).contains(r#""p_lost":"10""#))
+    });
+    assert!(told, "{outputs:?}");
+}
