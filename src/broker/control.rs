@@ -138,14 +138,12 @@ impl Broker {
         false
     }
 
-    /// P-7: a publish that could not be given to all cores in time. Nobody got the event.
-    pub(super) fn refuse_overloaded(&mut self, now: Now, request: Request) {
+    /// P-7: a publish that waited in vain. Nobody got the event.
+    pub(super) fn refuse_publish(&mut self, now: Now, request: Request, reason: &str) {
         let Command::Publish { id, .. } = &request.command else { return };
         let id = id.clone();
         let asked = Asked::new(now, request).0;
-        self.with_session(&asked, &id, |broker, key| {
-            broker.refuse(&asked, key, "overloaded: the server cannot take the event at the moment; nobody got it")
-        });
+        self.with_session(&asked, &id, |broker, key| broker.refuse(&asked, key, reason));
     }
 
     /// P-5: a request that nobody knows. The session, if there is one, lives on.

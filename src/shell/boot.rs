@@ -108,6 +108,7 @@ fn start(config: &Config) -> io::Result<Node> {
             count: Arc::clone(&count),
             wiring,
             connections_max: limits.core_max,
+            written: node.signals.written.clone(),
             orders,
             news: tell.clone(),
         };

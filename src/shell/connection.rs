@@ -62,6 +62,8 @@ pub(super) struct Connection {
     pub(super) unsent: Vec<u8>,
     /// Events in `unsent` that stand in no queue any more: whose, and how many.
     pub(super) carried: Option<(Home, u32)>,
+    /// The answer that `carried` belongs to is still to come.
+    pub(super) carried_ahead: bool,
     /// How the request that is being answered wants its answer.
     pub(super) reply: ReplyTo,
     /// The page that asked, if it may read the answer (CORS).
@@ -105,6 +107,7 @@ impl Connection {
             unread: Vec::new(),
             unsent: Vec::new(),
             carried: None,
+            carried_ahead: false,
             reply: ReplyTo { version: Version::Http11, keep_alive: true, to_head: false },
             origin: None,
             deadline: Instant::NEVER,

@@ -243,7 +243,13 @@ impl Core {
         }
         let pressed = self.hub.broker().is_pressed() || self.draining;
         match self.pacer.due(self.parts.clock.micros(), pressed) {
-            Due::Now => self.flush(now) || self.hub.has_work(),
+            Due::Now => {
+                let is_left = self.flush(now);
+                if !is_left {
+                    self.pacer.all_written();
+                }
+                is_left || self.hub.has_work()
+            }
             Due::In(wait_us) => {
                 net::set_timer(&self.timer, wait_us);
                 self.hub.has_work()
@@ -278,8 +284,8 @@ impl Core {
         self.hub.take_wakes(|core| wiring::ring(wiring.bell(core)));
     }
 
-    /// Does what has become due. Says whether a turn is to follow at once.
-    pub(super) fn tick(&mut self) -> bool {
+    /// Does what has become due. A turn is to follow: it goes on with what this has begun, and says where the core waits for room.
+    pub(super) fn tick(&mut self) {
         let began_us = self.parts.clock.micros();
         let now = self.parts.clock.now();
         self.hub.handle_timeout(now);
@@ -295,9 +301,6 @@ impl Core {
         // A core that hangs is seen by its count of turns, so the ticks of an idle one count.
         self.turns.record(self.parts.clock.micros().saturating_sub(began_us));
         self.publish_figures();
-        // Nothing should be in the inbox of a core that sleeps; if it is, this is the end of its wait.
-        let arrived = self.hub.inbox_depth() > 0;
-        arrived || self.hub.has_work() || self.hub.broker().has_dirty() || !self.unfinished.is_empty()
     }
 
     /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of.
@@ -305,6 +308,8 @@ impl Core {
         let now = self.parts.clock.now();
         self.draining = true;
         // What is queued for sockets that take it goes out before the end is told.
+        self.hub.finish_delivery(now);
+        self.apply_effects(now);
         while self.flush(now) {}
         self.hub.handle_shutdown(now);
         self.apply_effects(now);
@@ -417,7 +422,9 @@ impl Core {
         let Some(connection) = self.connection(key) else { return false };
         match connection.flush() {
             Flushed::All => {
-                connection.carried = None;
+                if !connection.carried_ahead {
+                    connection.carried = None;
+                }
                 if std::mem::take(&mut connection.blocked) {
                     self.set_patience(now, key);
                 }
@@ -499,7 +506,9 @@ impl Core {
             State::Leaving(ticket) => drop(self.departures.cancel(ticket)),
             State::Reading | State::Asked | State::Closing => {}
         }
-        if let Some((home, events)) = connection.carried.filter(|_| !connection.unsent.is_empty()) {
+        if let Some((home, events)) =
+            connection.carried.filter(|_| connection.carried_ahead || !connection.unsent.is_empty())
+        {
             self.hub.handle_undelivered(home, events);
         }
         // Closing the only descriptor takes it out of the epoll set.

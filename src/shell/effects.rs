@@ -49,10 +49,12 @@ impl Core {
                 };
                 let before = connection.carried.filter(|(same, _)| *same == home).map_or(0, |(_, events)| events);
                 connection.carried = Some((home, before.saturating_add(events)));
+                connection.carried_ahead = true;
             }
             Output::Finish { token, tail } => {
                 let Some((key, connection)) = self.asking(token) else { return };
                 connection.unsent.extend_from_slice(&tail);
+                connection.carried_ahead = false;
                 self.answered(now, key);
                 self.put(now, key);
             }
@@ -72,6 +74,7 @@ impl Core {
     pub(super) fn answer(&mut self, now: Now, token: ReplyToken, answer: Answer) {
         let date = self.date(now);
         let Some((key, connection)) = self.asking(token) else { return };
+        connection.carried_ahead = false;
         let (reply, origin) = (connection.reply, connection.origin.take());
         let mut out = std::mem::take(&mut connection.unsent);
         let sent = match answer {

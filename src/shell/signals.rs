@@ -1,7 +1,7 @@
 //! Signals, told through a pipe so that they arrive like everything else.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -14,6 +14,8 @@ use super::net::{self, Transfer};
 pub(super) struct Signals {
     pub(super) stop: OwnedFd,
     pub(super) reload: OwnedFd,
+    /// What the handlers write to. A signal may come to any thread, so these numbers must mean the same in every file table.
+    pub(super) written: Vec<RawFd>,
 }
 
 impl Signals {
@@ -24,11 +26,13 @@ impl Signals {
     /// What the kernel says.
     pub(super) fn catch() -> io::Result<Self> {
         let (stop, term) = pair()?;
-        pipe::register(SIGINT, term.try_clone()?)?;
-        pipe::register(SIGTERM, term)?;
+        let int = term.try_clone()?;
         let (reload, hup) = pair()?;
+        let written = [&int, &term, &hup].map(AsRawFd::as_raw_fd).to_vec();
+        pipe::register(SIGINT, int)?;
+        pipe::register(SIGTERM, term)?;
         pipe::register(SIGHUP, hup)?;
-        Ok(Self { stop: stop.into(), reload: reload.into() })
+        Ok(Self { stop: stop.into(), reload: reload.into(), written })
     }
 }
 

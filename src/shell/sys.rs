@@ -18,19 +18,20 @@ pub(crate) fn unshare_files() -> io::Result<()> {
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FILES) }.map_err(io::Error::from)
 }
 
-/// Closes what the calling thread's own table has inherited, but for standard streams and `keep`. Only behind [`unshare_files`], and at once.
+/// Closes what the calling thread's own table has inherited, but for standard streams, `keep` and the numbers in `written`, which signal
+/// handlers write to on whichever thread they run. Only behind [`unshare_files`], and at once.
 ///
 /// # Errors
 ///
 /// If `/proc` cannot be read. Nothing is closed then, and the table holds some descriptors more than it needs.
-pub(crate) fn close_inherited(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn close_inherited(keep: &[BorrowedFd<'_>], written: &[RawFd]) -> io::Result<()> {
     let mut inherited: Vec<RawFd> = Vec::new();
     for entry in std::fs::read_dir("/proc/thread-self/fd")? {
         inherited.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
     }
     // The directory that was listed is closed by now, and its number names nothing.
     inherited.retain(|fd| std::fs::symlink_metadata(format!("/proc/thread-self/fd/{fd}")).is_ok());
-    let kept = |fd: RawFd| fd <= 2 || keep.iter().any(|known| known.as_raw_fd() == fd);
+    let kept = |fd: RawFd| fd <= 2 || written.contains(&fd) || keep.iter().any(|known| known.as_raw_fd() == fd);
     for fd in inherited.into_iter().filter(|fd| !kept(*fd)) {
         // SAFETY: the table is this thread's alone, and the thread owns no descriptor yet. Whoever owns this number owns it in another
         // table, where nothing is closed.
@@ -51,7 +52,7 @@ mod tests {
         let (kept, closed): (&'static OwnedFd, &'static OwnedFd) = (Box::leak(kept.into()), Box::leak(closed.into()));
         let looked = std::thread::spawn(move || {
             unshare_files()?;
-            close_inherited(&[kept.as_fd()])?;
+            close_inherited(&[kept.as_fd()], &[])?;
             let left = std::fs::read_dir("/proc/thread-self/fd")?.count();
             Ok::<_, io::Error>((rustix::io::fcntl_getfd(kept).is_ok(), rustix::io::fcntl_getfd(closed).is_err(), left))
         });

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub(super) struct Seat {
     pub(super) count: Arc<NodeCount>,
     pub(super) wiring: &'static Wiring,
     pub(super) connections_max: usize,
+    /// What signal handlers write to.
+    pub(super) written: Vec<RawFd>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) news: mpsc::Sender<News>,
 }
@@ -139,7 +141,7 @@ pub(super) fn spawn(seat: Seat) -> io::Result<()> {
         // First of all, before anything here owns a descriptor.
         let unshared = sys::unshare_files();
         if unshared.is_ok()
-            && let Err(error) = sys::close_inherited(&seat.wiring.all())
+            && let Err(error) = sys::close_inherited(&seat.wiring.all(), &seat.written)
         {
             tracing::warn!(%error, "a core's file table keeps what it has inherited");
         }
@@ -276,7 +278,8 @@ async fn obey(core: &RefCell<Core>, fair: &Fair, orders: &mpsc::Receiver<Order>,
                 Order::Stop => return,
             }
         }
-        let mut more = core.borrow_mut().tick();
+        core.borrow_mut().tick();
+        let mut more = core.borrow_mut().turn();
         // What the tick has begun goes on here, but a busy core is never out of work: the next tick comes all the same.
         while more && monoio::time::Instant::now() < next + Duration::from_millis(TICK_MS) {
             fair.yield_now().await;

@@ -15,12 +15,13 @@ mod tests;
 pub use letter::{Arrival, Letter};
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::{Answer, Broker, Output, Settings};
 use crate::limits::{DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, RETRY_AFTER_S, SLICES_PER_TURN_MAX};
 use crate::mesh::Port;
 use crate::metrics::Counters;
-use crate::protocol::{Command, ReplyToken, Request};
+use crate::protocol::{Command, EndReason, Event, ReplyToken, Request};
 use crate::session::{Gather, SessionKey};
 use crate::time::{Instant, Now};
 
@@ -59,6 +60,9 @@ pub enum Effect {
     },
 }
 
+/// Why a publish that found no room is refused.
+const OVERLOADED: &str = "overloaded: the server cannot take the event at the moment; nobody got it";
+
 /// A request that waits for room.
 struct Held {
     until: Instant,
@@ -76,6 +80,10 @@ pub struct Hub {
     forwards: Vec<VecDeque<Held>>,
     /// What had been queued when this turn began.
     queued_before: u64,
+    /// How many letters may still be taken in in this turn.
+    letters_left: usize,
+    /// Publishes that were held had their turn: the letters of other cores come next.
+    letters_first: bool,
     /// How many slices of a large publish may still be delivered in this turn.
     slices_left: u32,
 }
@@ -95,6 +103,8 @@ impl Hub {
             forwards,
             queued_before: 0,
             slices_left: 0,
+            letters_left: LETTERS_PER_TURN_MAX,
+            letters_first: false,
         }
     }
 
@@ -124,23 +134,32 @@ impl Hub {
     pub fn begin_turn(&mut self, now: Now) {
         self.queued_before = self.queued();
         self.slices_left = SLICES_PER_TURN_MAX;
+        self.letters_left = LETTERS_PER_TURN_MAX;
         self.port.wake_up();
-        self.go_on(now);
-        self.receive(now);
-    }
-
-    /// Goes on with what waited for time or room, as far as this turn's share allows.
-    fn go_on(&mut self, now: Now) {
         self.port.flush();
         for core in 0..self.port.cores() {
             self.go_on_forwarding(core);
         }
+        self.settle();
         self.go_on_delivering(now);
+        // Publishes of this core and events of the others take turns: each alone could use up every turn.
+        if self.letters_first {
+            self.receive(now);
+            self.go_on_publishing(now);
+        } else {
+            self.go_on_publishing(now);
+            self.receive(now);
+        }
+    }
+
+    /// Goes on with publishes that waited for time or room, as far as this turn's share allows.
+    fn go_on_publishing(&mut self, now: Now) {
         while let Some(held) = self.held.front() {
             if self.must_hold(&held.request) {
                 break;
             }
             let Some(held) = self.held.pop_front() else { break };
+            self.letters_first = true;
             self.broker.handle_request(now, held.request);
             self.settle();
             self.go_on_delivering(now);
@@ -170,11 +189,13 @@ impl Hub {
     /// whoever has the ack of a publish and then asks finds the event delivered, whichever core it asks. While there is too much to write it takes nothing: then the
     /// inboxes fill, and the publishers behind them wait.
     pub fn receive(&mut self, now: Now) {
-        for _ in 0..LETTERS_PER_TURN_MAX {
+        while self.letters_left > 0 {
             if self.must_write_first() || self.broker.is_delivering() {
                 return;
             }
+            self.letters_first = false;
             let Some((from, letter)) = self.port.receive() else { return };
+            self.letters_left -= 1;
             self.handle_letter(now, from, letter);
             self.go_on_delivering(now);
         }
@@ -246,12 +267,13 @@ impl Hub {
             let core = self.port.core();
             match output {
                 Output::Relay { event, to } => {
-                    let sent = match to {
+                    let sent = match &to {
                         None => {
-                            let weight = crate::mesh::Weigh::weight(&Letter::Event(std::sync::Arc::clone(&event)));
-                            self.port.send_all(weight, || Letter::Event(std::sync::Arc::clone(&event)))
+                            let weight = crate::mesh::Weigh::weight(&Letter::Event(Arc::clone(&event)));
+                            self.port.send_all(weight, || Letter::Event(Arc::clone(&event)))
                         }
                         Some(to) => {
+                            let (event, to) = (Arc::clone(&event), to.clone());
                             let home =
                                 super::unicast_shard(&to).map(|shard| self.broker.settings.shards.core_of(shard));
                             let letter = Letter::Unicast(Box::new((event, to)));
@@ -259,6 +281,10 @@ impl Hub {
                         }
                     };
                     debug_assert!(sent, "a publish began without room for it");
+                    if !sent {
+                        // It is acked and delivered here: rather a lane that is fuller than it should be than cores that do not get it.
+                        self.relay_at_any_rate(&event, to.as_deref());
+                    }
                 }
                 output if output.token().is_some_and(|token| token.core != core) => {
                     let to = output.token().map_or(core, |token| token.core);
@@ -266,6 +292,21 @@ impl Hub {
                 }
                 output => self.effects.push_back(Effect::Do { core, output }),
             }
+        }
+    }
+
+    /// Gives an event to those cores that have not got it, whether they have room or not.
+    fn relay_at_any_rate(&mut self, event: &Arc<Event>, to: Option<&str>) {
+        let shards = &self.broker.settings.shards;
+        let home = to.and_then(super::unicast_shard).map(|shard| shards.core_of(shard));
+        let (own, cores) = (self.port.core(), self.port.cores());
+        for core in (0..cores).filter(|core| *core != own && home.is_none_or(|home| home == *core)) {
+            let event = Arc::clone(event);
+            let letter = match to {
+                None => Letter::Event(event),
+                Some(to) => Letter::Unicast(Box::new((event, Box::from(to)))),
+            };
+            self.port.send(core, letter);
         }
     }
 
@@ -315,7 +356,7 @@ impl Hub {
             }
             let Some(held) = self.held.pop_front() else { break };
             self.broker.counters_mut().overloaded += 1;
-            self.broker.refuse_overloaded(now, held.request);
+            self.broker.refuse_publish(now, held.request, OVERLOADED);
             self.settle();
         }
         for core in 0..self.forwards.len() {
@@ -356,8 +397,20 @@ impl Hub {
         }
     }
 
-    /// See [`Broker::handle_shutdown`].
+    /// Gives an event that is under way to all whom it concerns, at once: the server is about to shut down (P-32).
+    pub fn finish_delivery(&mut self, now: Now) {
+        while self.broker.is_delivering() {
+            self.broker.deliver_slice(now);
+            self.settle();
+        }
+    }
+
+    /// See [`Broker::handle_shutdown`]. Publishes that wait are refused first: nobody got the event.
     pub fn handle_shutdown(&mut self, now: Now) {
+        while let Some(held) = self.held.pop_front() {
+            self.broker.refuse_publish(now, held.request, EndReason::Shutdown.text());
+        }
+        self.settle();
         self.broker.handle_shutdown(now);
         self.settle();
     }
@@ -365,9 +418,8 @@ impl Hub {
     /// See [`Broker::poll_transmit`].
     pub fn poll_transmit(&mut self, now: Now, gather: &mut Gather) -> Option<(SessionKey, ReplyToken)> {
         let next = self.broker.poll_transmit(now, gather);
-        if next.is_none() {
-            self.settle();
-        }
+        // Waiting pull answers were completed on the way. Nothing may take the room of a publish that has been seen to have some.
+        self.settle();
         next
     }
 

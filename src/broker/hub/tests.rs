@@ -205,3 +205,89 @@ fn a_core_that_waits_for_room_sleeps() {
 fn a_letter_is_small() {
     assert!(size_of::<Letter>() <= 16, "{} bytes", size_of::<Letter>());
 }
+
+/// Publishers of one core whose events keep it busy do not shut out what the other cores send, nor the requests that are forwarded.
+#[test]
+fn busy_publishers_leave_room_for_letters() {
+    let mut node = Node::new(64);
+    let id = node.join(0, Mode::Pull);
+    for _ in 0..3000 {
+        node.join(0, Mode::Pull);
+    }
+    let other = node.join(1, Mode::Pull);
+    node.settle();
+    for _ in 0..4 {
+        node.publish(0, id, "x", None);
+    }
+    node.publish(1, other, "y", None);
+    let asked = node.request(1, Command::Heartbeat { id: ClaimedId::WellFormed(id) });
+    for _ in 0..40 {
+        let effects = node.turn(0);
+        let acked = |effect: &&Effect| matches!(effect, Effect::Do { output: Output::Answer { .. }, .. });
+        for _ in effects.iter().filter(acked) {
+            // The closed loop: whoever has its ack publishes again.
+            node.publish(0, id, "x", None);
+        }
+        let effects = node.turn(1);
+        let is_asked = |effect: &Effect| matches!(effect, Effect::Do { output: Output::Answer { token, .. }, .. } if *token == asked);
+        if effects.iter().any(is_asked) {
+            assert_eq!(node.hubs[0].broker().counters().relayed, 1, "the event came before the request");
+            return;
+        }
+        node.turn(2);
+    }
+    panic!("no letter was taken in; {} wait", node.hubs[0].inbox_depth());
+}
+
+/// A tick may send more than a lane holds. The turn behind it says where the core waits for room.
+#[test]
+fn what_a_tick_sends_is_not_left_behind() {
+    let mut node = Node::new(4);
+    let ids: Vec<_> = (0..7).map(|_| node.join(0, Mode::Pull)).collect();
+    node.settle();
+    for id in &ids {
+        node.request(1, Command::Refresh { id: ClaimedId::WellFormed(*id) });
+        node.settle();
+    }
+    assert!(node.hubs[0].prepare_sleep() && node.hubs[1].prepare_sleep());
+    node.now.instant = node.now.instant + Settings::default().pull_wait_ms;
+    node.hubs[0].handle_timeout(node.now);
+    node.turn(0);
+    let mut woken = Vec::new();
+    node.hubs[0].take_wakes(|core| woken.push(core));
+    assert_eq!(woken, [1]);
+    assert!(node.hubs[0].waiting() > 0 && node.hubs[0].prepare_sleep(), "the lane is full");
+    node.turn(1);
+    let mut woken = Vec::new();
+    node.hubs[1].take_wakes(|core| woken.push(core));
+    assert_eq!(woken, [0], "there is room again");
+}
+
+/// A8: pull answers for other cores that a flush has completed take no room that a publish was promised.
+#[test]
+fn a_flush_leaves_nothing_to_be_sent_later() {
+    let mut node = Node::new(6);
+    let id = node.join(0, Mode::Poll);
+    let pulls: Vec<_> = (0..4).map(|_| node.join(0, Mode::Pull)).collect();
+    node.settle();
+    for pull in &pulls {
+        node.request(1, Command::Refresh { id: ClaimedId::WellFormed(*pull) });
+        node.settle();
+    }
+    for _ in 0..crate::limits::WRITES_PER_TURN_MAX + 50 {
+        node.join(0, Mode::Stream);
+    }
+    node.settle();
+    node.publish(0, id, "x", None);
+    let mut gather = Gather::new();
+    for _ in 0..crate::limits::WRITES_PER_TURN_MAX {
+        let hub = &mut node.hubs[0];
+        let Some((key, _)) = hub.poll_transmit(node.now, &mut gather) else { break };
+        hub.handle_sent(node.now, key, &gather, gather.len(), false);
+        assert!(hub.broker.outputs.is_empty());
+    }
+    // Its relay would find no room behind them.
+    node.publish(0, id, "y", None);
+    node.settle();
+    assert_eq!(node.hubs[2].broker().counters().relayed, 2);
+}
