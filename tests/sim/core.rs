@@ -38,6 +38,8 @@ pub(super) struct Carried {
     pub(super) home: Home,
     pub(super) events: u32,
     pub(super) request: usize,
+    /// Their answer is still to come.
+    pub(super) ahead: bool,
 }
 
 pub(super) struct Connection {
@@ -141,6 +143,7 @@ impl Core {
     pub(crate) fn begin_turn(&mut self, kernel: &mut Kernel, now: Now) {
         self.now = now;
         self.ready = kernel.harvest(self.number, EVENTS_PER_TURN_MAX);
+        self.hub.set_time(kernel.now_us * 1000);
         self.hub.begin_turn(now);
         self.apply_effects(kernel, now);
         self.depart_waiting(kernel, now);
@@ -176,8 +179,8 @@ impl Core {
         self.hub.prepare_sleep()
     }
 
-    /// Does what has become due. Says whether a turn is to follow.
-    pub(crate) fn tick(&mut self, kernel: &mut Kernel, now: Now) -> bool {
+    /// Does what has become due. A turn is to follow, which says where the core waits for room.
+    pub(crate) fn tick(&mut self, kernel: &mut Kernel, now: Now) {
         self.hub.handle_timeout(now);
         self.apply_effects(kernel, now);
         let mut expired = Vec::new();
@@ -187,14 +190,13 @@ impl Core {
         }
         self.depart_waiting(kernel, now);
         self.ring_bells(kernel);
-        // What a tick sends may have to wait for room, and the other core tells of room only to whom it knows to wait.
-        let has_work = self.hub.has_work() || self.hub.broker().has_dirty() || !self.unfinished.is_empty();
-        has_work || !self.hub.prepare_sleep()
     }
 
     /// P-32: as the shell drains.
     pub(crate) fn drain(&mut self, kernel: &mut Kernel, now: Now) {
         self.draining = true;
+        self.hub.finish_delivery(now);
+        self.apply_effects(kernel, now);
         while self.flush(kernel, now) {}
         self.hub.handle_shutdown(now);
         self.apply_effects(kernel, now);
@@ -294,7 +296,10 @@ impl Core {
         self.ring_bells(kernel);
     }
 
+    /// A client asks. It may know of things that other cores have done by now: they come first.
     pub(super) fn ask(&mut self, kernel: &mut Kernel, now: Now, request: Request) {
+        self.hub.set_time(kernel.now_us * 1000);
+        self.hub.receive(now);
         self.hub.handle_request(now, request);
         self.apply_effects(kernel, now);
     }
@@ -368,7 +373,7 @@ impl Core {
         }
         connection.unsent.drain(..written);
         if connection.unsent.is_empty() {
-            connection.carried.clear();
+            connection.carried.retain(|carried| carried.ahead);
             if std::mem::take(&mut connection.blocked) {
                 self.set_patience(now, key);
             }
@@ -431,8 +436,8 @@ impl Core {
             State::Leaving(ticket) => drop(self.departures.cancel(ticket)),
             State::Reading | State::Asked | State::Closing => {}
         }
-        if !connection.unsent.is_empty() {
-            for Carried { home, events, request } in connection.carried {
+        for Carried { home, events, request, ahead } in connection.carried {
+            if ahead || !connection.unsent.is_empty() {
                 kernel.count("answer with events cut off");
                 kernel.cuts.push(Cut { socket: connection.socket, request, events, base: connection.base });
                 self.hub.handle_undelivered(home, events);

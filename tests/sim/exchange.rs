@@ -279,11 +279,12 @@ impl Core {
                     return self.hub.handle_undelivered(home, events);
                 };
                 let request = connection.request;
-                connection.carried.push(Carried { home, events, request });
+                connection.carried.push(Carried { home, events, request, ahead: true });
             }
             Output::Finish { token, tail } => {
                 let Some((key, connection)) = self.asking(token) else { return };
                 connection.unsent_mut(kernel).extend_from_slice(&tail);
+                connection.carried.iter_mut().for_each(|carried| carried.ahead = false);
                 self.answered(now, key);
                 self.put(kernel, now, key);
             }
@@ -302,6 +303,7 @@ impl Core {
     fn answer(&mut self, kernel: &mut Kernel, now: Now, token: ReplyToken, answer: Answer) {
         let Some((key, connection)) = self.asking(token) else { return };
         let reply = connection.reply;
+        connection.carried.iter_mut().for_each(|carried| carried.ahead = false);
         let out = connection.unsent_mut(kernel);
         let sent = match answer {
             Answer::Events { framing, body } => {
@@ -431,7 +433,7 @@ impl Core {
         }
         let mut request = arrival.request;
         request.token = ReplyToken { core: number, connection: key.slot, serial };
-        self.ask(kernel, now, request);
+        self.hub.handle_request(now, request);
         self.go_on_later(key);
     }
 }

@@ -217,18 +217,15 @@ impl World {
         match what {
             Happening::Tick(_) => {
                 self.check_awake(core);
-                if self.cores[at].tick(&mut self.kernel, now) {
-                    self.wake(core);
-                }
+                self.cores[at].tick(&mut self.kernel, now);
+                self.wake(core);
                 self.check_bounds(core);
                 self.after(TICK_MS * 1000, what);
             }
             Happening::Drain(_) => {
                 self.note(format_args!("core {core} drains"));
                 self.cores[at].drain(&mut self.kernel, now);
-                if self.cores[at].tick(&mut self.kernel, now) {
-                    self.wake(core);
-                }
+                self.wake(core);
             }
             Happening::Accept(_, socket) => self.cores[at].welcome(&mut self.kernel, now, socket),
             _ => {}
