@@ -89,6 +89,11 @@ pub const RETRY_AFTER_S: u32 = 5;
 /// Bound of the inbox between each ordered pair of cores in bytes: events are shared, so this is reached with large ones only.
 pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// What an empty place of an inbox takes, in bytes.
+pub const INBOX_PLACE_BYTES: u64 = 32;
+/// The inboxes between all cores may take at most this much memory while they are empty, in bytes. More: an error at start.
+pub const INBOXES_BYTES_MAX: u64 = 4 << 30;
+
 /// The wheel of deadlines may hold so many keys of owners that are gone beside as many as there are living ones; then it is swept.
 pub const STALE_DEADLINES_MAX: usize = 4096;
 

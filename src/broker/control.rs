@@ -18,6 +18,10 @@ impl Broker {
         act: impl FnOnce(&mut Self, SessionKey) -> bool,
     ) {
         let Some(key) = self.claimed(id) else {
+            if self.shutting_down && matches!(id, ClaimedId::WellFormed(_)) {
+                // P-32: it may have been a session until a moment ago; its id is not what is wrong.
+                return self.answer_error(asked, 503, String::from(EndReason::Shutdown.text()), Some(RETRY_AFTER_S));
+            }
             self.counters.ids_unknown += 1;
             let reason = match id {
                 ClaimedId::Missing => String::from("No id specified"),

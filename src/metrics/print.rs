@@ -39,7 +39,7 @@ pub fn render(node: &Node<'_>) -> String {
 type Metric = (&'static str, &'static str, fn(&Figures) -> u64);
 
 const GAUGES: [Metric; 4] = [
-    ("connections", "Open connections", |core| core.connections),
+    ("connections", "Open connections, those of the admin port included", |core| core.connections),
     ("sessions", "Living sessions", |core| core.sessions),
     ("sessions_listening", "Sessions with an open data answer", |core| core.listening),
     ("subscriptions", "Subscriptions in the trie", |core| core.subscriptions),
@@ -47,10 +47,10 @@ const GAUGES: [Metric; 4] = [
 
 const COUNTERS: [Metric; 22] = [
     ("connections_accepted", "Connections accepted", |core| core.counters.connections_accepted),
-    ("connections_refused", "Connections refused because the server is full", |core| core.counters.connections_refused),
+    ("connections_refused", "Connections refused because the server is full or stops", |core| core.counters.connections_refused),
     ("connections_timed_out", "Connections that ran into a deadline", |core| core.counters.connections_timed_out),
     ("requests", "HTTP requests read whole", |core| core.counters.requests),
-    ("requests_refused", "HTTP requests refused for their form", |core| core.counters.requests_refused),
+    ("requests_refused", "HTTP requests answered with 4xx or 5xx", |core| core.counters.requests_refused),
     ("joins", "Sessions begun", |core| core.counters.joins),
     ("joins_refused", "Joins refused because the server is full or shuts down", |core| core.counters.joins_refused),
     ("nacks", "Requests answered with a nack", |core| core.counters.nacks),

@@ -18,7 +18,7 @@ use super::worker::{Came, News, Order, Seat, Started, Tuning};
 use super::{logging, worker};
 use crate::broker::{Letter, Settings};
 use crate::config::{Config, Inputs};
-use crate::limits::{INBOX_BYTES_MAX, SHARDS};
+use crate::limits::{INBOX_BYTES_MAX, INBOX_PLACE_BYTES, INBOXES_BYTES_MAX, SHARDS};
 use crate::mesh::{self, LaneBounds};
 use crate::metrics::Board;
 use crate::protocol::ShardTable;
@@ -85,6 +85,7 @@ fn start(config: &Config) -> io::Result<Node> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    check_inboxes(config, cores)?;
     let wiring = Wiring::lay(cores)?;
     let (tell, news) = mpsc::channel();
     let bounds = LaneBounds { messages_max: config.inbox_events.value as usize, bytes_max: INBOX_BYTES_MAX };
@@ -122,6 +123,22 @@ fn start(config: &Config) -> io::Result<Node> {
     Ok(node)
 }
 
+/// The inboxes are made whole at the start, and the kernel would rather end the process later than refuse them now.
+fn check_inboxes(config: &Config, cores: u16) -> io::Result<()> {
+    let bytes = u64::from(cores) * u64::from(cores) * u64::from(config.inbox_events.value) * INBOX_PLACE_BYTES;
+    if bytes > INBOXES_BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "{cores} cores with an inbox_size of {} ({}) would take {} MiB for the inboxes between them; at most {} MiB are allowed: \
+             choose fewer cores or a smaller inbox_size",
+            config.inbox_events.value,
+            config.inbox_events.origin,
+            bytes >> 20,
+            INBOXES_BYTES_MAX >> 20
+        )));
+    }
+    Ok(())
+}
+
 /// What the machine offers, or the control group, or the affinity mask: whatever is least.
 fn cores_offered() -> u32 {
     let offered = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -145,9 +162,8 @@ impl NodeLimits {
         let node_max = config.connections_max.value.map_or(all, |wanted| (wanted as usize).min(all));
         if config.connections_max.value.is_some_and(|wanted| wanted as usize > all) {
             tracing::warn!(
-                connections_max = node_max,
-                descriptors,
-                "the limit of open files allows fewer connections than configured"
+                "max_connections is more than the limit of open files allows: there will be {node_max}, with {descriptors} open files for \
+                 each file table; raise it by LimitNOFILE in a unit file, or ulimit -n"
             );
         }
         Ok(Self { descriptors, core_max: free.min(node_max), node_max })

@@ -32,6 +32,8 @@ use crate::session::Gather;
 use crate::time::{Instant, Now, Wheel};
 use crate::wire::http::{self, HttpError, Phase};
 
+/// So long the log says nothing more of the same trouble, in milliseconds.
+const QUIET_MS: u64 = 10_000;
 /// The core's own bell among the readiness events: no connection has this slot.
 const BELL: u64 = u64::MAX;
 /// The timer of a delayed flush.
@@ -111,6 +113,9 @@ pub(super) struct Core {
     pacer: Pacer,
     timer: OwnedFd,
     turns: TurnTimes,
+    /// When the log may say again that the core is full, or that publishes are refused.
+    pub(super) quiet_until: [Instant; 2],
+    overloaded_before: u64,
     /// How many requests the connection that is being worked on may still make in this turn.
     pub(super) requests_left: u32,
     wheel: Wheel<(u32, u32)>,
@@ -150,6 +155,8 @@ impl Core {
             arrivals: Arrivals::new(),
             timer,
             turns: TurnTimes::default(),
+            quiet_until: [Instant::ZERO; 2],
+            overloaded_before: 0,
             requests_left: 0,
             wheel: Wheel::new(now.instant),
             expired: Vec::new(),
@@ -170,7 +177,8 @@ impl Core {
         let broker = self.hub.broker();
         Figures {
             counters: broker.counters().clone(),
-            connections: self.connections.len() as u64,
+            // Those that are turned away are gone in a moment.
+            connections: (self.counts[Kind::Client as usize] + self.counts[Kind::Admin as usize]) as u64,
             sessions: broker.session_count() as u64,
             listening: broker.listening_count() as u64,
             subscriptions: broker.subscription_count() as u64,
@@ -290,6 +298,15 @@ impl Core {
         let now = self.parts.clock.now();
         self.hub.handle_timeout(now);
         self.apply_effects(now);
+        let overloaded = self.hub.broker().counters().overloaded;
+        if overloaded > self.overloaded_before && self.may_say(now, 1) {
+            self.overloaded_before = overloaded;
+            tracing::warn!(
+                core = self.parts.number,
+                refused = overloaded,
+                "publishes are refused as overloaded: another core does not read its inbox (inbox_size bounds it)"
+            );
+        }
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.expire(now.instant, &mut expired);
         for (slot, generation) in expired.drain(..) {
@@ -301,6 +318,16 @@ impl Core {
         // A core that hangs is seen by its count of turns, so the ticks of an idle one count.
         self.turns.record(self.parts.clock.micros().saturating_sub(began_us));
         self.publish_figures();
+    }
+
+    /// Whether the log may say this now: once in ten seconds, however often it happens.
+    pub(super) fn may_say(&mut self, now: Now, what: usize) -> bool {
+        let until = &mut self.quiet_until[what];
+        let may = *until <= now.instant;
+        if may {
+            *until = now.instant + QUIET_MS;
+        }
+        may
     }
 
     /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of.

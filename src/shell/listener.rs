@@ -110,6 +110,14 @@ impl Core {
         } else {
             "The server has as many connections as it may have."
         };
+        if !self.draining && self.may_say(now, 0) {
+            let connections = self.counts[Kind::Client as usize];
+            tracing::warn!(
+                core = self.parts.number,
+                connections,
+                "the core or the node is full: connections are turned away (max_connections, or the limit of open files)"
+            );
+        }
         let mut bytes = Vec::with_capacity(256);
         let date = self.date(now);
         let _ = write_unavailable(&mut bytes, reply, &date, reason, 5);

@@ -296,6 +296,9 @@ async fn obey(core: &RefCell<Core>, fair: &Fair, orders: &mpsc::Receiver<Order>,
 fn pin(number: u16) {
     let cpus = core_affinity::get_core_ids().unwrap_or_default();
     let cpu = cpus.get(usize::from(number) % cpus.len().max(1)).copied();
+    if usize::from(number) == cpus.len() {
+        tracing::warn!(cpus = cpus.len(), "there are more cores than CPUs to bind them to: some share one");
+    }
     if !cpu.is_some_and(core_affinity::set_for_current) {
         tracing::warn!(core = number, "an event loop could not be bound to a CPU");
     }
