@@ -205,6 +205,9 @@ fn bucket_of(tick: u64) -> usize {
 fn give_back<E>(list: &mut Vec<E>) {
     let wanted = list.len().max(KEEP_SLOTS);
     if list.capacity() > 2 * wanted {
-        list.shrink_to(wanted);
+        // Into a new place: shrinking would pin the large one, with a hole behind the few keys that no bucket fits into again.
+        let mut kept = Vec::with_capacity(if list.is_empty() { 0 } else { wanted });
+        kept.append(list);
+        *list = kept;
     }
 }
