@@ -25,7 +25,9 @@ impl Addresses {
     ///
     /// The name is not known.
     pub(super) fn find(target: &Target, sources: u32, connections: u32) -> io::Result<Self> {
-        let mut found = (target.host.as_str(), target.port).to_socket_addrs()?;
+        let mut found = (target.host.as_str(), target.port)
+            .to_socket_addrs()
+            .map_err(|error| io::Error::other(format!("the host {} is not found: {error}", target.host)))?;
         let server = found.next().ok_or_else(|| io::Error::other(format!("{} has no address", target.host)))?;
         let wanted = if sources == 0 { connections.div_ceil(CONNECTIONS_PER_ADDRESS) } else { sources };
         let loopback = matches!(server.ip(), IpAddr::V4(ip) if ip.is_loopback());
