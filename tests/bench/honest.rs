@@ -161,16 +161,9 @@ fn a_run_that_has_no_hope_ends_at_once() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let begin = Instant::now();
     assert_eq!(bench(free, "--sessions 100 --retries 100").code, Some(1));
-    let server = server();
+    let server = Server::start_with_admin(Driver::IoUring, &[], "");
     let mut elsewhere = std::process::Command::new(env!("CARGO_BIN_EXE_pushletd"));
-    elsewhere.args([
-        "bench",
-        &format!("http://{}/nothing/here", server.addr()),
-        "--sessions",
-        "100",
-        "--retries",
-        "100",
-    ]);
+    elsewhere.args(["bench", &format!("http://{}/", server.admin()), "--sessions", "100", "--retries", "100"]);
     let (status, stdout, stderr) = run_to_end(elsewhere, RUN_MAX);
     assert_eq!((status.code(), stdout.as_str()), (Some(1), ""));
     assert!(stderr.contains("the server answered 404: not a pushletd URL"), "{stderr}");

@@ -312,12 +312,13 @@ pub(super) fn run(args: &BenchArgs, target: &Target, watch: &mut dyn Watch) -> i
     }
     let run = Run::start(args, target, watch)?;
     let before = run.sample()?;
-    run.until(u64::MAX, watch, |run| run.is_open() || run.shared.hopeless.load(Ordering::Acquire));
+    run.until(u64::MAX, watch, |run| run.is_open() || run.shared.hopeless.get().is_some());
     let opening_ns = run.shared.now() - before.ns;
     let (opened, joined) = (run.shared.sum(Count::Opened), run.shared.sum(Count::Joined));
     if !watch.stopped() && !run.is_dead() && (opened == 0 || joined == 0 && args.publishers > 0) {
         let what = if opened == 0 { "subscriber" } else { "publisher" };
-        let cause = run.shared.opening_fault.get().map_or_else(String::new, |cause| format!(": {cause}"));
+        let cause = run.shared.hopeless.get().or_else(|| run.shared.opening_fault.get());
+        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
         run.finish()?;
         return Err(io::Error::other(format!("not one {what} could be opened{cause}")));
     }

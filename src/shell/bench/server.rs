@@ -62,7 +62,7 @@ impl Usage {
     ///
     /// # Errors
     ///
-    /// There is no such process, or it may not be looked at.
+    /// There is no such process, it has ended and only its parent has not asked for its end, or it may not be looked at.
     pub(super) fn read(pid: u32) -> io::Result<Self> {
         let (user_s, system_s) = stat_seconds(&format!("/proc/{pid}/stat"))?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -88,6 +88,9 @@ impl Usage {
 fn stat_seconds(path: &str) -> io::Result<(f64, f64)> {
     let stat = std::fs::read_to_string(path)?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    if matches!(fields.first(), Some(&("Z" | "X"))) {
+        return Err(io::Error::other("it has ended"));
+    }
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
     match (ticks(11), ticks(12)) {
         (Some(user), Some(system)) => Ok((user as f64 / TICKS_PER_SECOND, system as f64 / TICKS_PER_SECOND)),

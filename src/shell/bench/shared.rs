@@ -309,8 +309,8 @@ pub(super) struct Shared {
     connected: AtomicBool,
     /// Connections that were refused before one was made.
     refused: AtomicU64,
-    /// Nobody will be opened, however often it is tried.
-    pub(super) hopeless: AtomicBool,
+    /// Why nobody will be opened, however often it is tried.
+    pub(super) hopeless: OnceLock<String>,
     /// Threads whose subscribers have everything.
     pub(super) drained: Vec<AtomicBool>,
 }
@@ -344,7 +344,7 @@ impl Shared {
             opening_fault: OnceLock::new(),
             connected: AtomicBool::new(false),
             refused: AtomicU64::new(0),
-            hopeless: AtomicBool::new(false),
+            hopeless: OnceLock::new(),
             drained: (0..threads).map(|_| AtomicBool::new(false)).collect(),
             start: Instant::now(),
             args,
@@ -368,7 +368,7 @@ impl Shared {
             let all = u64::from(self.plan.sessions()) + u64::from(self.plan.publishers);
             let refused = self.refused.fetch_add(1, Ordering::AcqRel).saturating_add(1);
             if refused >= all.min(REFUSALS_AT_FIRST) {
-                self.give_up();
+                self.give_up(error.to_string());
             }
         }
     }
@@ -381,9 +381,10 @@ impl Shared {
             200 => "no session in it; is this a pushletd URL?",
             _ => "it opened no session",
         };
-        self.opening_failed(|| format!("the server answered {status}: {what}"));
+        let cause = || format!("the server answered {status}: {what}");
+        self.opening_failed(cause);
         if matches!(status, 404 | 405) {
-            self.give_up();
+            self.give_up(cause());
         }
     }
 
@@ -392,9 +393,10 @@ impl Shared {
         self.opening_fault.get_or_init(cause);
     }
 
-    fn give_up(&self) {
-        self.hopeless.store(true, Ordering::Release);
-        self.wake(self.counts.len());
+    fn give_up(&self, cause: String) {
+        if self.hopeless.set(cause).is_ok() {
+            self.wake(self.counts.len());
+        }
     }
 
     /// Nanoseconds since the run began, on the clock of all threads.

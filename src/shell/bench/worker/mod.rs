@@ -10,8 +10,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slab::Slab;
 
 use crate::shell::bench::connection::Connection;
@@ -213,7 +213,12 @@ impl Worker {
 
     fn wait(&self, ready: &mut Vec<epoll::Event>, until: u64) -> io::Result<()> {
         let time = until.saturating_sub(self.shared.now());
-        let timeout = Timespec { tv_sec: (time / 1_000_000_000) as i64, tv_nsec: (time % 1_000_000_000) as i64 };
+        let mut timeout = Timespec { tv_sec: (time / 1_000_000_000) as i64, tv_nsec: (time % 1_000_000_000) as i64 };
+        if self.shared.args.rate > 0.0 && time > 0 && !self.publishers.is_empty() {
+            // epoll counts in milliseconds, which is late for a schedule; poll counts in nanoseconds. An interrupted wait is a short one.
+            let _ = poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], Some(&timeout));
+            timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
+        }
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(ready), Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
