@@ -133,17 +133,19 @@ fn a_full_server_is_understood() {
     );
 }
 
+fn metrics(server: &Server) -> String {
+    let mut connection = super::support::http::Connection::open(server.admin());
+    connection.ask(&super::support::http::get("/metrics"), RUN_MAX).text()
+}
+
 #[test]
 fn sessions_have_left_when_it_is_over() {
     let server = Server::start_with_admin(Driver::IoUring, &[], "");
     bench(server.addr(), "--sessions 50 --events 2").assert_good();
-    let metrics = || {
-        let mut connection = super::support::http::Connection::open(server.admin());
-        connection.ask(&super::support::http::get("/metrics"), RUN_MAX).text()
-    };
-    let gone =
-        super::support::server::wait_for(RUN_MAX, || metrics().lines().any(|line| line == "pushletd_sessions 0"));
-    assert!(gone, "{}", metrics());
+    let gone = super::support::server::wait_for(RUN_MAX, || {
+        metrics(&server).lines().any(|line| line == "pushletd_sessions 0")
+    });
+    assert!(gone, "{}", metrics(&server));
 }
 
 #[test]
@@ -182,14 +184,19 @@ fn a_host_that_is_not_known_is_named() {
 /// The account of what there was is printed, what is not known of the server is null, and what was due is told.
 #[test]
 fn a_server_that_dies_leaves_an_account() {
-    let server = server();
+    let server = Server::start_with_admin(Driver::IoUring, &[], QUICK);
     let pid = server.pid();
     let words = format!("--sessions 20 --rate 100 --duration 50 --server-pid {pid}");
     let begin = Instant::now();
     let address = server.addr();
     let run = std::thread::spawn(move || bench(address, &words));
-    // Long enough for everyone to be open and some events to be published, also on a slow machine.
-    std::thread::sleep(Duration::from_secs(3));
+    // Everyone is open, and some events were published.
+    let delivered = || {
+        let page = metrics(&server);
+        let total = page.lines().find_map(|line| line.strip_prefix("pushletd_delivered_total "));
+        total.and_then(|total| total.parse::<f64>().ok()).is_some_and(|total| total >= 1000.0)
+    };
+    assert!(super::support::server::wait_for(RUN_MAX, delivered), "{}", metrics(&server));
     server.signal(rustix::process::Signal::KILL);
     let outcome = run.join().expect("the run ends");
     assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
