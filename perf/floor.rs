@@ -24,6 +24,19 @@ use slab::Slab;
 const USAGE: &str = "usage: floor --listen ADDRESS --bytes N
        floor --pair URL --server-pid PID [--sessions N] [--events N] [--rounds N] [--payload BYTES] [--threads N]";
 
+const HELP: &str =
+    "What a delivery costs a server, as a multiple of what a bare program needs that only sends the same bytes.
+
+  --pair URL        compare the server at this URL with the floor, in turn
+  --server-pid PID  the server's process, whose processor time is read
+  --sessions N      streams at each of both [default: 1000]
+  --events N        events a round [default: 5]
+  --rounds N        rounds, of which the median is taken [default: 15]
+  --payload BYTES   padding in each event [default: 64]
+  --threads N       threads of the load generator [default: 1]
+  --listen ADDRESS  only be the floor, at this address; --pair starts one by itself
+  --bytes N         bytes of a delivery of the floor, framing included [default: 190]";
+
 /// The words of the command line, `--name value` each.
 struct Words(Vec<(String, String)>);
 
@@ -330,6 +343,10 @@ fn run() -> io::Result<bool> {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).any(|word| word == "--help" || word == "-h") {
+        println!("{HELP}\n\n{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         eprintln!("floor: the limit of open files stays as it is: {error}");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use super::support::server::{Driver, Server, run_to_end};
 use super::{Outcome, RUN_MAX, bench, command};
@@ -122,20 +123,29 @@ fn a_full_server_is_understood() {
     assert_eq!(outcome.count("opens_failed"), 50 - open);
     assert!(outcome.count("opens_turned_away") > 0 && outcome.count("opens_retried") > 0, "{:?}", outcome.figures);
     assert_eq!(outcome.count("deliveries"), 5 * open);
-    assert_eq!(outcome.code, Some(0), "who could not be opened is no loss: {:?}", outcome.figures);
+    assert_eq!(outcome.count("lost"), 0, "who could not be opened is no loss: {:?}", outcome.figures);
+    assert_eq!((outcome.code, &outcome.figures["good"]), (Some(1), &false.into()), "{:?}", outcome.figures);
+    assert_eq!(outcome.stderr.matches("first opening that failed: the server answered 503").count(), 1);
+    assert!(
+        outcome.stderr.contains(&format!("{} of those wanted could not be opened", 50 - open)),
+        "{}",
+        outcome.stderr
+    );
+}
+
+fn metrics(server: &Server) -> String {
+    let mut connection = super::support::http::Connection::open(server.admin());
+    connection.ask(&super::support::http::get("/metrics"), RUN_MAX).text()
 }
 
 #[test]
 fn sessions_have_left_when_it_is_over() {
     let server = Server::start_with_admin(Driver::IoUring, &[], "");
     bench(server.addr(), "--sessions 50 --events 2").assert_good();
-    let metrics = || {
-        let mut connection = super::support::http::Connection::open(server.admin());
-        connection.ask(&super::support::http::get("/metrics"), RUN_MAX).text()
-    };
-    let gone =
-        super::support::server::wait_for(RUN_MAX, || metrics().lines().any(|line| line == "pushletd_sessions 0"));
-    assert!(gone, "{}", metrics());
+    let gone = super::support::server::wait_for(RUN_MAX, || {
+        metrics(&server).lines().any(|line| line == "pushletd_sessions 0")
+    });
+    assert!(gone, "{}", metrics(&server));
 }
 
 #[test]
@@ -143,7 +153,89 @@ fn a_server_that_is_not_there_is_an_error() {
     let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let outcome = bench(address, "--sessions 3 --events 1 --retries 1");
     assert_eq!(outcome.code, Some(1));
-    assert!(outcome.stderr.contains("could be opened"), "{}", outcome.stderr);
+    let said = "not one subscriber could be opened: Connection refused (os error 111)";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+}
+
+/// Neither waits for retries that cannot help: 100 of them would take minutes.
+#[test]
+fn a_run_that_has_no_hope_ends_at_once() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let begin = Instant::now();
+    assert_eq!(bench(free, "--sessions 100 --retries 100").code, Some(1));
+    let server = Server::start_with_admin(Driver::IoUring, &[], "");
+    let mut elsewhere = std::process::Command::new(env!("CARGO_BIN_EXE_pushletd"));
+    elsewhere.args(["bench", &format!("http://{}/", server.admin()), "--sessions", "100", "--retries", "100"]);
+    let (status, stdout, stderr) = run_to_end(elsewhere, RUN_MAX);
+    assert_eq!((status.code(), stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("the server answered 404: not a pushletd URL"), "{stderr}");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_host_that_is_not_known_is_named() {
+    let mut unknown = std::process::Command::new(env!("CARGO_BIN_EXE_pushletd"));
+    unknown.args(["bench", "http://nobody.invalid:9/"]);
+    let (status, _, stderr) = run_to_end(unknown, RUN_MAX);
+    assert_eq!(status.code(), Some(1));
+    assert!(stderr.contains("nobody.invalid"), "{stderr}");
+}
+
+/// The account of what there was is printed, what is not known of the server is null, and what was due is told.
+#[test]
+fn a_server_that_dies_leaves_an_account() {
+    let server = Server::start_with_admin(Driver::IoUring, &[], QUICK);
+    let pid = server.pid();
+    let words = format!("--sessions 20 --rate 100 --duration 50 --server-pid {pid}");
+    let begin = Instant::now();
+    let address = server.addr();
+    let run = std::thread::spawn(move || bench(address, &words));
+    // Everyone is open, and some events were published.
+    let delivered = || {
+        let page = metrics(&server);
+        let total = page.lines().find_map(|line| line.strip_prefix("pushletd_delivered_total "));
+        total.and_then(|total| total.parse::<f64>().ok()).is_some_and(|total| total >= 1000.0)
+    };
+    assert!(super::support::server::wait_for(RUN_MAX, delivered), "{}", metrics(&server));
+    server.signal(rustix::process::Signal::KILL);
+    let outcome = run.join().expect("the run ends");
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the server is gone"), "{}", outcome.stderr);
+    assert_eq!(outcome.figures["server_gone"], true);
+    assert!(outcome.count("deliveries") > 0 && outcome.count("connections_broken") >= 20, "{:?}", outcome.figures);
+    assert!(outcome.figures["server_cpu_seconds"].is_null(), "{:?}", outcome.figures);
+    assert!(outcome.count("server_resident_bytes") > 0);
+    // It is noticed 1 s after the death: about 100 events were due meanwhile.
+    let due = outcome.number("measured_seconds") * 100.0;
+    let (sent, unsent) = (outcome.count("events_sent"), outcome.count("events_unsent"));
+    assert!(unsent >= 50 && ((sent + unsent) as f64 - due).abs() <= 3.0, "{due} due: {sent} and {unsent}");
+}
+
+/// Nothing is opened, and what would do is said.
+#[test]
+fn too_few_descriptors_are_a_usage_error() {
+    let server = server();
+    let mut shell = std::process::Command::new("sh");
+    let line = format!("ulimit -n 300; exec \"$0\" bench http://{}/ --sessions 500", server.addr());
+    shell.args(["-c", &line, env!("CARGO_BIN_EXE_pushletd")]);
+    let (status, stdout, stderr) = run_to_end(shell, RUN_MAX);
+    assert_eq!((status.code(), stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("`ulimit -n 565`") && stderr.contains("`--threads 3`"), "{stderr}");
+}
+
+#[test]
+fn a_run_says_what_it_was() {
+    let server = server();
+    let outcome = bench(server.addr(), "--sessions 4 --subjects 2 --rate 50 --warmup 0.1 --duration 0.3 --pipeline 3");
+    outcome.assert_good();
+    assert_eq!(outcome.figures["url"], format!("http://{}/", server.addr()));
+    assert_eq!(outcome.figures["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(outcome.figures["complete"], "delivered");
+    let said = ["subjects", "rate", "pipeline", "in_flight", "warmup", "duration"].map(|name| outcome.number(name));
+    assert_eq!(said, [2.0, 50.0, 3.0, 1.0, 0.1, 0.3]);
+    let [p50, p99, max] = ["p50", "p99", "max"].map(|name| outcome.number(&format!("send_late_us_{name}")));
+    assert!(0.0 < p50 && p50 <= p99 && p99 <= max && max <= outcome.number("delivery_us_max"), "{p50} {p99} {max}");
 }
 
 #[test]

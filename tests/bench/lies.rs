@@ -106,6 +106,8 @@ fn a_stall_counts_from_when_events_were_due() {
     let liar = Liar::start(Lie::Stall(600));
     let outcome = bench(liar.address, "latency --sessions 3 --publishers 1 --rate 100 --events 120 --no-leave");
     outcome.assert_good();
+    assert!(outcome.number("send_late_us_p99") > 100_000.0, "{:?}", outcome.figures);
+    assert!(outcome.stderr.contains("the generator is the bottleneck"), "{}", outcome.stderr);
     assert_eq!(outcome.count("deliveries"), 360);
     for name in ["delivery_us_p90", "ack_us_p90"] {
         let p90 = outcome.number(name);

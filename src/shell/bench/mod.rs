@@ -51,11 +51,15 @@ pub fn run_bench(args: &BenchArgs) -> ExitCode {
     if let Err(error) = screen.catch_signals() {
         screen.warn(&format!("signals cannot be caught: {error}"));
     }
-    raise_descriptor_limit(args, &mut screen);
+    if let Err(what) = raise_descriptor_limit(args, &mut screen) {
+        screen.warn(&what);
+        return ExitCode::from(USAGE);
+    }
     let outcome = run::run(args, &target, &mut screen);
     screen.clear();
     match outcome {
         Ok(outcome) => {
+            outcome.warnings().iter().for_each(|what| screen.warn(what));
             if args.json {
                 println!("{}", outcome.json());
             } else {
@@ -70,16 +74,33 @@ pub fn run_bench(args: &BenchArgs) -> ExitCode {
     }
 }
 
-/// As many descriptors as we may have; a warning if they are not enough.
-fn raise_descriptor_limit(args: &BenchArgs, screen: &mut Screen) {
-    /// Descriptors of a thread that are no connections of the plan.
-    const OTHERS: u64 = 64;
-    let wanted = u64::from(args.sessions + args.publishers) / u64::from(args.threads) + OTHERS;
+/// As many descriptors as we may have.
+///
+/// # Errors
+///
+/// They are not enough; and what would be.
+fn raise_descriptor_limit(args: &BenchArgs, screen: &mut Screen) -> Result<(), String> {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) if limit < wanted => screen.warn(&format!(
-            "{wanted} descriptors a thread are wanted and {limit} allowed: raise `ulimit -n`, or use more --threads"
-        )),
-        Ok(_) => {}
-        Err(error) => screen.warn(&format!("the limit of open files stays as it is: {error}")),
+        Ok(limit) => enough_descriptors(u64::from(args.sessions + args.publishers), u64::from(args.threads), limit),
+        Err(error) => {
+            screen.warn(&format!("the limit of open files stays as it is: {error}"));
+            Ok(())
+        }
     }
+}
+
+/// Descriptors of a thread that are no connections of the plan.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Whether each of so many threads may have the descriptors of its share; what would do, if not.
+fn enough_descriptors(connections: u64, threads: u64, limit: u64) -> Result<(), String> {
+    let wanted = connections.div_ceil(threads) + OTHER_DESCRIPTORS;
+    if wanted <= limit {
+        return Ok(());
+    }
+    let threads = match limit.saturating_sub(OTHER_DESCRIPTORS) {
+        0 => String::new(),
+        room => format!(", or `--threads {}`, each with a table of its own", connections.div_ceil(room)),
+    };
+    Err(format!("a thread needs {wanted} descriptors and may have {limit}: `ulimit -n {wanted}` would do{threads}"))
 }

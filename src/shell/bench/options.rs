@@ -126,8 +126,8 @@ const NUMBERS: [(&str, &str, &str); 8] = [
 ];
 
 const AFTER: &str = "\
-Exit code: 0 all went well; 1 an event was lost, repeated, out of order, or refused and delivered all the same, or a stream broke;
-2 the command line makes no sense. docs/bench.md explains every option and every figure.";
+Exit code: 0 all went well; 1 an event was lost, repeated, out of order, or refused and delivered all the same, a stream broke, or somebody
+could not be opened; 2 the command line makes no sense, or descriptors are too few. docs/bench.md explains every option and every figure.";
 
 /// The command.
 pub(in crate::shell) fn command() -> Command {

@@ -132,11 +132,13 @@ impl Publisher {
                 (self.joined, self.unannounced) = (true, true);
                 self.attempts = 0;
                 self.accepted = None;
+                shared.live.fetch_add(1, Ordering::AcqRel);
                 shared.counts[thread].add(Count::Joined, 1);
             }
             Item::Accepted => self.accepted = Some(true),
             Item::Refused => self.accepted = Some(false),
             Item::Done if !self.joined => {
+                shared.answer_failed(self.status);
                 if self.status == 503 {
                     shared.counts[thread].add(Count::TurnedAway, 1);
                 }
@@ -181,6 +183,9 @@ impl Publisher {
 
     /// The connection is gone: nobody knows what became of what was under way.
     pub(super) fn give_up(&mut self, shared: &Shared, thread: usize) {
+        if self.joined {
+            shared.live.fetch_sub(1, Ordering::AcqRel);
+        }
         for pending in self.pending.drain(..) {
             shared.lanes[pending.lane as usize].give_up(pending.sequence);
             shared.counts[thread].add(Count::Unanswered, 1);
@@ -196,6 +201,7 @@ impl Publisher {
         shared: &Shared,
         thread: usize,
         now: u64,
+        late: &mut Times,
     ) -> When {
         loop {
             if !self.joined || self.pending.len() >= shared.args.pipeline as usize || shared.phase() != Phase::Run {
@@ -212,6 +218,9 @@ impl Publisher {
             let Some(sequence) = shared.lanes[lane as usize].begin() else { return When::Event };
             self.turns += 1;
             self.send(door, out, shared, thread, Marker { lane, sequence, intended_ns: intended }, now);
+            if intended >= shared.measure_ns.load(Ordering::Relaxed) {
+                late.record(shared.now().saturating_sub(intended));
+            }
         }
     }
 
@@ -270,15 +279,6 @@ impl Publisher {
         let publishers = f64::from(shared.plan.publishers);
         let turn = self.turns as f64 * publishers + f64::from(self.number);
         shared.run_ns.load(Ordering::Acquire).saturating_add((turn * 1e9 / shared.args.rate) as u64)
-    }
-
-    /// Events that were due before `end` and were not sent; the one that was due last may just be on its way.
-    pub(super) fn unsent(&self, shared: &Shared, end_ns: u64) -> u64 {
-        if shared.args.rate == 0.0 || shared.args.events.is_some() {
-            return 0;
-        }
-        let late = end_ns.saturating_sub(self.scheduled(shared)) as f64;
-        (late * shared.args.rate / f64::from(shared.plan.publishers) / 1e9) as u64
     }
 
     /// The lane whose turn it is. Targets that are not there, or not any more, are passed over.

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::options::{Completion, Scenario};
 use super::run::{Outcome, Sample};
+use super::server::Usage;
 use super::shared::Count;
 use super::times::Times;
 
@@ -26,24 +28,71 @@ impl Outcome {
             Count::Broken,
             Count::Garbled,
         ];
-        faults.into_iter().all(|count| self.sums.get(count) == 0)
+        faults.into_iter().all(|count| self.sums.get(count) == 0) && !self.gone && self.unopened() == 0
+    }
+
+    /// Openings that failed and should not have. In the churn a server may turn somebody away; the mixed scenario has a churn behind the
+    /// beginning.
+    fn unopened(&self) -> u64 {
+        match self.args.scenario {
+            Scenario::Churn => 0,
+            Scenario::Mixed => self.open.sums.get(Count::OpenFailed),
+            _ => self.sums.get(Count::OpenFailed),
+        }
+    }
+
+    /// What the user should know beside the figures.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let unopened = self.unopened();
+        if unopened > 0 {
+            let cause = self.opening_fault.as_deref().unwrap_or("the cause is not known");
+            all.push(format!("{unopened} of those wanted could not be opened; the first one: {cause}"));
+        }
+        let (late, delivery) = (self.sends.us(0.99), self.deliveries.us(0.99));
+        if self.args.rate > 0.0 && self.deliveries.count() > 0 && late > delivery / 2.0 {
+            all.push(format!(
+                "the generator is the bottleneck: events went out {late:.0} us after they were due (99 %), of {delivery:.0} us to their \
+                 delivery; take more --publishers, --pipeline or --threads, or a lower --rate"
+            ));
+        }
+        all
     }
 
     /// Every figure, in the order of the table. A heading is a figure without a value.
     fn figures(&self) -> Vec<Figure> {
+        let complete = match self.args.completion {
+            Completion::Acked => "acked",
+            Completion::Delivered => "delivered",
+        };
         let mut all = vec![
+            ("version".to_owned(), "version", json!(env!("CARGO_PKG_VERSION"))),
+            ("url".to_owned(), "url", json!(self.args.url)),
             ("scenario".to_owned(), "scenario", json!(self.args.scenario.name())),
             ("mode".to_owned(), "mode", json!(self.args.mode.name())),
             ("format".to_owned(), "format", json!(self.args.format.name())),
             ("threads".to_owned(), "threads", json!(self.args.threads)),
             ("payload_bytes".to_owned(), "payload, bytes", json!(self.args.payload_bytes)),
+            ("subjects".to_owned(), "subjects", json!(self.args.subjects)),
+            ("rate".to_owned(), "events a second wanted", json!(self.args.rate)),
+            ("pipeline".to_owned(), "pipeline", json!(self.args.pipeline)),
+            ("in_flight".to_owned(), "in flight", json!(self.args.in_flight)),
+            ("complete".to_owned(), "a publish is over when", json!(complete)),
+            ("warmup".to_owned(), "warm-up, seconds", number(self.args.warmup.as_secs_f64())),
+            ("duration".to_owned(), "duration, seconds", number(self.args.duration.as_secs_f64())),
             ("stopped_early".to_owned(), "stopped early", json!(self.stopped)),
+            ("server_gone".to_owned(), "the server went away", json!(self.gone)),
         ];
         self.sessions(&mut all);
         self.events(&mut all);
         times(&self.deliveries, "delivery", "delivery", &mut all);
         times(&self.answers, "ack", "ack", &mut all);
+        heading("time from due to sent, us", &mut all);
+        all.push(("send_late_us_p50".to_owned(), "50 %", number(self.sends.us(0.5))));
+        all.push(("send_late_us_p99".to_owned(), "99 %", number(self.sends.us(0.99))));
+        all.push(("send_late_us_max".to_owned(), "longest", number(self.sends.max_us())));
         self.machine(&mut all);
+        self.server(&mut all);
         all.push(("good".to_owned(), "good", json!(self.is_good())));
         all
     }
@@ -89,10 +138,10 @@ impl Outcome {
                 ("events_accepted", "accepted", Count::Accepted),
                 ("events_refused", "refused", Count::Refused),
                 ("events_unanswered", "without an answer", Count::Unanswered),
-                ("events_unsent", "due and not published", Count::Unsent),
             ],
             all,
         );
+        all.push(("events_unsent".to_owned(), "due and not published", json!(self.unsent)));
         let lost = self.sums.get(Count::Lost) + self.sums.get(Count::ToldMissing) + self.sums.get(Count::MissedByAbort);
         heading("deliveries", all);
         let expected = self.sums.get(Count::Delivered) + lost;
@@ -129,34 +178,41 @@ impl Outcome {
         let cpu = self.end.own.cpu_s - self.begin.own.cpu_s;
         all.push(("generator_cpu_seconds".to_owned(), "CPU, seconds", number(cpu)));
         all.push(("generator_cpu_us_per_delivery".to_owned(), "CPU, us a delivery", number(per(cpu, millions))));
-        let server = |sample: &Sample| sample.server.clone();
-        let (Some(before), Some(open), Some(begin), Some(end)) =
-            (server(&self.before), server(&self.open), server(&self.begin), server(&self.end))
-        else {
+    }
+
+    /// What the server used; what is not known, because it ended, is null.
+    fn server(&self, all: &mut Vec<Figure>) {
+        if self.args.server_pid.is_none() {
             return;
-        };
+        }
         heading("server", all);
-        let cpu = end.cpu_s - begin.cpu_s;
-        all.push(("server_cpu_seconds".to_owned(), "CPU, seconds", number(cpu)));
-        all.push(("server_user_seconds".to_owned(), "of it user", number(end.user_s - begin.user_s)));
-        all.push(("server_system_seconds".to_owned(), "of it system", number(end.system_s - begin.system_s)));
-        all.push(("server_cpu_us_per_delivery".to_owned(), "CPU, us a delivery", number(per(cpu, millions))));
-        let threads: Vec<Value> = end
-            .threads
-            .iter()
-            .map(|(thread, seconds)| {
-                let earlier =
-                    begin.threads.iter().find(|(known, _)| known == thread).map_or(0.0, |(_, earlier)| *earlier);
-                number(seconds - earlier)
-            })
-            .collect();
-        all.push(("server_thread_cpu_seconds".to_owned(), "CPU of each thread, seconds", Value::Array(threads)));
+        let millions = self.measured(Count::Delivered) / 1e6;
+        let (begin, end) = (self.begin.server.as_ref(), self.end.server.as_ref());
+        let spent = |of: fn(&Usage) -> f64| begin.zip(end).map(|(begin, end)| of(end) - of(begin));
+        let cpu = spent(|usage| usage.cpu_s);
+        let known = |value: Option<f64>| value.map_or(Value::Null, number);
+        let threads = begin.zip(end).map(|(begin, end)| {
+            let earlier =
+                |thread| begin.threads.iter().find(|(known, _)| *known == thread).map_or(0.0, |(_, cpu)| *cpu);
+            end.threads.iter().map(|(thread, seconds)| number(seconds - earlier(*thread))).collect::<Vec<_>>()
+        });
+        let resident = |sample: &Sample| sample.server.as_ref().map(|usage| usage.resident_bytes);
         let opened = (self.open.sums.get(Count::Opened) + self.open.sums.get(Count::Joined)) as f64;
-        let grown = open.resident_bytes as f64 - before.resident_bytes as f64;
-        all.push(("server_resident_bytes".to_owned(), "memory with all open, bytes", json!(open.resident_bytes)));
-        all.push(("server_bytes_per_connection".to_owned(), "memory, bytes a connection", number(per(grown, opened))));
-        all.push(("server_end_resident_bytes".to_owned(), "memory at the end, bytes", json!(end.resident_bytes)));
-        all.push(("server_descriptors".to_owned(), "descriptors with all open", json!(self.server_descriptors)));
+        let grown = resident(&self.before).zip(resident(&self.open)).map(|(before, open)| open as f64 - before as f64);
+        // A server that has worked before takes from what it had.
+        let meant = grown.filter(|grown| *grown > 0.0 && opened > 0.0);
+        let figures = [
+            ("server_cpu_seconds", "CPU, seconds", known(cpu)),
+            ("server_user_seconds", "of it user", known(spent(|usage| usage.user_s))),
+            ("server_system_seconds", "of it system", known(spent(|usage| usage.system_s))),
+            ("server_cpu_us_per_delivery", "CPU, us a delivery", known(cpu.map(|cpu| per(cpu, millions)))),
+            ("server_thread_cpu_seconds", "CPU of each thread, seconds", json!(threads)),
+            ("server_resident_bytes", "memory with all open, bytes", json!(resident(&self.open))),
+            ("server_bytes_per_connection", "memory, bytes a connection", known(meant.map(|grown| per(grown, opened)))),
+            ("server_end_resident_bytes", "memory at the end, bytes", json!(resident(&self.end))),
+            ("server_descriptors", "descriptors with all open", json!(self.server_descriptors)),
+        ];
+        all.extend(figures.map(|(name, title, value)| (name.to_owned(), title, value)));
     }
 
     /// How long was measured, in seconds.
@@ -183,6 +239,7 @@ impl Outcome {
                 Value::String(text) => text,
                 Value::Array(items) => items.iter().map(Value::to_string).collect::<Vec<_>>().join(" "),
                 Value::Bool(yes) => if yes { "yes" } else { "no" }.to_owned(),
+                Value::Null => "unknown".to_owned(),
                 value => value.to_string(),
             };
             // Writing to a string cannot fail.

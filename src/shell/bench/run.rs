@@ -1,5 +1,6 @@
 //! Driving a run: threads, phases, what is seen of the server at its turns, and progress.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +23,8 @@ use crate::shell::sys;
 const TICK: Duration = Duration::from_millis(20);
 /// A server's memory is looked at when it has had so much time to come to rest.
 const REST: Duration = Duration::from_millis(300);
+/// Nobody has had a session for so long since connections broke: the server is gone, in nanoseconds.
+const GONE_NS: u64 = 1_000_000_000;
 
 /// Sums of all counts at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +81,16 @@ pub(super) struct Outcome {
     pub(super) deliveries: Times,
     /// From the same moment to the answer.
     pub(super) answers: Times,
+    /// From the same moment to when the event was sent.
+    pub(super) sends: Times,
+    /// Events that were due at the end of the measurement and not published.
+    pub(super) unsent: u64,
     /// It was stopped before its time.
     pub(super) stopped: bool,
+    /// All connections broke and the server did not come back.
+    pub(super) gone: bool,
+    /// Why the first opening that failed did.
+    pub(super) opening_fault: Option<String>,
 }
 
 /// The threads of a run.
@@ -88,6 +99,10 @@ pub(super) struct Run {
     /// What they share.
     pub(super) shared: Arc<Shared>,
     threads: Vec<JoinHandle<io::Result<Measured>>>,
+    /// Since when nobody has had a session, after connections broke.
+    alone_ns: Cell<Option<u64>>,
+    gone: Cell<bool>,
+    fault_told: Cell<bool>,
 }
 
 /// What a run shows and hears while it goes.
@@ -136,7 +151,7 @@ impl Run {
         if let Some(error) = refusals.iter().find_map(Result::err) {
             watch.warn(&format!("the threads share one table of descriptors, which is slower: {error}"));
         }
-        Ok(Self { shared, threads })
+        Ok(Self { shared, threads, alone_ns: Cell::new(None), gone: Cell::new(false), fault_told: Cell::new(false) })
     }
 
     /// Whether everyone is open who can be.
@@ -163,11 +178,10 @@ impl Run {
     /// What a thread failed of.
     pub(super) fn finish(mut self) -> io::Result<(Sums, Measured)> {
         self.shared.enter(Phase::Close);
-        let mut all = Measured { deliveries: Times::new(), answers: Times::new() };
+        let mut all = Measured::new();
         for thread in self.threads.drain(..) {
             let measured = thread.join().map_err(|_| io::Error::other("a thread of the load generator panicked"))??;
-            all.deliveries.add(&measured.deliveries);
-            all.answers.add(&measured.answers);
+            all.add(&measured);
         }
         Ok((Sums::take(&self.shared), all))
     }
@@ -181,18 +195,17 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// The server's process cannot be looked at.
+    /// This process cannot be looked at. A server that has ended meanwhile is no error: its figures are then missing.
     pub(super) fn sample(&self) -> io::Result<Sample> {
-        let server = self.shared.args.server_pid.map(|pid| {
-            Usage::read(pid).map_err(|error| io::Error::other(format!("process {pid} cannot be looked at: {error}")))
-        });
+        let server = self.shared.args.server_pid.and_then(|pid| Usage::read(pid).ok());
         let (ns, sums) = (self.shared.now(), Sums::take(&self.shared));
-        Ok(Sample { ns, sums, server: server.transpose()?, own: Usage::read(std::process::id())? })
+        Ok(Sample { ns, sums, server, own: Usage::read(std::process::id())? })
     }
 
     /// Waits until `done`, the time is over, or the run is to be stopped; shows how it goes.
     fn until(&self, end_ns: u64, watch: &mut dyn Watch, mut done: impl FnMut(&Self) -> bool) {
-        while !done(self) && !watch.stopped() && !self.is_dead() {
+        while !done(self) && !watch.stopped() && !self.is_dead() && !self.is_gone(watch) {
+            self.tell_fault(watch);
             let now = self.shared.now();
             if now >= end_ns {
                 return;
@@ -200,6 +213,44 @@ impl Run {
             self.wait(TICK.min(Duration::from_nanos(end_ns - now)));
             watch.show(&self.shared);
         }
+    }
+
+    /// Whether all connections broke and nobody has come back for a while. It is told once.
+    fn is_gone(&self, watch: &mut dyn Watch) -> bool {
+        let shared = &self.shared;
+        if self.gone.get() {
+            return true;
+        }
+        if shared.live.load(Ordering::Acquire) > 0 || shared.sum(Count::Broken) == 0 {
+            self.alone_ns.set(None);
+            return false;
+        }
+        let now = shared.now();
+        let since = self.alone_ns.get().unwrap_or(now);
+        self.alone_ns.set(Some(since));
+        if now - since >= GONE_NS {
+            self.gone.set(true);
+            watch.warn("the server is gone: all connections broke and no session could be opened since; the run ends");
+        }
+        self.gone.get()
+    }
+
+    /// Tells once why somebody could not be opened at the first attempt that failed.
+    fn tell_fault(&self, watch: &mut dyn Watch) {
+        if let Some(cause) = self.shared.opening_fault.get().filter(|_| !self.fault_told.replace(true)) {
+            watch.warn(&format!("the first opening that failed: {cause}"));
+        }
+    }
+
+    /// Events that were due by the schedule of the open loop at this time and have not been published. Each publisher may just be at one.
+    fn unsent(&self, end_ns: u64, sent: u64) -> u64 {
+        let args = &self.shared.args;
+        if args.rate <= 0.0 || args.publishers == 0 || args.events.is_some() {
+            return 0;
+        }
+        let time = end_ns.saturating_sub(self.shared.run_ns.load(Ordering::Acquire));
+        let missing = ((time as f64 * args.rate / 1e9) as u64).saturating_sub(sent);
+        if missing <= u64::from(args.publishers) { 0 } else { missing }
     }
 
     fn rest(&self, time: Duration, watch: &mut dyn Watch) {
@@ -256,15 +307,20 @@ fn ns(time: Duration) -> u64 {
 ///
 /// What made it impossible: an unknown name, no descriptors, nobody who could be opened.
 pub(super) fn run(args: &BenchArgs, target: &Target, watch: &mut dyn Watch) -> io::Result<Outcome> {
+    if let Some(pid) = args.server_pid {
+        Usage::read(pid).map_err(|error| io::Error::other(format!("process {pid} cannot be looked at: {error}")))?;
+    }
     let run = Run::start(args, target, watch)?;
     let before = run.sample()?;
-    run.until(u64::MAX, watch, Run::is_open);
+    run.until(u64::MAX, watch, |run| run.is_open() || run.shared.hopeless.get().is_some());
     let opening_ns = run.shared.now() - before.ns;
     let (opened, joined) = (run.shared.sum(Count::Opened), run.shared.sum(Count::Joined));
     if !watch.stopped() && !run.is_dead() && (opened == 0 || joined == 0 && args.publishers > 0) {
         let what = if opened == 0 { "subscriber" } else { "publisher" };
+        let cause = run.shared.hopeless.get().or_else(|| run.shared.opening_fault.get());
+        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
         run.finish()?;
-        return Err(io::Error::other(format!("not one {what} could be opened")));
+        return Err(io::Error::other(format!("not one {what} could be opened{cause}")));
     }
     run.rest(REST, watch);
     let open = run.sample()?;
@@ -275,6 +331,8 @@ pub(super) fn run(args: &BenchArgs, target: &Target, watch: &mut dyn Watch) -> i
         end.ns = if last > begin.ns { last } else { end.ns };
     }
     let stopped = watch.stopped();
+    let (gone, run_shared) = (run.gone.get(), Arc::clone(&run.shared));
+    let unsent = run.unsent(end.ns, run.shared.sum(Count::Sent));
     let (sums, measured) = run.finish()?;
     Ok(Outcome {
         args: args.clone(),
@@ -287,6 +345,10 @@ pub(super) fn run(args: &BenchArgs, target: &Target, watch: &mut dyn Watch) -> i
         server_descriptors,
         deliveries: measured.deliveries,
         answers: measured.answers,
+        sends: measured.sends,
+        unsent,
         stopped,
+        gone,
+        opening_fault: run_shared.opening_fault.get().cloned(),
     })
 }

@@ -25,7 +25,9 @@ impl Addresses {
     ///
     /// The name is not known.
     pub(super) fn find(target: &Target, sources: u32, connections: u32) -> io::Result<Self> {
-        let mut found = (target.host.as_str(), target.port).to_socket_addrs()?;
+        let mut found = (target.host.as_str(), target.port)
+            .to_socket_addrs()
+            .map_err(|error| io::Error::other(format!("the host {} is not found: {error}", target.host)))?;
         let server = found.next().ok_or_else(|| io::Error::other(format!("{} has no address", target.host)))?;
         let wanted = if sources == 0 { connections.div_ceil(CONNECTIONS_PER_ADDRESS) } else { sources };
         let loopback = matches!(server.ip(), IpAddr::V4(ip) if ip.is_loopback());
@@ -60,7 +62,7 @@ impl Usage {
     ///
     /// # Errors
     ///
-    /// There is no such process, or it may not be looked at.
+    /// There is no such process, it has ended and only its parent has not asked for its end, or it may not be looked at.
     pub(super) fn read(pid: u32) -> io::Result<Self> {
         let (user_s, system_s) = stat_seconds(&format!("/proc/{pid}/stat"))?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -86,6 +88,9 @@ impl Usage {
 fn stat_seconds(path: &str) -> io::Result<(f64, f64)> {
     let stat = std::fs::read_to_string(path)?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    if matches!(fields.first(), Some(&("Z" | "X"))) {
+        return Err(io::Error::other("it has ended"));
+    }
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
     match (ticks(11), ticks(12)) {
         (Some(user), Some(system)) => Ok((user as f64 / TICKS_PER_SECOND, system as f64 / TICKS_PER_SECOND)),

@@ -58,8 +58,6 @@ pub(super) enum Count {
     Refused,
     /// Publishes without an answer.
     Unanswered,
-    /// Events of the schedule that were not sent before the end.
-    Unsent,
     /// First arrivals of an event at a subscriber.
     Delivered,
     /// Bytes received by subscribers.
@@ -259,6 +257,9 @@ pub(super) struct Target {
     pub(super) gone: AtomicBool,
 }
 
+/// So many connections are refused, and none is made: there is no server.
+const REFUSALS_AT_FIRST: u64 = 8;
+
 /// No one is waited for.
 const NOBODY: u64 = u64::MAX;
 
@@ -300,6 +301,16 @@ pub(super) struct Shared {
     /// One for each thread, and the last for whoever drives the run.
     wakes: Vec<OwnedFd>,
     awaited: Vec<AtomicU64>,
+    /// Subscribers and publishers that have a session now.
+    pub(super) live: AtomicU64,
+    /// Why the first opening that failed did.
+    pub(super) opening_fault: OnceLock<String>,
+    /// A connection was made.
+    connected: AtomicBool,
+    /// Connections that were refused before one was made.
+    refused: AtomicU64,
+    /// Why nobody will be opened, however often it is tried.
+    pub(super) hopeless: OnceLock<String>,
     /// Threads whose subscribers have everything.
     pub(super) drained: Vec<AtomicBool>,
 }
@@ -329,6 +340,11 @@ impl Shared {
             settled: AtomicU64::new(0),
             wakes: (0..=threads).map(|_| wake()).collect::<Result<_, _>>()?,
             awaited: (0..=threads).map(|_| AtomicU64::new(NOBODY)).collect(),
+            live: AtomicU64::new(0),
+            opening_fault: OnceLock::new(),
+            connected: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
+            hopeless: OnceLock::new(),
             drained: (0..threads).map(|_| AtomicBool::new(false)).collect(),
             start: Instant::now(),
             args,
@@ -336,6 +352,51 @@ impl Shared {
             addresses,
             prefix,
         })
+    }
+
+    /// A connection was made: there is a server.
+    pub(super) fn connected(&self) {
+        if !self.connected.load(Ordering::Relaxed) {
+            self.connected.store(true, Ordering::Release);
+        }
+    }
+
+    /// A connection could not be made. If the first ones are all refused there is no server.
+    pub(super) fn connect_failed(&self, error: &io::Error) {
+        self.opening_failed(|| error.to_string());
+        if error.kind() == io::ErrorKind::ConnectionRefused && !self.connected.load(Ordering::Acquire) {
+            let all = u64::from(self.plan.sessions()) + u64::from(self.plan.publishers);
+            let refused = self.refused.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+            if refused >= all.min(REFUSALS_AT_FIRST) {
+                self.give_up(error.to_string());
+            }
+        }
+    }
+
+    /// Somebody who opens has got another answer than a session.
+    pub(super) fn answer_failed(&self, status: u16) {
+        let what = match status {
+            404 | 405 => "not a pushletd URL",
+            503 => "it takes no more sessions now",
+            200 => "no session in it; is this a pushletd URL?",
+            _ => "it opened no session",
+        };
+        let cause = || format!("the server answered {status}: {what}");
+        self.opening_failed(cause);
+        if matches!(status, 404 | 405) {
+            self.give_up(cause());
+        }
+    }
+
+    /// An opening has failed; the first cause is kept.
+    pub(super) fn opening_failed(&self, cause: impl FnOnce() -> String) {
+        self.opening_fault.get_or_init(cause);
+    }
+
+    fn give_up(&self, cause: String) {
+        if self.hopeless.set(cause).is_ok() {
+            self.wake(self.counts.len());
+        }
     }
 
     /// Nanoseconds since the run began, on the clock of all threads.

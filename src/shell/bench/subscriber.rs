@@ -164,6 +164,7 @@ impl Subscriber {
             }
             Group::Idle => {}
         }
+        shared.live.fetch_add(1, Ordering::AcqRel);
         context.count(Count::Opened, 1);
     }
 
@@ -226,7 +227,11 @@ impl Subscriber {
         let done = std::mem::take(&mut self.done);
         if self.garbled {
             context.count(Count::Garbled, 1);
-            return if self.stage == Stage::Opening { Next::Refused(None) } else { Next::Broken };
+            if self.stage != Stage::Opening {
+                return Next::Broken;
+            }
+            context.shared.opening_failed(|| "the answer of the server was not understood".to_owned());
+            return Next::Refused(None);
         }
         if self.aborted {
             return Next::Aborted;
@@ -246,6 +251,7 @@ impl Subscriber {
     fn answered(&mut self, context: &Context<'_>) -> Next {
         match (self.stage, self.wait_ms.take()) {
             (Stage::Opening, _) => {
+                context.shared.answer_failed(self.status);
                 if self.status == 503 {
                     context.count(Count::TurnedAway, 1);
                 }
@@ -261,6 +267,7 @@ impl Subscriber {
     pub(super) fn settle(&mut self, aborted: bool, shared: &Shared, thread: usize) {
         let (passed, behind) = self.missing(shared);
         let Some(account) = self.account.take() else { return };
+        shared.live.fetch_sub(1, Ordering::AcqRel);
         let counts = &shared.counts[thread];
         let (silent, excused) = if aborted { (passed, behind) } else { (passed + behind, 0) };
         counts.add(Count::Lost, silent.saturating_sub(account.told()));

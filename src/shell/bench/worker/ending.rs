@@ -79,7 +79,6 @@ impl Worker {
 
     /// Closes all accounts, and ends the sessions that are left.
     pub(super) fn close(&mut self, ready: &mut Vec<epoll::Event>) -> io::Result<()> {
-        let run_end = self.drain_ns.unwrap_or_else(|| self.shared.now());
         for (_, slot) in &mut self.slots {
             match &mut slot.role {
                 Role::Subscriber(subscriber) => {
@@ -90,8 +89,6 @@ impl Worker {
                     }
                 }
                 Role::Publisher(publisher) => {
-                    let unsent = publisher.unsent(&self.shared, run_end);
-                    self.shared.counts[self.thread].add(Count::Unsent, unsent);
                     if let Some(id) = publisher.take_id() {
                         self.leaving.push_back(id);
                     }

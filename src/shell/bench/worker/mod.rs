@@ -10,8 +10,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slab::Slab;
 
 use crate::shell::bench::connection::Connection;
@@ -75,6 +75,22 @@ pub(super) struct Measured {
     pub(super) deliveries: Times,
     /// From the same moment to the answer.
     pub(super) answers: Times,
+    /// From the same moment to when the event was sent.
+    pub(super) sends: Times,
+}
+
+impl Measured {
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        Self { deliveries: Times::new(), answers: Times::new(), sends: Times::new() }
+    }
+
+    /// What another thread has measured, too.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.deliveries.add(&other.deliveries);
+        self.answers.add(&other.answers);
+        self.sends.add(&other.sends);
+    }
 }
 
 /// One thread's work.
@@ -138,7 +154,7 @@ impl Worker {
             publishers: Vec::new(),
             leaver: None,
             leaving: VecDeque::new(),
-            measured: Measured { deliveries: Times::new(), answers: Times::new() },
+            measured: Measured::new(),
             buffer: vec![0; READ_BYTES],
             delivered: 0,
             connected: 0,
@@ -197,7 +213,12 @@ impl Worker {
 
     fn wait(&self, ready: &mut Vec<epoll::Event>, until: u64) -> io::Result<()> {
         let time = until.saturating_sub(self.shared.now());
-        let timeout = Timespec { tv_sec: (time / 1_000_000_000) as i64, tv_nsec: (time % 1_000_000_000) as i64 };
+        let mut timeout = Timespec { tv_sec: (time / 1_000_000_000) as i64, tv_nsec: (time % 1_000_000_000) as i64 };
+        if self.shared.args.rate > 0.0 && time > 0 && !self.publishers.is_empty() {
+            // epoll counts in milliseconds, which is late for a schedule; poll counts in nanoseconds. An interrupted wait is a short one.
+            let _ = poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], Some(&timeout));
+            timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
+        }
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(ready), Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -287,9 +308,11 @@ impl Worker {
         let (key, generation) = (token as u32, (token >> 32) as u32);
         let Some(slot) = self.slots.get_mut(key as usize).filter(|slot| slot.generation == generation) else { return };
         let Some(connection) = &mut slot.connection else { return };
-        if connection.connect().is_err() {
+        if let Err(error) = connection.connect() {
+            self.shared.connect_failed(&error);
             return self.ended(key, false);
         }
+        self.shared.connected();
         if flags.contains(EventFlags::OUT) {
             // If nothing can be written there may still be something to read, and then the end.
             connection.flush();
@@ -433,6 +456,7 @@ impl Worker {
 
     /// The connection has ended, or could not be made.
     fn ended(&mut self, key: u32, was_connected: bool) {
+        let cut = || "the server ended the connection without an answer".to_owned();
         let now = self.shared.now();
         let slot = &mut self.slots[key as usize];
         let Some(mut connection) = slot.connection.take() else { return };
@@ -450,7 +474,10 @@ impl Worker {
                 let next = match (subscriber.next(&context), subscriber.stage) {
                     (subscriber::Next::Nothing | subscriber::Next::Satisfied | subscriber::Next::Ready, stage) => {
                         match stage {
-                            Stage::Opening => subscriber::Next::Refused(None),
+                            Stage::Opening => {
+                                self.shared.opening_failed(cut);
+                                subscriber::Next::Refused(None)
+                            }
                             Stage::Leaving => subscriber::Next::Left,
                             // Between two answers a server may close; the next cycle connects again.
                             _ if orderly && was_connected && !subscriber.asked => subscriber::Next::Nothing,
@@ -464,6 +491,8 @@ impl Worker {
             Role::Publisher(publisher) => {
                 if publisher.joined {
                     self.count(Count::Broken, 1);
+                } else {
+                    self.shared.opening_failed(cut);
                 }
                 self.reopen(key, None, now);
             }
@@ -489,7 +518,8 @@ impl Worker {
                 else {
                     continue;
                 };
-                let when = publisher.publish(&*self.door, connection.out(), &self.shared, self.thread, now);
+                let late = &mut self.measured.sends;
+                let when = publisher.publish(&*self.door, connection.out(), &self.shared, self.thread, now, late);
                 connection.flush();
                 match when {
                     When::Event => {}

@@ -86,7 +86,10 @@ impl Worker {
                 slot.connection = Some(connection);
                 true
             }
-            Err(_) => false,
+            Err(error) => {
+                self.shared.connect_failed(&error);
+                false
+            }
         }
     }
 
