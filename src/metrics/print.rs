@@ -47,7 +47,9 @@ const GAUGES: [Metric; 4] = [
 
 const COUNTERS: [Metric; 22] = [
     ("connections_accepted", "Connections accepted", |core| core.counters.connections_accepted),
-    ("connections_refused", "Connections refused because the server is full or stops", |core| core.counters.connections_refused),
+    ("connections_refused", "Connections refused because the server is full or stops", |core| {
+        core.counters.connections_refused
+    }),
     ("connections_timed_out", "Connections that ran into a deadline", |core| core.counters.connections_timed_out),
     ("requests", "HTTP requests read whole", |core| core.counters.requests),
     ("requests_refused", "HTTP requests answered with 4xx or 5xx", |core| core.counters.requests_refused),
