@@ -347,7 +347,11 @@ impl Core {
             .map(|(slot, connection)| ConnectionKey { slot: slot as u32, generation: connection.generation })
             .collect();
         for key in reading {
-            // A request may be on its way: what has arrived is still answered, then the connection ends.
+            // A request may be on its way: what has arrived is still answered, then the connection ends. Of what has arrived since the last
+            // turn nobody has told.
+            if let Some(connection) = self.connection(key) {
+                connection.readable = true;
+            }
             self.go_on(now, key);
         }
     }
