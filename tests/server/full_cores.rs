@@ -155,7 +155,8 @@ fn a_move_into_a_full_file_table_is_told() {
         let limit = Rlimit { current: Some(last + 1), maximum };
         let old = prlimit(Some(pid), Resource::Nofile, limit).expect("our own child's limit");
         // What is free below that is taken by some more, and the rest of them wait at the door.
-        let crowd: Vec<Connection> = (0..30).map(|_| Connection::open(server.addr())).collect();
+        // They are so many that one waits for every descriptor that may still become free.
+        let crowd: Vec<Connection> = (0..50).map(|_| Connection::open(server.addr())).collect();
         server.wait_stderr("cannot be accepted", SOON);
         for mover in &mut movers {
             mover.request(&session.request("listen", &[]));
