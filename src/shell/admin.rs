@@ -24,7 +24,9 @@ pub(super) fn route<'a>(request: &HttpRequest, date: &str, draining: bool, node:
             }
             (sent, false)
         }
-        (_, "/healthz" | "/readyz" | "/metrics") => (text(405, "The admin port takes GET and HEAD."), true),
+        (_, "/healthz" | "/readyz" | "/metrics") => {
+            (http::write_refusal(&mut bytes, reply, "GET, HEAD", "The admin port takes GET and HEAD.", date), true)
+        }
         _ => (text(404, "The admin port has /healthz, /readyz and /metrics."), true),
     };
     Route::Answer { bytes, keep_alive: sent.keep_alive, refused }

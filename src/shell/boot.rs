@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::clock::Clock;
 use super::core::{NodeCount, Patience};
+use super::pages::Pages;
 use super::router::Routes;
 use super::signals::{self, Signals};
 use super::wiring::{self, Wiring};
@@ -325,6 +326,8 @@ fn routes(config: &Config) -> Routes {
     Routes {
         allow_origins: config.http.allow_origins.value.clone(),
         force_pull_agents: config.pushlet.force_pull_agents.value.clone(),
+        pages: Arc::new(Pages::load()),
+        demo: config.listen.value.ip().is_loopback(),
     }
 }
 

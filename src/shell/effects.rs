@@ -6,6 +6,7 @@ use crate::broker::{Answer, Effect, Home, Output};
 use crate::protocol::ReplyToken;
 use crate::time::{Instant, Now};
 use crate::wire::http::{self, Body, ReplyTo, ResponseHead};
+use crate::wire::pushlet;
 
 impl Core {
     /// Applies what the hub wants done (invariant A6: after its step), and wakes the cores that it has sent something to.
@@ -111,8 +112,7 @@ impl Core {
         origin: Option<&str>,
         body: Body,
     ) -> http::Sent {
-        let content_type = crate::wire::pushlet::content_type(framing);
-        let head = ResponseHead::new(out, reply, 200, date).header("Content-Type", content_type).no_cache();
+        let head = pushlet::answer_head(framing, out, reply, date);
         self.parts.routes.cross_origin(head, origin).finish(body)
     }
 }

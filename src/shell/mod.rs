@@ -23,6 +23,7 @@ mod listener;
 mod logging;
 mod net;
 mod pacer;
+mod pages;
 pub mod readiness;
 mod router;
 mod signals;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::pages::Pages;
 use crate::protocol::{Agent, Command, Format, Framing};
-use crate::wire::http::{self, Body, HttpRequest, Method, ReplyTo, ResponseHead};
+use crate::wire::http::{self, Body, HttpRequest, Method, ReplyTo, RequestHead, ResponseHead};
 use crate::wire::pushlet;
 
 /// What the router needs of the configuration.
@@ -13,6 +14,10 @@ pub(super) struct Routes {
     pub(super) allow_origins: Vec<String>,
     /// P-18: lower-cased parts of User-Agents that are made to pull.
     pub(super) force_pull_agents: Vec<String>,
+    /// What browsers fetch besides events.
+    pub(super) pages: Arc<Pages>,
+    /// Whether the demo pages are served.
+    pub(super) demo: bool,
 }
 
 /// Where a request goes.
@@ -38,18 +43,16 @@ impl Routes {
         if head.raw_target && !pushlet_url {
             return text(reply, date, 400, "The target of the request holds bytes that must be percent-encoded.");
         }
+        // `*` is a target of OPTIONS alone.
+        if !pushlet_url && head.path != "*" {
+            return self.page(head, reply, date);
+        }
         match head.method {
-            Method::Options if pushlet_url || matches!(head.path.as_str(), "/" | "*") => {
-                self.options(request, reply, date)
-            }
-            Method::Options => page(Method::Options, &head.path, reply, date),
-            _ if !pushlet_url => page(head.method, &head.path, reply, date),
-            Method::Other => text(reply, date, 405, METHODS_TOLD),
+            Method::Options => self.options(head, reply, date),
+            Method::Other => refuse(reply, date),
             Method::Head => {
                 let mut bytes = Vec::with_capacity(512);
-                let content_type = pushlet::content_type(wanted_framing(&head.query));
-                let empty =
-                    ResponseHead::new(&mut bytes, reply, 200, date).header("Content-Type", content_type).no_cache();
+                let empty = pushlet::answer_head(wanted_framing(&head.query), &mut bytes, reply, date);
                 let sent = self.cross_origin(empty, head.origin.as_deref()).finish(Body::Length(0));
                 Route::Answer { bytes, keep_alive: sent.keep_alive, refused: false }
             }
@@ -74,8 +77,7 @@ impl Routes {
     }
 
     /// P-4: `OPTIONS`: what is allowed, and the preflight of CORS.
-    fn options(&self, request: &HttpRequest, reply: ReplyTo, date: &str) -> Route {
-        let head = &request.head;
+    fn options(&self, head: &RequestHead, reply: ReplyTo, date: &str) -> Route {
         let mut bytes = Vec::with_capacity(512);
         let mut answer = ResponseHead::new(&mut bytes, reply, 204, date).header("Allow", METHODS);
         if head.access_control_request_method.is_some() && self.allows(head.origin.as_deref()) {
@@ -88,6 +90,19 @@ impl Routes {
         }
         let sent = self.cross_origin(answer, head.origin.as_deref()).finish(Body::Length(0));
         Route::Answer { bytes, keep_alive: sent.keep_alive, refused: false }
+    }
+
+    /// Everything that is not the Pushlet URL: a page, or the hint what to try.
+    fn page(&self, head: &RequestHead, reply: ReplyTo, date: &str) -> Route {
+        if let Some(answer) = self.pages.route(head, date, self.demo) {
+            return answer;
+        }
+        match (head.method, head.path.as_str()) {
+            (Method::Get | Method::Head, "/") => text(reply, date, 200, FRONT_PAGE),
+            (Method::Options, "/") => self.options(head, reply, date),
+            (_, "/") => refuse(reply, date),
+            _ => text(reply, date, 404, NOTHING_HERE),
+        }
     }
 
     /// P-33: whether a page of `origin` may use the server.
@@ -119,20 +134,15 @@ fn text(reply: ReplyTo, date: &str, status: u16, told: &str) -> Route {
     Route::Answer { bytes, keep_alive: sent.keep_alive, refused: status >= 400 }
 }
 
-/// Everything that is not the Pushlet URL: the front page says what to try.
-fn page(method: Method, path: &str, reply: ReplyTo, date: &str) -> Route {
-    match (method, path) {
-        (Method::Get | Method::Head, "/") => text(reply, date, 200, FRONT_PAGE),
-        (_, "/") => text(reply, date, 405, METHODS_TOLD),
-        _ => text(
-            reply,
-            date,
-            404,
-            "There is nothing at this URL. The Pushlet protocol is at every URL that ends in /pushlet.srv.",
-        ),
-    }
+/// P-4: a method that is not served.
+fn refuse(reply: ReplyTo, date: &str) -> Route {
+    let mut bytes = Vec::with_capacity(512);
+    let sent = http::write_refusal(&mut bytes, reply, METHODS, METHODS_TOLD, date);
+    Route::Answer { bytes, keep_alive: sent.keep_alive, refused: true }
 }
 
+const NOTHING_HERE: &str = "There is nothing at this URL. The Pushlet protocol is at every URL that ends in /pushlet.srv, its browser clients are below /lib/.";
+/// What is at `/` where the demo pages are off.
 const FRONT_PAGE: &str = "pushletd is running. Open a stream, then publish to it from a second terminal:\n\n\
     curl -N 'http://HOST/pushlet.srv?p_event=join-listen&p_subject=/hello&p_format=json'\n\n\
     pushletd pub http://HOST/ /hello text=world\n";

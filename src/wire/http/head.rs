@@ -40,6 +40,8 @@ pub struct RequestHead {
     pub access_control_request_headers: Option<String>,
     /// `Accept`, several lines joined by commas.
     pub accept: Option<String>,
+    /// `If-None-Match`, several lines joined by commas.
+    pub if_none_match: Option<String>,
 }
 
 impl std::fmt::Debug for RequestHead {
@@ -98,6 +100,7 @@ struct Facts {
     access_control_request_method: Option<String>,
     access_control_request_headers: Option<String>,
     accept: Option<String>,
+    if_none_match: Option<String>,
 }
 
 impl Facts {
@@ -120,6 +123,8 @@ impl Facts {
             self.user_agent.get_or_insert_with(|| text(value));
         } else if is("Accept") {
             join_text(&mut self.accept, value);
+        } else if is("If-None-Match") {
+            join_text(&mut self.if_none_match, value);
         } else if is("Content-Type") {
             once(&mut self.content_type, value, HttpError::bad("Content-Type is there more than once."))?;
         } else if is("Origin") {
@@ -188,6 +193,7 @@ impl Facts {
             access_control_request_method: self.access_control_request_method,
             access_control_request_headers: self.access_control_request_headers,
             accept: self.accept,
+            if_none_match: self.if_none_match,
         };
         Ok((head, framing))
     }

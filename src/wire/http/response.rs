@@ -157,13 +157,25 @@ pub fn chunk(data: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a whole answer whose content is `reason` and a line feed, as plain text. It is never stored by a cache. A 405 names the
-/// methods that are served (P-4).
+/// Appends a whole answer whose content is `reason` and a line feed, as plain text. It is never stored by a cache.
 pub fn write_text(out: &mut Vec<u8>, to: ReplyTo, status: u16, reason: &str, date: &str) -> Sent {
+    debug_assert_ne!(status, 405, "a 405 names the methods: write_refusal()");
+    text(out, to, status, None, reason, date)
+}
+
+/// Appends a whole answer to a method that is not served: a 405 that names those that are, such as `GET, HEAD` (RFC 9110 section 15.5.6).
+pub fn write_refusal(out: &mut Vec<u8>, to: ReplyTo, methods: &str, reason: &str, date: &str) -> Sent {
+    text(out, to, 405, Some(methods), reason, date)
+}
+
+fn text(out: &mut Vec<u8>, to: ReplyTo, status: u16, methods: Option<&str>, reason: &str, date: &str) -> Sent {
     let head = ResponseHead::new(out, to, status, date)
         .header("Content-Type", "text/plain;charset=UTF-8")
         .header("Cache-Control", "no-store");
-    let head = if status == 405 { head.header("Allow", "GET, HEAD, POST, OPTIONS") } else { head };
+    let head = match methods {
+        Some(methods) => head.header("Allow", methods),
+        None => head,
+    };
     let sent = head.finish(Body::Length(reason.len() as u64 + 1));
     if sent.content {
         out.extend_from_slice(reason.as_bytes());
@@ -174,7 +186,9 @@ pub fn write_text(out: &mut Vec<u8>, to: ReplyTo, status: u16, reason: &str, dat
 
 /// Appends the whole answer to a refused request. The connection is to be closed behind it.
 pub fn write_error(out: &mut Vec<u8>, error: &HttpError, date: &str) -> Sent {
-    write_text(out, ReplyTo::from(error), error.status, error.reason, date)
+    // P-4: CONNECT is refused before anybody knows what the URL takes.
+    let methods = (error.status == 405).then_some("GET, HEAD, POST, OPTIONS");
+    text(out, ReplyTo::from(error), error.status, methods, error.reason, date)
 }
 
 /// The value of `Date` for a wall clock in seconds since 1970 (RFC 9110 section 5.6.7), at most the end of the year 9999.

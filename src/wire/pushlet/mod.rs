@@ -15,6 +15,7 @@
 //! [`EVENT_FIXED_BYTES_MAX`] on top.
 
 mod escape;
+mod head;
 mod js;
 mod json;
 mod post;
@@ -26,6 +27,7 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+pub use head::answer_head;
 pub use post::post_fields;
 pub use request::{Incoming, RequestError, error_text, is_pushlet_path, query_fields, read};
 
