@@ -2,10 +2,10 @@
 import http from "node:http";
 import { until, within } from "./wait.js";
 
-// One request over a connection of its own. Returns { status, headers, body }.
-export function request(url, { method = "GET", headers = {}, body } = {}) {
+// One request over a connection of its own. Returns { status, headers, body }. A path goes out as it stands, unlike one in a URL.
+export function request(url, { method = "GET", headers = {}, path, body } = {}) {
     const exchange = new Promise((resolve, reject) => {
-        const sent = http.request(url, { method, headers, agent: false }, (response) => {
+        const sent = http.request(url, { method, headers, agent: false, ...(path && { path }) }, (response) => {
             const parts = [];
             response.on("data", (part) => parts.push(part));
             response.on("error", reject);

@@ -19,11 +19,11 @@ export function findProgram() {
 }
 
 // Short waits, so that a test of pull takes as long as one of stream.
-const SETTINGS = `heartbeat = "2s"
+const settings = (pullWait) => `heartbeat = "1s"
 drain_time = "2s"
 cores = 2
 [pushlet]
-pull_wait = "2s"
+pull_wait = "${pullWait}"
 pull_refresh_wait_min = "100ms"
 pull_refresh_wait_max = "300ms"
 poll_refresh_wait_min = "100ms"
@@ -31,14 +31,14 @@ poll_refresh_wait_max = "300ms"
 `;
 
 export class Server {
-    // settings: lines of TOML put before the usual ones; admin: true for an admin port.
-    constructor({ settings = "", admin = false } = {}) {
+    // pullWait: how long a pull waits; admin: true for an admin port.
+    constructor({ pullWait = "1s", admin = false } = {}) {
         this.admin = admin;
         this.port = 0;
         this.log = "";
         this.folder = mkdtempSync(join(tmpdir(), "pushletd-server-"));
         this.config = join(this.folder, "pushletd.toml");
-        writeFileSync(this.config, `${settings}\n${SETTINGS}`);
+        writeFileSync(this.config, settings(pullWait));
     }
 
     get base() {
@@ -61,11 +61,10 @@ export class Server {
         let told = "";
         child.stdout.on("data", (part) => {
             told += part;
-            this.log += part;
         });
         child.stderr.on("data", (part) => (this.log += part));
         await until("the server's start lines", () => {
-            if (child.exitCode !== null) throw new Error(`the server ended at once:\n${this.log}`);
+            if (child.exitCode !== null) throw new Error(`the server ended at once: ${this.log}`);
             return /^limits: .*\n/m.test(told);
         });
         this.port = Number(/^listening on http:\/\/[^/]*:(\d+)\//m.exec(told)[1]);
