@@ -1,0 +1,145 @@
+// The stock ticker: the same market through a stream, and through a slow reader for whom the server keeps only the newest prices.
+import { at, badge, figure, put, rate, silence } from "./page.js";
+import { Stream } from "./stream.js";
+
+const SUBJECT = "/demo/stocks/";
+const RATE_OVER_MS = 5000;
+// Two answers on two connections do not arrive at the same instant: prices are compared with what was live this long before and after.
+const TOLERANCE_MS = 400;
+
+/** One reader's table and counts. */
+class Market {
+    count = 0;
+    lost = 0;
+    rows = new Map(); // by symbol: { row, price, change, shown }
+    #name;
+
+    constructor(name) {
+        this.#name = name;
+    }
+
+    /** Takes an event. p_lost says how many the server left out directly before it (P-30). */
+    take(event) {
+        this.count += 1;
+        this.lost += Number(event.p_lost ?? 0);
+        put(at(`${this.#name}-count`), figure(this.count));
+        put(at(`${this.#name}-lost`), figure(this.lost));
+        const line = this.rows.get(event.symbol) ?? this.#addLine(event);
+        const before = Number(line.price.textContent);
+        const now = Number(event.price);
+        put(line.price, now.toFixed(2));
+        const change = Number(event.change);
+        put(line.change, signed(change));
+        line.change.className = `num ${direction(change, "rise", "fall")}`;
+        if (line.price.textContent !== before.toFixed(2)) flash(line.price, direction(now - before, "up", "down"));
+    }
+
+    /** A new company, at its place in the alphabet. */
+    #addLine({ symbol, name, price }) {
+        const row = document.createElement("tr");
+        const company = document.createElement("th");
+        company.scope = "row";
+        const short = document.createElement("b");
+        short.textContent = symbol;
+        const long = document.createElement("span");
+        long.className = "muted";
+        long.textContent = name;
+        company.append(short, " ", long);
+        const line = { row, price: document.createElement("td"), change: document.createElement("td") };
+        line.price.className = line.change.className = "num";
+        line.price.textContent = Number(price).toFixed(2);
+        row.append(company, line.price, line.change);
+        this.rows.set(symbol, line);
+        const next = [...this.rows.keys()].sort()[[...this.rows.keys()].sort().indexOf(symbol) + 1];
+        at(this.#name).insertBefore(row, next === undefined ? null : this.rows.get(next).row);
+        return line;
+    }
+}
+
+function direction(value, up, down) {
+    return value > 0 ? up : value < 0 ? down : "";
+}
+
+function signed(value) {
+    const sign = value > 0 ? "▲ +" : value < 0 ? "▼ −" : "";
+    return `${sign}${Math.abs(value).toFixed(2)}`;
+}
+
+/** Starts the animation of a cell anew: reading its width between the two changes makes the browser see both. */
+function flash(cell, kind) {
+    cell.classList.remove("up", "down");
+    void cell.offsetWidth;
+    if (kind) cell.classList.add(kind);
+}
+
+const live = new Market("live");
+const slow = new Market("slow");
+const showState = badge(at("state"));
+const prices = silence((quiet) => (at("quiet").hidden = !quiet));
+const arrivals = []; // Of live events, in ms, for the rate.
+const history = new Map(); // by symbol: the live prices of the last seconds, each with its arrival
+
+const fast = new Stream({
+    url: "../pushlet.srv",
+    subject: SUBJECT,
+    onEvent(event) {
+        prices.news();
+        live.take(event);
+        const now = performance.now();
+        arrivals.push(now);
+        const past = history.get(event.symbol) ?? history.set(event.symbol, []).get(event.symbol);
+        past.push({ price: event.price, at: now });
+        while (past.length > 2 && now - past[1].at > 4 * TOLERANCE_MS) past.shift();
+    },
+    onState(state) {
+        showState(state);
+        prices.state(state);
+    },
+});
+
+// The slow reader is told in each answer when to come back (P-17), and meanwhile its queue of 16 fills with prices of ten companies.
+let visit = [];
+let comesBack = 0;
+const polling = new Stream({
+    url: "../pushlet.srv",
+    subject: SUBJECT,
+    mode: "poll",
+    parameters: { p_queue: 16, p_overflow: "conflate" },
+    onEvent(event) {
+        slow.take(event);
+        visit.push(event);
+    },
+    onState({ name, reason, delay = 0 }) {
+        comesBack = name === "resting" || name === "waiting" ? performance.now() + delay : 0;
+        put(at("slow-state"), `mode poll, ${name === "waiting" ? reason : "asks now"}`);
+        if (name !== "resting" || visit.length === 0) return;
+        const [last, when] = [new Map(visit.map((event) => [event.symbol, event.price])), performance.now()];
+        visit = [];
+        setTimeout(() => compare(last, when), TOLERANCE_MS);
+    },
+});
+
+/** Shows how many of the prices that the slow reader got were the live ones at that moment. */
+function compare(last, when) {
+    const right = [...last].filter(([symbol, price]) => wasLive(symbol, price, when)).length;
+    put(at("slow-right"), `${right} of ${last.size}`);
+}
+
+function wasLive(symbol, price, when) {
+    const past = history.get(symbol) ?? [];
+    return past.some((one, index) => {
+        const until = past[index + 1]?.at ?? Infinity;
+        return one.price === price && one.at <= when + TOLERANCE_MS && until >= when - TOLERANCE_MS;
+    });
+}
+
+setInterval(() => {
+    const now = performance.now();
+    while (arrivals.length > 0 && now - arrivals[0] > RATE_OVER_MS) arrivals.shift();
+    put(at("live-rate"), rate(arrivals.length / (RATE_OVER_MS / 1000)));
+    const seconds = Math.ceil((comesBack - now) / 1000);
+    if (seconds > 0) put(at("slow-state"), `mode poll, comes back in ${seconds} s`);
+}, 500);
+
+fast.start();
+polling.start();

@@ -1,0 +1,140 @@
+// What one test works with: servers, pages, and everything it must answer for.
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Listener } from "./http.js";
+import { Server } from "./server.js";
+import { until } from "./wait.js";
+
+const PAGES = join(dirname(fileURLToPath(import.meta.url)), "../pages");
+
+// What Chromium says by itself when a request fails: expected wherever a test takes the server away.
+export const NO_SERVER = /^Failed to load resource: /;
+
+// A page whose inline scripts are files instead: [html, { "NAME.1.js": text }].
+function moveScriptsOut(name, html) {
+    const scripts = {};
+    const moved = html.replace(/<script type="text\/javascript">([^]*?)<\/script>/g, (_, text) => {
+        const file = `${name}.${Object.keys(scripts).length + 1}.js`;
+        scripts[file] = text;
+        return `<script type="text/javascript" src="/test/${file}"></script>`;
+    });
+    return [moved, scripts];
+}
+
+export class Bench {
+    constructor(browser) {
+        this.browser = browser;
+        this.servers = [];
+        this.contexts = [];
+        this.pages = [];
+        this.listeners = [];
+        this.console = [];
+        this.faults = [];
+        this.allowed = [];
+    }
+
+    // Messages of pages that this test expects.
+    allow(...patterns) {
+        this.allowed.push(...patterns);
+    }
+
+    async server(options) {
+        const server = new Server(options);
+        this.servers.push(server);
+        return server.start();
+    }
+
+    async listener(server, subject) {
+        const listener = await Listener.open(server.base, subject);
+        this.listeners.push(listener);
+        return listener;
+    }
+
+    async context(options = {}) {
+        const context = await this.browser.newContext(options);
+        this.contexts.push(context);
+        context.on("page", (page) => this.watch(page));
+        // Chromium tells violations on its console as well; this names the rule and the place.
+        await context.addInitScript(() => {
+            globalThis.document.addEventListener("securitypolicyviolation", (event) => {
+                globalThis.console.error(
+                    `CSP: ${event.violatedDirective} forbids ${event.blockedURI} at ${event.sourceFile}:${event.lineNumber}`,
+                );
+            });
+        });
+        return context;
+    }
+
+    watch(page) {
+        const number = this.pages.push(page);
+        const note = (kind, text) => this.console.push(`page ${number} ${kind}: ${text}`);
+        page.on("console", (message) => {
+            note(message.type(), `${message.text()} (${message.location().url})`);
+            if (message.type() === "error") this.faults.push(message.text());
+        });
+        page.on("pageerror", (error) => {
+            note("exception", error.stack ?? error.message);
+            this.faults.push(`exception: ${error.message}`);
+        });
+        page.on("crash", () => this.faults.push("the page crashed"));
+        page.on("dialog", (dialog) => {
+            this.faults.push(`dialog: ${dialog.message()}`);
+            dialog.dismiss().catch(() => {});
+        });
+        page.on("request", (sent) => note("request", `${sent.method()} ${sent.url()}`));
+        page.on("requestfailed", (sent) => note("failed", `${sent.failure()?.errorText} ${sent.url()}`));
+    }
+
+    // Opens a page of pages/ as a page of the server itself. With a policy (CSP) its scripts are files.
+    async open(server, name, { context, policy, change = (html) => html, path = "/test/" } = {}) {
+        const where = context ?? (await this.context());
+        let html = change(readFileSync(join(PAGES, `${name}.html`), "utf8"));
+        const headers = { "Content-Type": "text/html; charset=utf-8" };
+        let scripts = {};
+        if (policy) {
+            headers["Content-Security-Policy"] = policy;
+            [html, scripts] = moveScriptsOut(name, html);
+        }
+        const page = await where.newPage();
+        await page.route(`**${path}${name}.html*`, (route) => route.fulfill({ headers, body: html }));
+        for (const [file, body] of Object.entries(scripts)) {
+            const type = { "Content-Type": "text/javascript; charset=utf-8" };
+            await page.route(`**/test/${file}`, (route) => route.fulfill({ headers: type, body }));
+        }
+        await page.goto(`${server.base.slice(0, -1)}${path}${name}.html`);
+        return page;
+    }
+
+    // Waits until a function holds in the page.
+    until(what, page, holds, argument, patience) {
+        return until(what, () => page.evaluate(holds, argument), patience);
+    }
+
+    // Throws for every message of a page that nobody expected.
+    judge() {
+        const unexpected = this.faults.filter((text) => !this.allowed.some((pattern) => pattern.test(text)));
+        if (unexpected.length > 0) throw new Error(`the page complained:\n    ${unexpected.join("\n    ")}`);
+    }
+
+    // What somebody needs who looks for the cause of a failure.
+    async keep(folder) {
+        writeFileSync(join(folder, "console.txt"), `${this.console.join("\n")}\n`);
+        for (const [at, server] of this.servers.entries()) {
+            writeFileSync(join(folder, `server-${at + 1}.txt`), server.log);
+        }
+        for (const [at, page] of this.pages.entries()) {
+            if (page.isClosed()) continue;
+            const path = join(folder, `page-${at + 1}.png`);
+            await page.screenshot({ path, timeout: 5000 }).catch(() => {});
+            const seen = await page.evaluate(() => globalThis.seen).catch(() => undefined);
+            if (seen) writeFileSync(join(folder, `page-${at + 1}.json`), JSON.stringify(seen, null, 1));
+        }
+    }
+
+    async close() {
+        for (const listener of this.listeners) listener.close();
+        for (const context of this.contexts) await context.close().catch(() => {});
+        for (const server of this.servers) await server.close();
+    }
+}
