@@ -27,6 +27,8 @@ mod methods;
 mod moves;
 #[path = "server/node.rs"]
 mod node;
+#[path = "server/pages.rs"]
+mod pages;
 #[path = "server/pressure.rs"]
 mod pressure;
 #[path = "server/refused.rs"]
