@@ -60,10 +60,8 @@ pub(super) struct Connection {
     pub(super) unread: Vec<u8>,
     /// Bytes of answers that the socket has not taken.
     pub(super) unsent: Vec<u8>,
-    /// Events in `unsent` that stand in no queue any more: whose, and how many.
-    pub(super) carried: Option<(Home, u32)>,
-    /// The answer that `carried` belongs to is still to come.
-    pub(super) carried_ahead: bool,
+    /// Events in `unsent` that stand in no queue any more. Several answers may wait in it: one for each pipelined request of a turn.
+    pub(super) carried: Vec<Carried>,
     /// How the request that is being answered wants its answer.
     pub(super) reply: ReplyTo,
     /// The page that asked, if it may read the answer (CORS).
@@ -85,6 +83,15 @@ pub(super) struct Connection {
     pub(super) kind: Kind,
 }
 
+/// Events that are lost to a session if their answer is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Carried {
+    pub(super) home: Home,
+    pub(super) events: u32,
+    /// The answer is still to come: it is not in `unsent` yet.
+    pub(super) ahead: bool,
+}
+
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
@@ -97,6 +104,19 @@ pub(super) enum Flushed {
 }
 
 impl Connection {
+    /// The answer that was announced is in `unsent` now.
+    pub(super) fn carries_now(&mut self) {
+        self.carried.iter_mut().for_each(|carried| carried.ahead = false);
+    }
+
+    /// The kernel has taken all that was in `unsent`.
+    pub(super) fn carries_no_more(&mut self) {
+        self.carried.retain(|carried| carried.ahead);
+        if self.carried.is_empty() {
+            self.carried = Vec::new();
+        }
+    }
+
     pub(super) fn new(socket: OwnedFd, generation: u32, kind: Kind) -> Self {
         Self {
             socket,
@@ -106,8 +126,7 @@ impl Connection {
             reader: RequestReader::new(),
             unread: Vec::new(),
             unsent: Vec::new(),
-            carried: None,
-            carried_ahead: false,
+            carried: Vec::new(),
             reply: ReplyTo { version: Version::Http11, keep_alive: true, to_head: false },
             origin: None,
             deadline: Instant::NEVER,

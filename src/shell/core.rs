@@ -14,7 +14,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
 
 use super::clock::Clock;
-use super::connection::{Connection, ConnectionKey, Flushed, Kind, State};
+use super::connection::{Carried, Connection, ConnectionKey, Flushed, Kind, State};
 use super::entropy::Entropy;
 use super::handover::Departure;
 use super::net;
@@ -453,9 +453,7 @@ impl Core {
         let Some(connection) = self.connection(key) else { return false };
         match connection.flush() {
             Flushed::All => {
-                if !connection.carried_ahead {
-                    connection.carried = None;
-                }
+                connection.carries_no_more();
                 if std::mem::take(&mut connection.blocked) {
                     self.set_patience(now, key);
                 }
@@ -537,10 +535,9 @@ impl Core {
             State::Leaving(ticket) => drop(self.departures.cancel(ticket)),
             State::Reading | State::Asked | State::Closing => {}
         }
-        if let Some((home, events)) =
-            connection.carried.filter(|_| connection.carried_ahead || !connection.unsent.is_empty())
-        {
-            self.hub.handle_undelivered(home, events);
+        // What the kernel has taken is out of the list.
+        for Carried { home, events, .. } in &connection.carried {
+            self.hub.handle_undelivered(*home, *events);
         }
         // Closing the only descriptor takes it out of the epoll set.
         drop(connection);

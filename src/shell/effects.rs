@@ -1,6 +1,6 @@
 //! What the hub wants done to connections, done.
 
-use super::connection::{ConnectionKey, State};
+use super::connection::{Carried, ConnectionKey, State};
 use super::core::Core;
 use crate::broker::{Answer, Effect, Home, Output};
 use crate::protocol::ReplyToken;
@@ -48,14 +48,12 @@ impl Core {
                 let Some((_, connection)) = self.asking(token) else {
                     return self.hub.handle_undelivered(home, events);
                 };
-                let before = connection.carried.filter(|(same, _)| *same == home).map_or(0, |(_, events)| events);
-                connection.carried = Some((home, before.saturating_add(events)));
-                connection.carried_ahead = true;
+                connection.carried.push(Carried { home, events, ahead: true });
             }
             Output::Finish { token, tail } => {
                 let Some((key, connection)) = self.asking(token) else { return };
                 connection.unsent.extend_from_slice(&tail);
-                connection.carried_ahead = false;
+                connection.carries_now();
                 self.answered(now, key);
                 self.put(now, key);
             }
@@ -75,7 +73,7 @@ impl Core {
     pub(super) fn answer(&mut self, now: Now, token: ReplyToken, answer: Answer) {
         let date = self.date(now);
         let Some((key, connection)) = self.asking(token) else { return };
-        connection.carried_ahead = false;
+        connection.carries_now();
         let (reply, origin) = (connection.reply, connection.origin.take());
         let mut out = std::mem::take(&mut connection.unsent);
         let sent = match answer {

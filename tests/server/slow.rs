@@ -323,3 +323,33 @@ fn a_pull_answer_that_is_cut_off_is_missed_aloud() {
         assert_eq!((events.len(), number(events[0]), events[0].get("p_lost")), (1, 60, Some("60")));
     });
 }
+
+/// P-30: the same for two sessions whose requests are pipelined on one connection, as proxies mix them.
+#[test]
+fn pipelined_answers_that_are_cut_off_are_all_missed_aloud() {
+    on_both_drivers_at_once(|driver| {
+        // On one core both are answered before anything is written.
+        let server = Server::start_with_admin(driver, &["--queue-bytes", "32MiB", "--cores", "1"], "");
+        let sessions = ["/one", "/two"].map(|subject| {
+            let session = Session::join(server.addr(), Format::Json);
+            session.data("listen", &[("p_mode", "poll"), ("p_subject", subject)]).wait_end(SOON);
+            session
+        });
+        let publisher = Session::join(server.addr(), Format::Json);
+        let value = "v".repeat(200_000);
+        for number in 0..60 {
+            publisher.publish(["/one", "/two"][number % 2], &[("number", &number.to_string()), ("value", &value)]);
+        }
+        let mut cut = Connection::open_narrow(server.addr());
+        cut.request(&sessions.each_ref().map(|session| session.request("refresh", &[])).concat());
+        cut.wait_head(SOON);
+        cut.reset();
+        wait_metric(&server, "lost_total", 60, SOON);
+        for (session, subject) in sessions.iter().zip(["/one", "/two"]) {
+            publisher.publish(subject, &[("number", "60")]);
+            let events = session.refresh().wait_end(SOON);
+            let events = data(&events);
+            assert_eq!((events.len(), number(events[0]), events[0].get("p_lost")), (1, 60, Some("30")), "{subject}");
+        }
+    });
+}
