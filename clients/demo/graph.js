@@ -60,10 +60,10 @@ export class Graph {
         const x = (time) => box.right - ((now - time) / (this.#seconds * 1000)) * (box.right - box.left);
         const y = (value) => box.bottom - (Math.min(value, most) / most) * (box.bottom - box.top);
 
+        this.#grid(pen, box, { y, most, step, style });
         for (const [index, colour] of this.#colours.entries()) {
             this.#line(pen, box, { x, y, index, colour: style.getPropertyValue(colour) });
         }
-        this.#grid(pen, box, { y, most, step, style });
     }
 
     #line(pen, box, { x, y, index, colour }) {
@@ -79,6 +79,7 @@ export class Graph {
             pen.lineCap = "round";
             pen.strokeStyle = colour;
             pen.stroke();
+            if (index > 0) continue; // Shades of several lines on each other say nothing.
             pen.lineTo(x(run.at(-1).time), box.bottom);
             pen.lineTo(x(run[0].time), box.bottom);
             pen.globalAlpha = 0.12;

@@ -98,6 +98,7 @@ at("watch").addEventListener("submit", async (submit) => {
     submit.preventDefault();
     const subject = at("watched").value.trim();
     const button = submit.submitter ?? at("watch").querySelector("button");
+    if (!subject) return put(at("watch-note"), `Still listening to ${watched}: name a subject.`);
     button.disabled = true; // One change at a time: each ends the subscription of the one before.
     try {
         await stream.watch(`${FIGURES},${subject}`);
