@@ -92,7 +92,7 @@ impl Broker {
             let framing = self.answer_framing(key);
             self.counters.joins -= 1;
             self.forget(key);
-            self.nack(asked, framing, None, &nacked.0.to_string());
+            self.nack(asked, framing, None, &nacked.0);
         } else {
             self.schedule(key);
         }

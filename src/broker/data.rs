@@ -5,17 +5,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Answer, Asked, Broker, Output};
-use crate::protocol::{Command, Framing, Listen, Mode, ModeName, ReplyToken, Request};
+use crate::protocol::{Command, Framing, Listen, Mode, ModeName, QueueWish, ReplyToken, Request};
 use crate::session::{Channel, Item, Label, SessionKey, SubscribeError};
 use crate::time::Now;
 use crate::wire::pushlet;
 
 /// A listen that is to be answered with a nack.
-pub(super) struct Nacked(pub(super) SubscribeError);
+pub(super) struct Nacked(pub(super) String);
 
 impl Broker {
     /// Opens the data channel. The ack is called `listen-ack` or `join-listen-ack`. A nack is left to the caller; nothing has changed then.
     pub(super) fn listen(&mut self, asked: &Asked, key: SessionKey, listen: &Listen, ack: &str) -> Result<(), Nacked> {
+        let wish = QueueWish::read(listen.queue.as_deref(), listen.overflow.as_deref())
+            .map_err(|error| Nacked(error.to_string()))?;
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         let mut label = None;
         if let Some(list) = &listen.subject {
@@ -26,7 +28,7 @@ impl Broker {
                 let known = (error == SubscribeError::TooMany).then(|| session.subscriptions.same(list, text));
                 known.flatten().ok_or(error)
             });
-            label = Some(added.map_err(Nacked)?);
+            label = Some(added.map_err(|error| Nacked(error.to_string()))?);
         }
         let (mode, shown) = self.effective_mode(asked, &listen.mode);
         self.supersede(key);
@@ -36,6 +38,8 @@ impl Broker {
                 session.visited = self.visit;
             }
             session.mode = Some(mode);
+            session.events_wanted = wish.events_max;
+            session.overflow_wanted = wish.overflow;
         }
         let mut lead = Vec::with_capacity(512);
         self.write_listen_ack(asked, key, ack, shown, label.as_ref(), &mut lead);

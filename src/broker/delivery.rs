@@ -8,7 +8,7 @@ use super::{Broker, Settings};
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, WRITES_PER_TURN_MAX};
 use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
-use crate::session::{Channel, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
+use crate::session::{Bounds, Channel, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
 use crate::time::Now;
 use crate::wire::pushlet;
 
@@ -166,7 +166,7 @@ impl Outboxes<'_> {
     fn put(&mut self, key: SessionKey, label: Option<Rc<Label>>, encoding: &mut Encoding) -> usize {
         let Some(session) = self.sessions.get_mut(key) else { return 1 };
         let (frame, bounds, policy) =
-            (encoding.frame_for(session), self.settings.bounds, policy(session, self.settings));
+            (encoding.frame_for(session), bounds(session, self.settings), policy(session, self.settings));
         let queued_before = session.outbox.len();
         let (lost, looked_at) = match session.outbox.push(frame, label, bounds, policy) {
             Pushed::Full => {
@@ -186,11 +186,18 @@ impl Outboxes<'_> {
     }
 }
 
-/// P-30: the configured policy, or the default of the session's mode. A session that is not connected cannot be told of an end, and P-31
+/// P-30: the configured bounds, or the tighter one that the client wants.
+fn bounds(session: &Session, settings: &Settings) -> Bounds {
+    let Bounds { events_max, bytes_max } = settings.bounds;
+    let wanted = session.events_wanted.map_or(events_max, |events| u32::from(events.get()));
+    Bounds { events_max: events_max.min(wanted), bytes_max }
+}
+
+/// P-30: the policy that the client wants, or the configured one, or the default of the session's mode. A session that is not connected cannot be told of an end, and P-31
 /// keeps it, so it is never disconnected.
 fn policy(session: &Session, settings: &Settings) -> Overflow {
     let by_mode = if session.mode == Some(Mode::Stream) { Overflow::Disconnect } else { Overflow::DropOldest };
-    match settings.overflow.unwrap_or(by_mode) {
+    match session.overflow_wanted.or(settings.overflow).unwrap_or(by_mode) {
         Overflow::Disconnect if matches!(session.channel, Channel::Away { .. }) => Overflow::DropOldest,
         policy => policy,
     }

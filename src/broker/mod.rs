@@ -211,7 +211,7 @@ impl Broker {
             Command::Listen { id, listen } => {
                 self.with_session(&asked, &id, |broker, key| match broker.listen(&asked, key, &listen, "listen-ack") {
                     Ok(()) => true,
-                    Err(nacked) => broker.refuse(&asked, key, &nacked.0.to_string()),
+                    Err(nacked) => broker.refuse(&asked, key, &nacked.0),
                 });
             }
             Command::Refresh { id } => self.with_session(&asked, &id, |broker, key| broker.refresh(&asked, key)),

@@ -92,6 +92,17 @@ pub struct Listen {
     pub subject: Option<Box<str>>,
     /// The label of that subscription.
     pub label: Option<Box<str>>,
+    /// `p_queue`: how many events may wait at most (rule P-30).
+    pub queue: Option<Box<str>>,
+    /// `p_overflow`: what a full queue means (rule P-30).
+    pub overflow: Option<Box<str>>,
+}
+
+impl Default for Listen {
+    /// What a bare `listen` asks for.
+    fn default() -> Self {
+        Self { mode: ModeName::Known(Mode::default()), subject: None, label: None, queue: None, overflow: None }
+    }
 }
 
 /// What a request asks for (rule P-5).

@@ -15,7 +15,9 @@ pub use outbox::{Bounds, Frame, Item, Outbox, Pushed};
 pub use subscriptions::{Interest, Label, SubscribeError, Subscription, Subscriptions};
 pub use table::{SessionKey, Sessions};
 
-use crate::protocol::{Address, Format, Framing, Mode, SessionId};
+use core::num::NonZeroU16;
+
+use crate::protocol::{Address, Format, Framing, Mode, Overflow, SessionId};
 use crate::time::Instant;
 
 /// What the server keeps of one client.
@@ -31,6 +33,10 @@ pub struct Session {
     pub old_java: bool,
     /// How its events travel; `None` before the first listen (rule P-25).
     pub mode: Option<Mode>,
+    /// P-30: how many events its client wants to wait for it at most.
+    pub events_wanted: Option<NonZeroU16>,
+    /// P-30: the policy that its client wants.
+    pub overflow_wanted: Option<Overflow>,
     /// Where its events go at this moment.
     pub channel: Channel,
     /// What it wants to hear.
@@ -59,6 +65,8 @@ impl Session {
             format,
             old_java,
             mode: None,
+            events_wanted: None,
+            overflow_wanted: None,
             channel: Channel::Never,
             subscriptions: Subscriptions::new(),
             outbox: Outbox::new(),

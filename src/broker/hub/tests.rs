@@ -38,7 +38,8 @@ impl Node {
 
     /// A session of core `core` that pulls `/s`.
     fn join(&mut self, core: u16, mode: Mode) -> SessionId {
-        let listen = Listen { mode: ModeName::Known(mode), subject: Some(Box::from("/s")), label: None };
+        let listen =
+            Listen { mode: ModeName::Known(mode), subject: Some(Box::from("/s")), label: None, ..Listen::default() };
         self.request(core, Command::JoinListen { format: FormatName::Known(Format::Json), listen });
         SessionId::new(ShardTable::new(CORES).pick(core, 0), u128::from(self.connections))
     }
@@ -112,7 +113,7 @@ fn a_stream_of_another_core_summons_the_connection() {
     };
     assert_eq!((*to, &request.command), (token, &Command::Refresh { id: ClaimedId::WellFormed(id) }));
     // A pull of the same session does not have to move.
-    let listen = Listen { mode: ModeName::Known(Mode::Pull), subject: None, label: None };
+    let listen = Listen { mode: ModeName::Known(Mode::Pull), subject: None, label: None, ..Listen::default() };
     let token = node.request(0, Command::Listen { id: ClaimedId::WellFormed(id), listen });
     assert!(answer(&node.settle(), token).contains("listen-ack"));
 }

@@ -41,7 +41,8 @@ impl World {
     }
 
     fn listen_again(&mut self, id: SessionId, mode: Mode, subject: Option<&str>) {
-        let listen = Listen { mode: ModeName::Known(mode), subject: subject.map(Box::from), label: None };
+        let listen =
+            Listen { mode: ModeName::Known(mode), subject: subject.map(Box::from), label: None, ..Listen::default() };
         self.ask(id, |id| Command::Listen { id, listen });
     }
 

@@ -37,7 +37,8 @@ impl World {
 
     /// Joins and listens to `/s`; returns the session's name and the token of its answer.
     fn listen(&mut self, mode: Mode) -> (SessionId, ReplyToken) {
-        let listen = Listen { mode: ModeName::Known(mode), subject: Some(Box::from("/s")), label: None };
+        let listen =
+            Listen { mode: ModeName::Known(mode), subject: Some(Box::from("/s")), label: None, ..Listen::default() };
         let token = self.request(Command::JoinListen { format: FormatName::Known(Format::Json), listen });
         (self.newest(), token)
     }
@@ -168,7 +169,7 @@ fn deadlines_do_not_multiply() {
             }
             4 => {
                 let mode = ModeName::Known([Mode::Stream, Mode::Pull, Mode::Poll][chance.usize(..3)]);
-                let listen = Listen { mode, subject: None, label: None };
+                let listen = Listen { mode, subject: None, label: None, ..Listen::default() };
                 world.request(Command::Listen { id: ClaimedId::WellFormed(ids[at]), listen });
             }
             5 => world.publish("something"),
@@ -323,7 +324,12 @@ fn listening_again_is_never_too_much() {
     let (id, _) = world.listen(Mode::Stream);
     world.outputs();
     for _ in 0..2 * crate::limits::SUBSCRIPTIONS_MAX {
-        let listen = Listen { mode: ModeName::Known(Mode::Stream), subject: Some(Box::from("/s")), label: None };
+        let listen = Listen {
+            mode: ModeName::Known(Mode::Stream),
+            subject: Some(Box::from("/s")),
+            label: None,
+            ..Listen::default()
+        };
         world.request(Command::Listen { id: ClaimedId::WellFormed(id), listen });
         let opened = world.outputs().iter().filter(|output| matches!(output, Output::Open { .. })).count();
         assert_eq!(opened, 1, "a stream for each listen");

@@ -169,7 +169,14 @@ fn listen(fields: &Fields) -> Listen {
     let mode = fields.get("p_mode").map_or(ModeName::Known(Mode::default()), |name| {
         Mode::from_name(name).map_or_else(|| ModeName::Unknown(Box::from(name)), ModeName::Known)
     });
-    Listen { mode, subject: fields.get("p_subject").map(Box::from), label: fields.get("p_label").map(Box::from) }
+    let boxed = |name| fields.get(name).map(Box::from);
+    Listen {
+        mode,
+        subject: boxed("p_subject"),
+        label: boxed("p_label"),
+        queue: boxed("p_queue"),
+        overflow: boxed("p_overflow"),
+    }
 }
 
 fn agent(user_agent: Option<&str>, force_pull_agents: &[String]) -> Agent {

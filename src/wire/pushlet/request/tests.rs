@@ -115,7 +115,7 @@ fn echoed_text_is_cut_and_escaped() {
 #[test]
 fn event_names_become_commands() {
     let js = FormatName::Known(Format::Js);
-    let plain = Listen { mode: ModeName::Known(Mode::Stream), subject: None, label: None };
+    let plain = Listen { mode: ModeName::Known(Mode::Stream), subject: None, label: None, ..Listen::default() };
     assert_eq!(good("p_event=join"), Command::Join { format: js.clone() });
     assert_eq!(
         good("p_event=join&p_format=xml-strict"),
@@ -132,14 +132,24 @@ fn event_names_become_commands() {
         good("p_event=listen&p_mode=pull&p_subject=/a&p_label=l"),
         Command::Listen {
             id: id.clone(),
-            listen: Listen { mode: ModeName::Known(Mode::Pull), subject: boxed("/a"), label: boxed("l") }
+            listen: Listen {
+                mode: ModeName::Known(Mode::Pull),
+                subject: boxed("/a"),
+                label: boxed("l"),
+                ..Listen::default()
+            }
         }
     );
     assert_eq!(
         good("p_event=listen&p_mode=&p_subject="),
         Command::Listen {
             id: id.clone(),
-            listen: Listen { mode: ModeName::Unknown(Box::from("")), subject: boxed(""), label: None }
+            listen: Listen {
+                mode: ModeName::Unknown(Box::from("")),
+                subject: boxed(""),
+                label: None,
+                ..Listen::default()
+            }
         }
     );
     assert_eq!(good("p_event=refresh"), Command::Refresh { id: id.clone() });
