@@ -3,6 +3,9 @@
 const FONT_PX = 12;
 const MARGIN = { top: 8, right: 4, bottom: 20, left: 4 };
 
+/** A value as it is, without the last digits of binary fractions: 0.6 and not 0.6000000000000001. */
+const plain = (value) => String(Number(value.toPrecision(6)));
+
 export class Graph {
     #canvas;
     #points = []; // { time, values }, oldest first
@@ -18,7 +21,7 @@ export class Graph {
      * @param most where the scale ends; without it the scale follows the values
      * @param format makes the text of a value on the scale
      */
-    constructor(canvas, { seconds = 120, colours = ["--line-1"], most, format = String } = {}) {
+    constructor(canvas, { seconds = 120, colours = ["--line-1"], most, format = plain } = {}) {
         this.#canvas = canvas;
         this.#seconds = seconds;
         this.#colours = colours;

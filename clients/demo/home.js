@@ -66,7 +66,7 @@ function watches(subject) {
 
 /** A line for an event: when, which subject, and the publisher's own fields. Texts of others only ever become text. */
 function showEvent(event) {
-    const line = document.createElement("li");
+    const line = document.createElement("p");
     const time = document.createElement("span");
     time.className = "muted mono";
     time.textContent = clock();
