@@ -2,11 +2,12 @@
 //
 //     <script src="/pushlet/lib/ajax-pushlet-client.js"></script>
 //
-// A page calls PL.joinListen("/subject") or p_join_listen("/subject") and defines onData(event) and its sisters. What is different from the
-// client of 2007 of the same name, and what happens when the server is away: docs/classic-clients.md.
+// A page calls PL.joinListen("/subject") or p_join_listen("/subject") and defines onData(event) and its sisters. How it
+// differs from the old client of this name, and what happens when the server is away: docs/classic-clients.md.
 //
-// One control request is under way at a time, in the order of the calls; beside it one data request (a refresh that waits for events). An
-// outage begins with the first failure and ends with the first good answer; while it lasts calls are kept in the queue.
+// One control request is under way at a time, in the order of the calls; beside it one data request (a refresh that
+// waits for events). An outage begins with the first failure and ends with the first good answer; while it lasts calls
+// are kept in the queue.
 
 (function () {
     "use strict";
@@ -43,12 +44,14 @@
     // P-17: the pause where an answer names none, and the longest that is believed.
     const PAUSE_MS = 3000;
     const PAUSE_MAX_MS = 600000;
+    // No try follows a failure faster than this, however the dice fall.
+    const PAUSE_MIN_MS = 100;
     // Requests that are longer go by POST: servers refuse long request lines.
     const URL_LENGTH_MAX = 7000;
     // A request that fails this often although the session is well is given up: it would hold up all others for ever.
     const TRIES_MAX = 3;
 
-    // Six connections are what a browser gives to a host: so many clients may hold one, the rest is for control requests.
+    // A browser opens six connections to a host: so many clients may hold one, the rest is for control requests.
     const TABS_HOLDING = 4;
     const TABS_SAY_MS = 20000;
     const TABS_FORGET_MS = 90000;
@@ -118,13 +121,13 @@
         /** HTML, for pages that write it into themselves: so everything in it is escaped. */
         toTable() {
             const rows = this.getKeys().map(
-                (name) => `<tr><td>${escape(name)}</td><td>${escape(this.get(name))}</td></tr>`,
+                (name) => `<tr><td>${escapeHtml(name)}</td><td>${escapeHtml(this.get(name))}</td></tr>`,
             );
             return `<table border="1">${rows.join("")}</table>`;
         },
     };
 
-    function escape(text) {
+    function escapeHtml(text) {
         return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
     }
 
@@ -136,7 +139,7 @@
         return event;
     }
 
-    /** Calls a function of the page, if it is there. What it throws is reported as it would be without us, and stops nothing here. */
+    /** Calls a function of the page, if it is there. What it throws is reported as usual, and stops nothing here. */
     function call(name, event) {
         const callback = window[name];
         if (typeof callback !== "function") {
@@ -227,11 +230,11 @@
     // ---- One request
 
     /**
-     * Sends a request; `done(failure, events)` is called once: failure is null, or {kind, why, retryAfter}. `heard` is called when the
-     * beginning of a refresh's answer is there. Returns what can cancel it, after which nothing is called.
+     * Sends a request; `done(failure, events)` is called once: failure is null, or {kind, why, retryAfter}. `heard` is
+     * called with the first event as soon as that is there. Returns what can cancel it; then nothing is called.
      *
-     * Kinds of failure: network, hang, malformed, http (all: who knows what the server did), busy (it did nothing, come again), refused (it
-     * will never take this), expired (it does not know the session).
+     * Kinds of failure: network, hang, malformed, http (in all four nobody knows what the server did), busy (it did
+     * nothing, come again), refused (it will never take this), expired (it does not know the session).
      */
     function send(event, query, id, done, heard) {
         const parts = [`p_event=${event}`, query, id ? `p_id=${encodeURIComponent(id)}` : ""];
@@ -255,10 +258,15 @@
             if (over) {
                 return;
             }
-            if (xhr.readyState === 3 && heard && xhr.status === 200 && /["']refresh-ack["']/.test(xhr.responseText)) {
-                heard();
+            if (xhr.readyState === 3 && heard && xhr.status === 200) {
+                const end = xhr.responseText.indexOf("/>");
+                const events = end < 0 ? null : parse(`${xhr.responseText.slice(0, end + 2)}</pushlet>`);
+                if (events) {
+                    heard(events[0]);
+                    heard = null;
+                }
             } else if (xhr.readyState === 4) {
-                const events = xhr.status === 200 ? eventsOf(xhr) : null;
+                const events = xhr.status === 200 ? parse(xhr.responseText) : null;
                 finish(events ? null : failureOf(xhr), events);
             }
         };
@@ -291,12 +299,9 @@
     }
 
     /** The events of an answer, or null if it is not one: the server always answers with at least one event. */
-    function eventsOf(xhr) {
-        let tree = xhr.responseXML;
-        if (!tree || !tree.documentElement) {
-            tree = new DOMParser().parseFromString(xhr.responseText, "text/xml");
-        }
-        if (!tree || !tree.documentElement || tree.getElementsByTagName("parsererror").length > 0) {
+    function parse(text) {
+        const tree = new DOMParser().parseFromString(text, "text/xml");
+        if (tree.getElementsByTagName("parsererror").length > 0) {
             return null;
         }
         const events = Array.from(tree.getElementsByTagName("event"), (element) => new PushletEvent(element));
@@ -337,19 +342,10 @@
 
     // ---- The session, as the page knows it
 
-    // id is null while the server has none for us; joined and listening are what the page has achieved and what a re-join restores.
-    const session = {
-        id: null,
-        joined: false,
-        listening: false,
-        mode: null,
-        wantsPoll: false,
-        rejoins: 0,
-        heardAt: 0,
-        subs: [],
-    };
+    // id is null while the server has none for us; joined, listening and subs are what a re-join restores.
+    const session = { id: null, joined: false, listening: false, mode: null, wantsPoll: false, rejoins: 0, subs: [] };
 
-    // A subscription keeps the sid that the page was told; `now` is what the server of today calls it, in the session `on`.
+    // A subscription keeps the sid that the page was told; `now` is what the server calls it in the session `on`.
     function bind(event, request) {
         const now = event.get("p_sid");
         if (now === undefined) {
@@ -421,7 +417,6 @@
 
     /** Takes an answer: what it means for us, then what the page hears of it. */
     function take(events, request) {
-        session.heardAt = Date.now();
         events.forEach((event) => {
             adopt(event, request);
             showState();
@@ -431,7 +426,7 @@
         });
         if (request.listened && session.id && session.listening) {
             failures = 0;
-            // P-26: the answer that still waits is ended by the server; its events are welcome, its end means nothing any more.
+            // P-26: the server ends the answer that still waits; its events are welcome, its end means nothing.
             channel.request = null;
             refreshIn(request.wait === undefined ? PAUSE_MS : request.wait);
         }
@@ -530,17 +525,27 @@
 
     function controlAnswered(entry, events) {
         if (!isJoin(entry) && entry.on !== session.id) {
-            events.forEach((event) => deliver(event)); // Its session has been replaced meanwhile.
+            // Its session has been replaced meanwhile, and with it what the server did for this request.
+            if (entry.page && session.joined && entry.event !== "publish") {
+                queue.unshift(entry);
+            }
             return;
         }
         take(events, entry);
+        if (!session.listening) {
+            tabs.close(); // A listen that was nacked.
+        }
         if (entry.aborted) {
             fail({ kind: "abort", why: `the server ended the session: ${entry.aborted}` }, entry.event);
         } else if (isJoin(entry) && !entry.nacked && !session.id) {
             queue.unshift(entry);
             fail({ kind: "malformed", why: "the answer names no session" }, entry.event);
         } else if (outage && outage.joining) {
-            overcome();
+            if (session.id) {
+                overcome();
+            } else {
+                endOutage(); // The server is there, and has said no.
+            }
         }
     }
 
@@ -566,8 +571,9 @@
                 details.p_subject = entry.subject;
             }
             if (failure.kind === "refused" || stale || outage) {
-                const reason = `${entry.event} at ${PL.pushletURL} failed: ${failure.why}; ${fate}, and it is not repeated.`;
-                deliver(localEvent("error", Object.assign(details, { p_reason: reason })));
+                const told = `${entry.event} at ${PL.pushletURL} failed: ${failure.why}`;
+                details.p_reason = `${told}; ${fate} and is not repeated.`;
+                deliver(localEvent("error", details));
             } else {
                 fail(failure, entry.event, `${fate} and is not repeated, `, details);
             }
@@ -606,6 +612,15 @@
             return;
         }
         const id = session.id;
+        const answer = { event: "refresh", page: true };
+        // P-15: the ack comes at once, the rest when there are events.
+        const heard = (event) => {
+            if (channel.request === request && event.getEvent() === "refresh-ack") {
+                answer.acked = true;
+                take([event], answer);
+                overcome();
+            }
+        };
         const done = (failure, events) => {
             const current = channel.request === request;
             if (current) {
@@ -617,9 +632,11 @@
                 }
                 return;
             }
-            const answer = { event: "refresh", page: true };
             if (id === session.id) {
-                take(events, answer);
+                take(
+                    events.filter((event) => !answer.acked || event.getEvent() !== "refresh-ack"),
+                    answer,
+                );
             }
             // The page may have left or joined anew in a callback.
             if (!current || id !== session.id) {
@@ -634,25 +651,27 @@
             refreshIn(answer.wait === undefined ? PAUSE_MS : answer.wait);
             overcome();
         };
-        const request = send("refresh", "", id, done, overcome);
+        const request = send("refresh", "", id, done, heard);
         channel.request = request;
     }
 
     // ---- Outages
 
-    // {tries, reason, timer, at, request, joining, expired} from the first failure to the first good answer. Either a timer runs (the pause)
-    // or a try is under way: request, the refresh of the channel, or the page's own join (joining).
+    // From the first failure to the first good answer: {since, tries, reason, timer, at, request, joining, expired}.
+    // Either a timer runs (the pause) or a try is under way: request, the channel's refresh, or the page's own join
+    // (joining).
     let outage = null;
     // Tries in a row without one whole good answer of the data channel: what the pause depends on.
     let failures = 0;
 
     function pauseAfter(failure) {
-        const { first, longest } = PL.retry;
+        const first = Number(PL.retry.first) || 500;
+        const longest = Number(PL.retry.longest) || 20000;
         // A session that is unknown can be made anew at once, but not in a circle.
         const quick = failure.kind === "expired" && !(outage && outage.expired);
         const most = quick ? first : Math.min(longest, first * Math.pow(2, Math.min(failures - 1, 30)));
         const asked = Math.min(failure.retryAfter || 0, 3 * longest);
-        return Math.round(asked + Math.random() * most);
+        return Math.round(asked + Math.max(Math.min(PAUSE_MIN_MS, first), Math.random() * most));
     }
 
     /** Something failed: says so, and sees to a new try. `details` are further fields of the error event. */
@@ -673,7 +692,7 @@
         const wait = pauseAfter(failure);
         const verb = session.joined && !session.id ? "joining again" : "trying again";
         const reason = `${what} at ${PL.pushletURL} failed: ${failure.why}; ${plan || ""}${verb} in ${wait} ms.`;
-        outage = outage || { tries: 0 };
+        outage = outage || { since: Date.now(), tries: 0 };
         clearTimeout(channel.timer);
         channel.timer = 0;
         Object.assign(outage, {
@@ -698,7 +717,7 @@
     function recover() {
         clearTimeout(outage.timer);
         outage.timer = 0;
-        if (Date.now() - session.heardAt > SESSION_KEPT_MS) {
+        if (Date.now() - outage.since > SESSION_KEPT_MS) {
             session.id = null; // P-31: it has ended by now, or nothing was queued for it.
             stopChannel();
         }
@@ -809,14 +828,16 @@
 
     // ---- Tabs: who may hold a connection
 
-    // The clients of one origin and one server tell each other that they are there. Visible pages come first, then the oldest. The first
-    // TABS_HOLDING of them pull, each holding a connection for most of the time; the others poll, which holds none.
+    // The clients of one origin and one server tell each other that they are there. Visible pages come first, then the
+    // oldest. The first TABS_HOLDING of them pull, each holding a connection for most of the time; the others poll,
+    // which holds none.
     const tabs = {
         id: Array.from(randomBytes(12), (byte) => (byte + 256).toString(16).slice(1)).join(""),
         since: 0,
         bus: null,
         ticker: 0,
         settling: 0,
+        answering: 0,
         answeredAt: 0,
         others: new Map(),
 
@@ -824,7 +845,7 @@
             if (this.bus || typeof BroadcastChannel !== "function") {
                 return;
             }
-            this.bus = new BroadcastChannel(`pushlet:${PL.pushletURL}`);
+            this.bus = new BroadcastChannel(`pushlet:${new URL(PL.pushletURL, document.baseURI).href}`);
             this.bus.onmessage = (message) => this.hear(message.data);
             this.since = this.since || Date.now();
             this.ticker = setInterval(() => this.say(), TABS_SAY_MS);
@@ -838,7 +859,8 @@
                 this.bus = null;
                 clearInterval(this.ticker);
                 clearTimeout(this.settling);
-                this.settling = 0;
+                clearTimeout(this.answering);
+                this.settling = this.answering = 0;
                 this.others.clear();
             }
         },
@@ -861,11 +883,18 @@
                 const { id, since } = message;
                 this.others.set(id, { id, since, visible: Boolean(message.visible), heardAt: Date.now() });
             }
-            if (!known && message.type === "here" && Date.now() - this.answeredAt >= TABS_ANSWER_MS) {
-                this.answeredAt = Date.now();
-                this.say();
+            if (!known && message.type === "here" && !this.answering) {
+                const due = this.answeredAt + TABS_ANSWER_MS - Date.now();
+                this.answering = setTimeout(() => this.answer(), Math.max(0, due));
             }
             this.changed();
+        },
+
+        /** One answer is for all who have come since the last one. */
+        answer() {
+            this.answering = 0;
+            this.answeredAt = Date.now();
+            this.say();
         },
 
         /** How many clients come before this one. */
@@ -921,16 +950,14 @@
     // ---- The life of the page
 
     function onPageHide(hiding) {
-        if (!session.id) {
-            return;
-        }
+        tabs.close();
         if (hiding.persisted) {
             // The page may come back as it is. A request that stays open would keep it from being kept.
             stopChannel();
-            tabs.close();
+        }
+        if (hiding.persisted || !session.id) {
             return;
         }
-        tabs.close();
         const text = `p_event=leave&p_id=${encodeURIComponent(session.id)}`;
         if (typeof Request === "function" && "keepalive" in Request.prototype) {
             fetch(`${PL.pushletURL}?${text}`, { keepalive: true, mode: "no-cors", cache: "no-store" }).catch(() => {});
@@ -1039,7 +1066,7 @@
             enqueue("publish", { subject, query: queryString ? encodeQuery(queryString) : "" });
         },
         subscribe(subject, label) {
-            enqueue("subscribe", { subject, label });
+            enqueue("subscribe", { subject, label: label || undefined });
         },
         unsubscribe(sid) {
             enqueue("unsubscribe", { sid: sid === null ? undefined : sid });
@@ -1047,7 +1074,7 @@
         setDebug(on) {
             PL.debugOn = Boolean(on);
         },
-        /** For pages that show how things are: a word, failed tries in this outage, the last reason, ms to the next try. */
+        /** For pages that show how things are: tries that failed in this outage, why the last one did. */
         getStatus() {
             return {
                 state: stateWord(),

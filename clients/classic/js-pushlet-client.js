@@ -451,7 +451,7 @@
         }
         clearTimeout(frameTimer);
         net = found;
-        net.onLoaded = frameAnswered;
+        net.onEnded = frameEnded;
         debugNet("ready", frame.src);
         if (queue.length === 0) {
             settle();
@@ -603,9 +603,9 @@
         });
     }
 
-    /** A frame has loaded to its end. */
-    function frameAnswered(name, outcome) {
-        debugNet(name + " loaded", outcome.address + (outcome.pushed ? "" : " without an event: " + outcome.text));
+    /** All of an answer is there, or its connection has failed. */
+    function frameEnded(name, outcome) {
+        debugNet(name + " ended", outcome.address + (outcome.hasSpoken ? "" : " without an event: " + outcome.text));
         if (current && current.request.frame === name && !current.answered) {
             requestFailed(explain(outcome));
         } else if (current && name === "controlFrame") {
@@ -630,12 +630,12 @@
 
     /** An answer of the data channel has ended: right for a pull or a poll that will load the next one, the end of a stream otherwise. */
     function channelLoaded(outcome) {
-        if (outcome.pushed && outcome.reloadWait !== null) {
+        if (outcome.hasSpoken && outcome.reloadWait !== null) {
             channel.reloadWait = outcome.reloadWait;
             watch();
             return;
         }
-        const trouble = outcome.pushed
+        const trouble = outcome.hasSpoken
             ? { reason: "The data channel " + outcome.address + " was closed", gone: false }
             : explain(outcome);
         fail(trouble.reason, { gone: trouble.gone, channelDown: true });

@@ -1,48 +1,100 @@
-// The hidden frame of the iframe client, between js-pushlet-client.js in the page around it and the server's answers in its two frames.
+// The hidden frame of the iframe client, between js-pushlet-client.js in the page around it and the server's answers in its frames.
 //
-// An answer in format js is a page of scripts that call parent.push(...): this window's push. This file loads addresses into the
-// frames and says what came of it; what to load, and when, is the client's business.
+// An answer in format js is a page of scripts that call parent.push(...). This file loads addresses into two frames, controlFrame
+// and listenFrame, and says what came of it; what to load, and when, is the client's business.
+//
+// Each address gets a frame of its own, inside another one, the holder. A new frame leaves no entry in the history, so the page's
+// back button works as if we were not there. And when a connection breaks in the middle of a stream, Chromium tells the page
+// in it nothing, no load event and no change of its readyState; but a holder is loaded when whatever is in it has ended, however.
 (function () {
     "use strict";
 
-    const FRAME_NAMES = ["controlFrame", "listenFrame"];
     const RELOAD = /setTimeout\(\s*"refresh\(\)"\s*,\s*(\d+)\s*\)/;
     const TEXT_CHARS_MAX = 300;
+    // How long events of a new data channel wait for the end of the one that it replaces.
+    const OLDER_MS = 1000;
 
-    // By name: element, `wanted` (the address that was asked for last, null for none) and `before` (the one before it).
-    const frames = new Map();
-    // Documents that have pushed at least one event.
-    const speakers = new WeakSet();
+    // By name, {holder, inner, address, hasSpoken, hasEnded}: the frame that was asked for last.
+    const newest = new Map();
+    // The data channel that is being replaced, or null; and what came over the new one meanwhile.
+    let older = null;
+    let olderTimer = 0;
+    let held = [];
 
-    /** Loads `url` into a frame. replace() leaves no entry in the history, so the page's back button works as if we were not there. */
-    function go(name, url) {
-        const frame = frames.get(name);
-        frame.before = frame.wanted;
-        frame.wanted = new URL(url, window.location.href).href;
-        frame.element.contentWindow.location.replace(frame.wanted);
+    function makeFrame(name, address) {
+        const holder = document.createElement("iframe");
+        holder.title = "Pushlet";
+        document.body.appendChild(holder);
+        const page = holder.contentDocument;
+        page.open();
+        holder.contentWindow.push = push;
+        const inner = page.createElement("iframe");
+        inner.name = name;
+        inner.title = name;
+        inner.src = address;
+        const root = page.createElement("html");
+        page.appendChild(root);
+        root.appendChild(page.createElement("body")).appendChild(inner);
+        const frame = { name: name, holder: holder, inner: inner, address: address, hasSpoken: false, hasEnded: false };
+        holder.addEventListener("load", function () {
+            ended(frame);
+        });
+        page.close();
+        return frame;
+    }
+
+    /** Loads an address into a frame. A data channel that is still open is read to its end. */
+    function go(name, address) {
+        const before = newest.get(name);
+        dropOlder();
+        if (before && name === "listenFrame" && !before.hasEnded) {
+            older = before;
+        } else if (before) {
+            before.holder.remove();
+        }
+        newest.set(name, makeFrame(name, new URL(address, window.location.href).href));
     }
 
     /** Ends what a frame does. */
     function blank(name) {
-        const frame = frames.get(name);
-        frame.wanted = null;
-        frame.before = null;
-        frame.element.contentWindow.location.replace("about:blank");
+        const frame = newest.get(name);
+        if (name === "listenFrame") {
+            dropOlder();
+        }
+        if (frame) {
+            newest.delete(name);
+            frame.holder.remove();
+        }
+    }
+
+    /** The older data channel has ended, or had its time: what came over the new one is next. */
+    function dropOlder() {
+        clearTimeout(olderTimer);
+        olderTimer = 0;
+        if (older) {
+            older.holder.remove();
+            older = null;
+        }
+        const waiting = held;
+        held = [];
+        for (const names of waiting) {
+            window.parent._push(names, "listenFrame");
+        }
     }
 
     /** Sends a request whose answer nobody awaits, and which outlives this page. */
-    function tell(url) {
-        window.fetch(url, { keepalive: true, cache: "no-store" }).catch(function () {
+    function tell(address) {
+        window.fetch(address, { keepalive: true, cache: "no-store" }).catch(function () {
             // The page is on its way out, or the server is gone: there is nobody left to tell.
         });
     }
 
     /** The frame whose script is running: only that document has a current script. */
     function speaker() {
-        for (const [name, frame] of frames) {
-            const page = frame.element.contentDocument;
+        for (const frame of [older, newest.get("listenFrame"), newest.get("controlFrame")]) {
+            const page = frame ? frame.inner.contentDocument : null;
             if (page && page.currentScript) {
-                return { name: name, page: page };
+                return frame;
             }
         }
         return null;
@@ -50,25 +102,39 @@
 
     /** What the server's scripts call, once for each event: names and values in turn. */
     function push(...names) {
-        const from = speaker();
-        if (from) {
-            if (!speakers.has(from.page)) {
-                speakers.add(from.page);
-                takeReload(from.name, from.page);
-            }
-            // A stream is one page that never ends: without this it would keep every event that it ever got.
-            from.page.currentScript.remove();
+        const frame = speaker();
+        if (!frame) {
+            // Its frame was thrown away between two of its scripts.
+            return;
         }
-        window.parent._push(names, from ? from.name : "");
+        if (!frame.hasSpoken) {
+            frame.hasSpoken = true;
+            takeReload(frame);
+        }
+        // A stream is one page that never ends: without this it would keep every event that it ever got.
+        frame.inner.contentDocument.currentScript.remove();
+        if (older && frame === newest.get("listenFrame")) {
+            held.push(names);
+            olderTimer = olderTimer || setTimeout(dropOlder, OLDER_MS);
+            return;
+        }
+        window.parent._push(names, frame.name);
     }
 
     /** The answers of pull and poll load the next one themselves, by their function refresh. Ours does it without a history entry. */
-    function takeReload(name, page) {
-        const inner = page.defaultView;
-        if (inner && typeof inner.refresh === "function") {
+    function takeReload(frame) {
+        const inner = frame.inner.contentWindow;
+        if (typeof inner.refresh === "function") {
             inner.refresh = function () {
-                go(name, inner.url);
+                // Not at once: this runs for the frame that is going to be removed, which may then open no other.
+                setTimeout(reload, 0, frame, inner.url);
             };
+        }
+    }
+
+    function reload(frame, address) {
+        if (newest.get(frame.name) === frame) {
+            go(frame.name, address);
         }
     }
 
@@ -89,47 +155,43 @@
     }
 
     /** The HTTP status of a page, or 0 where the browser does not say. */
-    function statusOf(page) {
-        const inner = page.defaultView;
-        const entry = inner && inner.performance ? inner.performance.getEntriesByType("navigation")[0] : null;
+    function statusOf(inner) {
+        const entry = inner.performance ? inner.performance.getEntriesByType("navigation")[0] : null;
         return (entry && entry.responseStatus) || 0;
     }
 
-    function loaded(name) {
-        const frame = frames.get(name);
-        if (frame.wanted === null) {
+    /** All of an answer is there, or its connection has failed. */
+    function ended(frame) {
+        // Null where the browser shows a page of its own because the network failed.
+        const page = frame.inner.contentDocument;
+        if (page && page.URL === "about:blank") {
+            // Not our address yet.
             return;
         }
-        // Null where the browser shows a page of its own because the network failed.
-        const page = frame.element.contentDocument;
-        const outcome = { address: frame.wanted, text: null, status: 0, pushed: false, reloadWait: null };
-        if (page) {
-            if (page.URL === "about:blank" || (page.URL === frame.before && page.URL !== frame.wanted)) {
-                return;
+        frame.hasEnded = true;
+        if (frame === older) {
+            dropOlder();
+        } else if (frame === newest.get(frame.name) && net.onEnded) {
+            const outcome = {
+                address: frame.address,
+                text: null,
+                status: 0,
+                hasSpoken: frame.hasSpoken,
+                reloadWait: null,
+            };
+            if (page) {
+                outcome.text = textOf(page);
+                outcome.status = statusOf(frame.inner.contentWindow);
+                outcome.reloadWait = reloadWait(page);
             }
-            outcome.text = textOf(page);
-            outcome.status = statusOf(page);
-            outcome.pushed = speakers.has(page);
-            outcome.reloadWait = reloadWait(page);
-        }
-        if (net.onLoaded) {
-            net.onLoaded(name, outcome);
+            net.onEnded(frame.name, outcome);
         }
     }
 
     /**
-     * For the client. `onLoaded(name, outcome)` is its own: called when a frame has loaded to its end. `outcome.text` is what a
-     * person would read there, null if the page is not ours to read; `pushed` says whether any event came of it.
+     * For the client. `onEnded(name, outcome)` is its own: called when all of an answer is there. `outcome.text` is what a person
+     * would read there, null if the page is not ours to read; `hasSpoken` says whether any event came of it.
      */
-    const net = { go: go, blank: blank, tell: tell, onLoaded: null };
-
-    for (const name of FRAME_NAMES) {
-        const element = document.getElementsByName(name)[0];
-        frames.set(name, { element: element, wanted: null, before: null });
-        element.addEventListener("load", function () {
-            loaded(name);
-        });
-    }
-    window.push = push;
+    const net = { go: go, blank: blank, tell: tell, onEnded: null };
     window.PushletNet = net;
 })();

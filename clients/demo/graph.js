@@ -3,6 +3,9 @@
 const FONT_PX = 12;
 const MARGIN = { top: 8, right: 4, bottom: 20, left: 4 };
 
+/** A value as it is, without the last digits of binary fractions: 0.6 and not 0.6000000000000001. */
+const plain = (value) => String(Number(value.toPrecision(6)));
+
 export class Graph {
     #canvas;
     #points = []; // { time, values }, oldest first
@@ -18,7 +21,7 @@ export class Graph {
      * @param most where the scale ends; without it the scale follows the values
      * @param format makes the text of a value on the scale
      */
-    constructor(canvas, { seconds = 120, colours = ["--line-1"], most, format = String } = {}) {
+    constructor(canvas, { seconds = 120, colours = ["--line-1"], most, format = plain } = {}) {
         this.#canvas = canvas;
         this.#seconds = seconds;
         this.#colours = colours;
@@ -60,10 +63,10 @@ export class Graph {
         const x = (time) => box.right - ((now - time) / (this.#seconds * 1000)) * (box.right - box.left);
         const y = (value) => box.bottom - (Math.min(value, most) / most) * (box.bottom - box.top);
 
+        this.#grid(pen, box, { y, most, step, style });
         for (const [index, colour] of this.#colours.entries()) {
             this.#line(pen, box, { x, y, index, colour: style.getPropertyValue(colour) });
         }
-        this.#grid(pen, box, { y, most, step, style });
     }
 
     #line(pen, box, { x, y, index, colour }) {
@@ -79,6 +82,7 @@ export class Graph {
             pen.lineCap = "round";
             pen.strokeStyle = colour;
             pen.stroke();
+            if (index > 0) continue; // Shades of several lines on each other say nothing.
             pen.lineTo(x(run.at(-1).time), box.bottom);
             pen.lineTo(x(run[0].time), box.bottom);
             pen.globalAlpha = 0.12;

@@ -66,7 +66,7 @@ function watches(subject) {
 
 /** A line for an event: when, which subject, and the publisher's own fields. Texts of others only ever become text. */
 function showEvent(event) {
-    const line = document.createElement("li");
+    const line = document.createElement("p");
     const time = document.createElement("span");
     time.className = "muted mono";
     time.textContent = clock();
@@ -98,6 +98,7 @@ at("watch").addEventListener("submit", async (submit) => {
     submit.preventDefault();
     const subject = at("watched").value.trim();
     const button = submit.submitter ?? at("watch").querySelector("button");
+    if (!subject) return put(at("watch-note"), `Still listening to ${watched}: name a subject.`);
     button.disabled = true; // One change at a time: each ends the subscription of the one before.
     try {
         await stream.watch(`${FIGURES},${subject}`);

@@ -36,7 +36,7 @@ function show(event) {
     const cpus = Number(event.cpus);
     const [cpu, memory] = [Number(event.cpu_percent), Number(event.mem_used_percent)];
     const used = Number(event.mem_total_kib) - Number(event.mem_available_kib);
-    const processors = `${figure(cpus)} processor${cpus === 1 ? "" : "s"}`;
+    const processors = `${figure(cpus)} CPU${cpus === 1 ? "" : "s"}`;
     gauge(at("cpu"), cpu, percent(figure(cpu)), `of ${processors}`);
     gauge(at("memory"), memory, percent(figure(memory)), `${gib(used)} of ${gib(event.mem_total_kib)} GiB`);
     gauge(at("load"), (100 * Number(event.load1)) / cpus, Number(event.load1).toFixed(2), `on ${processors}`);

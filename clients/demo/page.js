@@ -4,12 +4,15 @@
 export function badge(element) {
     const text = document.createElement("span");
     const count = document.createElement("span");
+    count.className = "count";
     count.setAttribute("aria-hidden", "true");
-    element.replaceChildren(text, count);
+    const words = document.createElement("span");
+    words.append(text, count);
+    element.replaceChildren(words);
     let timer;
-    const say = (kind, words) => {
+    const say = (kind, state) => {
         element.className = `badge ${kind}`;
-        if (text.textContent !== words) text.textContent = words;
+        put(text, state);
     };
     return ({ name, reason, delay }) => {
         clearInterval(timer);
@@ -30,8 +33,8 @@ export function badge(element) {
     };
 }
 
-// Browsers name a dead network each in their own way ("Failed to fetch", "NetworkError ...", "Load failed").
-function reasonFor(reason) {
+/** The reason why a Stream waits, for people. Browsers name a dead network each in their own way ("Failed to fetch", "Load failed"). */
+export function reasonFor(reason) {
     return /fetch|network|load failed/i.test(reason) ? "the server does not answer" : reason;
 }
 

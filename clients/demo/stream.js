@@ -144,6 +144,8 @@ export class Stream {
             case "nack": // Refused, and we do not know better than to begin anew.
             case "abort": // The session is over, p_reason says why (P-32).
                 this.#id = "";
+                // A server that shuts down says so to everybody at once: a longer pause spreads those who come back.
+                if (event.p_event === "abort") this.#attempt = Math.max(this.#attempt, 3);
                 throw new Error(event.p_reason);
         }
     }

@@ -1,5 +1,5 @@
 // The stock ticker: the same market through a stream, and through a slow reader for whom the server keeps only the newest prices.
-import { at, badge, figure, put, rate, silence } from "./page.js";
+import { at, badge, figure, put, rate, reasonFor, silence } from "./page.js";
 import { Stream } from "./stream.js";
 
 const SUBJECT = "/demo/stocks/";
@@ -99,7 +99,8 @@ const fast = new Stream({
 
 // The slow reader is told in each answer when to come back (P-17), and meanwhile its queue of 16 fills with prices of ten companies.
 let visit = [];
-let comesBack = 0;
+let comesBack = 0; // When, or 0 while a request is under way.
+let trouble = ""; // Why the last request failed.
 const polling = new Stream({
     url: "../pushlet.srv",
     subject: SUBJECT,
@@ -111,7 +112,8 @@ const polling = new Stream({
     },
     onState({ name, reason, delay = 0 }) {
         comesBack = name === "resting" || name === "waiting" ? performance.now() + delay : 0;
-        put(at("slow-state"), `mode poll, ${name === "waiting" ? reason : "asks now"}`);
+        trouble = name === "waiting" ? `${reasonFor(reason)}, ` : "";
+        showSlowState();
         if (name !== "resting" || visit.length === 0) return;
         const [last, when] = [new Map(visit.map((event) => [event.symbol, event.price])), performance.now()];
         visit = [];
@@ -137,9 +139,13 @@ setInterval(() => {
     const now = performance.now();
     while (arrivals.length > 0 && now - arrivals[0] > RATE_OVER_MS) arrivals.shift();
     put(at("live-rate"), rate(arrivals.length / (RATE_OVER_MS / 1000)));
-    const seconds = Math.ceil((comesBack - now) / 1000);
-    if (seconds > 0) put(at("slow-state"), `mode poll, comes back in ${seconds} s`);
+    showSlowState();
 }, 500);
+
+function showSlowState() {
+    const seconds = Math.ceil((comesBack - performance.now()) / 1000);
+    put(at("slow-state"), `mode poll, ${trouble}${seconds > 0 ? `comes back in ${seconds} s` : "asks now"}`);
+}
 
 fast.start();
 polling.start();

@@ -87,8 +87,9 @@ export class Bench {
     }
 
     // Opens a page of pages/ as a page of the server itself. With a policy (CSP) its scripts are files.
-    async open(server, name, { context, policy, change = (html) => html, path = "/test/" } = {}) {
-        const where = context ?? (await this.context());
+    // It is a new one, in a context of its own, unless one is given.
+    async open(server, name, { page: given, context, policy, change = (html) => html } = {}) {
+        const page = given ?? (await (context ?? (await this.context())).newPage());
         let html = change(readFileSync(join(PAGES, `${name}.html`), "utf8"));
         const headers = { "Content-Type": "text/html; charset=utf-8" };
         let scripts = {};
@@ -96,13 +97,12 @@ export class Bench {
             headers["Content-Security-Policy"] = policy;
             [html, scripts] = moveScriptsOut(name, html);
         }
-        const page = await where.newPage();
-        await page.route(`**${path}${name}.html*`, (route) => route.fulfill({ headers, body: html }));
+        await page.route(`**/test/${name}.html*`, (route) => route.fulfill({ headers, body: html }));
         for (const [file, body] of Object.entries(scripts)) {
             const type = { "Content-Type": "text/javascript; charset=utf-8" };
             await page.route(`**/test/${file}`, (route) => route.fulfill({ headers: type, body }));
         }
-        await page.goto(`${server.base.slice(0, -1)}${path}${name}.html`);
+        await page.goto(`${server.base}test/${name}.html`);
         return page;
     }
 

@@ -116,10 +116,16 @@ for (const variant of VARIANTS) {
         { seconds: 60 },
         async (bench) => {
             bench.allow(NO_SERVER);
-            const server = await bench.server({ pullWait: "5s" });
+            const server = await bench.server({ pullWait: "5s", admin: true });
             const state = await listeningPage(bench, server, variant);
-            if (variant.mode === "pull")
-                await state.client.heard("onRefreshAck", { skip: await state.client.count("onRefreshAck") });
+            if (variant.mode === "pull") {
+                // A refresh that has just begun waits for five seconds.
+                const before = state.requests.length;
+                await until("the next refresh", () => state.requests.length > before);
+            }
+            if (variant.mode !== "poll") {
+                await until("an open answer", async () => (await server.figure("pushletd_sessions_listening")) === 1);
+            }
             await server.drain();
             if (variant.mode !== "poll") {
                 const abort = await state.client.heard("onAbort");
@@ -222,7 +228,8 @@ test("xhr: a server of another origin is one clear error", {}, async (bench) => 
     const server = await bench.server();
     const other = await bench.server();
     const change = (html) => html.replace('src="/lib/', `src="${other.base}lib/`);
-    const client = await Client.open(bench, server, { client: "xhr", mode: "pull" }, { change });
+    const context = await bench.context({ permissions: ["local-network-access"] });
+    const client = await Client.open(bench, server, { client: "xhr", mode: "pull" }, { context, change });
     const requests = countRequests(client.page);
     await client.joinListen("/a");
     const error = await client.heard("onError");

@@ -1,0 +1,75 @@
+// A browser opens six connections to a host for all its tabs together: the clients share them out by BroadcastChannel.
+import assert from "node:assert/strict";
+import { Client } from "../lib/clients.js";
+import { test } from "../lib/registry.js";
+import { until } from "../lib/wait.js";
+
+const TABS = 7;
+// Data channels of the wanted mode in one browser: the fifth and later ones poll, so that connections stay free for requests.
+const CHANNELS = 4;
+// Tabs settle who is first within a second; a control request must not wait for a data channel to end.
+const ANSWER_MS = 5000;
+
+// A tab, and the mode that it asked for last.
+async function openTab(bench, server, context, variant) {
+    const tab = await Client.open(bench, server, variant, { context });
+    tab.asked = "";
+    tab.page.on("request", (sent) => {
+        const mode = /[?&]p_mode=(\w+)/.exec(sent.url());
+        if (mode) tab.asked = mode[1];
+    });
+    await tab.live("/tabs");
+    return tab;
+}
+
+function modes(tabs) {
+    return tabs
+        .map((tab) => tab.asked)
+        .sort()
+        .join(" ");
+}
+
+function expected(count, wanted) {
+    const polling = Math.max(0, count - CHANNELS);
+    return [...Array(polling).fill("poll"), ...Array(count - polling).fill(wanted)].sort().join(" ");
+}
+
+async function allHear(server, tabs, text) {
+    await server.publish("/tabs", { text });
+    for (const tab of tabs) await tab.text(text);
+}
+
+for (const variant of [
+    { client: "xhr", mode: "pull" },
+    { client: "frames", mode: "stream" },
+    { client: "frames", mode: "pull" },
+]) {
+    test(`seven tabs, ${variant.client} ${variant.mode}: all of them live`, { seconds: 60 }, async (bench) => {
+        const server = await bench.server({ pullWait: "5s" });
+        const context = await bench.context();
+        const tabs = [];
+        for (let n = 0; n < TABS; n += 1) tabs.push(await openTab(bench, server, context, variant));
+        await until(`${CHANNELS} tabs with their mode, the others polling`, () => {
+            return modes(tabs) === expected(TABS, variant.mode);
+        });
+        await allHear(server, tabs, "to all seven");
+        await allHear(server, tabs, "and once more");
+
+        const newest = tabs.at(-1);
+        const acks = await newest.count("onHeartbeatAck");
+        await newest.call("p_heartbeat");
+        await newest.heard("onHeartbeatAck", { skip: acks, patience: ANSWER_MS });
+        await newest.publish("/tabs", { text: "from the newest" });
+        for (const tab of tabs) await tab.text("from the newest", ANSWER_MS);
+
+        // The first tabs are those with the channels.
+        for (const tab of tabs.splice(0, TABS - CHANNELS)) await tab.page.close({ runBeforeUnload: false });
+        await until("the mode of all who stay", () => modes(tabs) === expected(CHANNELS, variant.mode));
+        await allHear(server, tabs, "to those who stay");
+        for (const tab of tabs) {
+            const texts = (await tab.seen("onData")).map((one) => one.fields.text);
+            assert.deepEqual(texts, ["to all seven", "and once more", "from the newest", "to those who stay"]);
+            assert.equal(await tab.count("onError"), 0);
+        }
+    });
+}
