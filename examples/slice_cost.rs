@@ -22,7 +22,7 @@ fn core(mode: Mode, overflow: Option<Overflow>, events_max: u32) -> Broker {
     let bounds = Bounds { events_max, bytes_max: 1 << 20 };
     let mut broker = Broker::new(Settings { bounds, overflow, ..Settings::default() }, NOW, 1);
     for connection in 0..SESSIONS {
-        let listen = Listen { mode: ModeName::Known(mode), subject: Some(Box::from("/all")), label: None };
+        let listen = Listen { mode: ModeName::Known(mode), subject: Some(Box::from("/all")), ..Listen::default() };
         let bits = u128::from(connection) + 1;
         let request = Request {
             token: ReplyToken { core: 0, connection, serial: 1 },
