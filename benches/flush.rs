@@ -50,7 +50,7 @@ fn broker_with_streams(now: Now, format: Format) -> Broker {
     let mut broker = Broker::new(settings, now, 1);
     for connection in 0..SESSIONS {
         let subject = Some(Box::from("/chat"));
-        let listen = Listen { mode: ModeName::Known(Mode::Stream), subject, label: None };
+        let listen = Listen { mode: ModeName::Known(Mode::Stream), subject, ..Listen::default() };
         let token = ReplyToken { core: 0, connection, serial: 1 };
         let bits = u128::from(connection) + 1;
         let request = Request {
