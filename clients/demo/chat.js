@@ -232,6 +232,10 @@ function sayBye() {
 
 // What the clients call. There are more of these (docs/classic-clients.md); what is not defined is not called.
 window.onData = hear;
+// One client joins and listens in one request, the other one in two: then the address is in the first ack.
+let joinedAs = "";
+window.onJoinAck = (event) => (joinedAs = field(event, "p_from"));
+window.onListenAck = (event) => enter(field(event, "p_id"), joinedAs);
 window.onJoinListenAck = (event) => enter(field(event, "p_id"), field(event, "p_from"));
 window.onRejoined = (event) => {
     note("The connection is back");
