@@ -225,8 +225,8 @@ function changeName() {
 function sayBye() {
     const id = window.p_getSessionId();
     if (!id) return;
-    const body = new URLSearchParams({ p_event: "publish", p_id: id, p_subject: SUBJECT, kind: "bye", name: myName });
-    fetch("../pushlet.srv", { method: "POST", body, keepalive: true }).catch(() => {}); // Nobody is left to be told.
+    const query = new URLSearchParams({ p_event: "publish", p_id: id, p_subject: SUBJECT, kind: "bye", name: myName });
+    fetch(`../pushlet.srv?${query}`, { keepalive: true }).catch(() => {}); // Nobody is left to be told.
     setTimeout(() => greet("here"), STAYED_MS);
 }
 

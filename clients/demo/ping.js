@@ -133,6 +133,7 @@ function showKinds() {
 
 function line(text) {
     const log = at("log");
+    log.hidden = false;
     const made = document.createElement("li");
     made.textContent = `${clock()} ${text}`;
     log.append(made);
