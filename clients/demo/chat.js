@@ -225,13 +225,17 @@ function changeName() {
 function sayBye() {
     const id = window.p_getSessionId();
     if (!id) return;
-    const body = new URLSearchParams({ p_event: "publish", p_id: id, p_subject: SUBJECT, kind: "bye", name: myName });
-    fetch("../pushlet.srv", { method: "POST", body, keepalive: true }).catch(() => {}); // Nobody is left to be told.
+    const query = new URLSearchParams({ p_event: "publish", p_id: id, p_subject: SUBJECT, kind: "bye", name: myName });
+    fetch(`../pushlet.srv?${query}`, { keepalive: true }).catch(() => {}); // Nobody is left to be told.
     setTimeout(() => greet("here"), STAYED_MS);
 }
 
 // What the clients call. There are more of these (docs/classic-clients.md); what is not defined is not called.
 window.onData = hear;
+// One client joins and listens in one request, the other one in two: then the address is in the first ack.
+let joinedAs = "";
+window.onJoinAck = (event) => (joinedAs = field(event, "p_from"));
+window.onListenAck = (event) => enter(field(event, "p_id"), joinedAs);
 window.onJoinListenAck = (event) => enter(field(event, "p_id"), field(event, "p_from"));
 window.onRejoined = (event) => {
     note("The connection is back");

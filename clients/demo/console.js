@@ -218,6 +218,8 @@ function keepIds(answer, event) {
 
 function showHeaders(answer, response) {
     setStatus(answer, `${response.status} ${response.statusText}`, response.ok ? "ok" : "bad");
+    // Only one that has no length stays open for long; the others end in this moment.
+    answer.item.classList.toggle("open", !response.headers.has("Content-Length"));
     for (const name of HEADERS) {
         const value = response.headers.get(name);
         if (value !== null) {
@@ -262,6 +264,7 @@ async function send() {
         );
     }
     answer.open = false;
+    answer.item.classList.remove("open");
     showAnswer(answer);
     showState();
 }

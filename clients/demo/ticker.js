@@ -60,9 +60,10 @@ function direction(value, up, down) {
     return value > 0 ? up : value < 0 ? down : "";
 }
 
+/** A change in per cent: the direction has a shape beside its colour. */
 function signed(value) {
     const sign = value > 0 ? "▲ +" : value < 0 ? "▼ −" : "";
-    return `${sign}${Math.abs(value).toFixed(2)}`;
+    return `${sign}${Math.abs(value).toFixed(2)} %`;
 }
 
 /** Starts the animation of a cell anew: reading its width between the two changes makes the browser see both. */
@@ -94,10 +95,14 @@ const fast = new Stream({
     onState(state) {
         showState(state);
         prices.state(state);
+        if (state.name !== "live" || polls) return;
+        polls = true; // Only now, so that the slow reader knows of nothing that happened before the live one came.
+        polling.start();
     },
 });
 
 // The slow reader is told in each answer when to come back (P-17), and meanwhile its queue of 16 fills with prices of ten companies.
+let polls = false;
 let visit = [];
 let comesBack = 0; // When, or 0 while a request is under way.
 let trouble = ""; // Why the last request failed.
@@ -148,4 +153,3 @@ function showSlowState() {
 }
 
 fast.start();
-polling.start();

@@ -2,7 +2,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Listener } from "./http.js";
 import { Server } from "./server.js";
 import { until } from "./wait.js";
 
@@ -28,7 +27,6 @@ export class Bench {
         this.servers = [];
         this.contexts = [];
         this.pages = [];
-        this.listeners = [];
         this.console = [];
         this.faults = [];
         this.allowed = [];
@@ -43,12 +41,6 @@ export class Bench {
         const server = new Server(options);
         this.servers.push(server);
         return server.start();
-    }
-
-    async listener(server, subject) {
-        const listener = await Listener.open(server.base, subject);
-        this.listeners.push(listener);
-        return listener;
     }
 
     async context(options = {}) {
@@ -106,6 +98,13 @@ export class Bench {
         return page;
     }
 
+    // Opens one of the server's own pages.
+    async visit(server, path, { context } = {}) {
+        const page = await (context ?? (await this.context())).newPage();
+        await page.goto(`${server.base}${path}`);
+        return page;
+    }
+
     // Waits until a function holds in the page.
     until(what, page, holds, argument, patience) {
         return until(what, () => page.evaluate(holds, argument), patience);
@@ -133,7 +132,6 @@ export class Bench {
     }
 
     async close() {
-        for (const listener of this.listeners) listener.close();
         for (const context of this.contexts) await context.close().catch(() => {});
         for (const server of this.servers) await server.close();
     }

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Publisher, command, request } from "./http.js";
+import { Listener, Publisher, command, request } from "./http.js";
 import { until, within } from "./wait.js";
 
 const REPOSITORY = join(dirname(fileURLToPath(import.meta.url)), "../../../..");
@@ -19,26 +19,27 @@ export function findProgram() {
 }
 
 // Short waits, so that a test of pull takes as long as one of stream.
-const settings = (pullWait) => `heartbeat = "1s"
+const settings = (pullWait, [pollMin, pollMax]) => `heartbeat = "1s"
 drain_time = "2s"
 cores = 2
 [pushlet]
 pull_wait = "${pullWait}"
 pull_refresh_wait_min = "100ms"
 pull_refresh_wait_max = "300ms"
-poll_refresh_wait_min = "100ms"
-poll_refresh_wait_max = "300ms"
+poll_refresh_wait_min = "${pollMin}"
+poll_refresh_wait_max = "${pollMax}"
 `;
 
 export class Server {
-    // pullWait: how long a pull waits; admin: true for an admin port.
-    constructor({ pullWait = "1s", admin = false } = {}) {
+    // pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port.
+    constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], admin = false } = {}) {
         this.admin = admin;
+        this.listeners = [];
         this.port = 0;
         this.log = "";
         this.folder = mkdtempSync(join(tmpdir(), "pushletd-server-"));
         this.config = join(this.folder, "pushletd.toml");
-        writeFileSync(this.config, settings(pullWait));
+        writeFileSync(this.config, settings(pullWait, pollRest));
     }
 
     get base() {
@@ -92,6 +93,13 @@ export class Server {
         return this.publisher.publish(subject, fields);
     }
 
+    // A listener outside the browser, which ends with the server.
+    async listen(subject) {
+        const listener = await Listener.open(this.base, subject);
+        this.listeners.push(listener);
+        return listener;
+    }
+
     command(fields) {
         return command(this.base, fields);
     }
@@ -111,6 +119,7 @@ export class Server {
     }
 
     async close() {
+        for (const listener of this.listeners) listener.close();
         if (this.child) await this.kill();
         rmSync(this.folder, { recursive: true, force: true });
     }

@@ -11,7 +11,7 @@ for (const variant of VARIANTS) {
     async function passesTextsUnharmed(bench, options) {
         const server = await bench.server();
         const client = await Client.open(bench, server, variant, options);
-        const outside = await bench.listener(server, "/texts");
+        const outside = await server.listen("/texts");
         const ack = await client.live("/texts");
         assert.equal(ack.p_mode, variant.mode);
 
@@ -93,8 +93,8 @@ for (const variant of VARIANTS) {
     test(`${name}: sends to one session and gets what is sent to it`, {}, async (bench) => {
         const server = await bench.server();
         const client = await Client.open(bench, server, variant);
-        const outside = await bench.listener(server, "/hall");
-        const bystander = await bench.listener(server, "/private");
+        const outside = await server.listen("/hall");
+        const bystander = await server.listen("/private");
         await client.live("/hall");
         await client.publish("/hall", { text: "who is there?" });
         const question = await outside.heard("the page's question", (event) => event.text === "who is there?");

@@ -1,0 +1,277 @@
+// The demo pages in a browser: each is live, does what it is for, comes back by itself, and fits.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { NO_SERVER } from "../lib/bench.js";
+import { PAGES, draws, drawnPixels, hasLine, isAlike, isLive, live, number, says } from "../lib/demo.js";
+import { request } from "../lib/http.js";
+import { test } from "../lib/registry.js";
+import { until } from "../lib/wait.js";
+
+const RECOVERY_MS = 20000;
+const SCHEMES = ["light", "dark"];
+const SIZES = [
+    { width: 1280, height: 800 },
+    { width: 390, height: 844, isMobile: true },
+];
+// WCAG 2.2, 1.4.3: what normal text needs against its background.
+const CONTRAST_MIN = 4.5;
+
+for (const { name, path, isLive: hasBadge, works } of PAGES) {
+    test(`page ${name}: works`, { seconds: 60 }, async (bench) => {
+        const server = await bench.server();
+        const page = await bench.visit(server, path);
+        if (hasBadge) await live(page);
+        await works(server, page, "first");
+    });
+
+    test(`page ${name}: works below /pushlet/`, { seconds: 60 }, async (bench) => {
+        const server = await bench.server();
+        const context = await bench.context();
+        const outside = [];
+        context.on("request", (sent) => {
+            if (!sent.url().startsWith(`${server.base}pushlet/`)) outside.push(sent.url());
+        });
+        const page = await bench.visit(server, `pushlet/${path}`, { context });
+        if (hasBadge) await live(page);
+        await works(server, page, "below");
+        assert.deepEqual(
+            outside.filter((url) => !url.startsWith("data:")),
+            [],
+        );
+    });
+
+    test(`page ${name}: comes back after a restart of the server`, { seconds: 90 }, async (bench) => {
+        bench.allow(NO_SERVER);
+        const server = await bench.server();
+        const page = await bench.visit(server, path);
+        await page.evaluate(() => (globalThis.neverReloaded = true));
+        if (hasBadge) await live(page);
+        await works(server, page, "before");
+        await server.kill();
+        if (hasBadge) await until("a badge that says so", async () => !(await isLive(page)));
+        await server.start();
+        if (hasBadge) await live(page, RECOVERY_MS);
+        await works(server, page, "after");
+        assert.ok(await page.evaluate(() => globalThis.neverReloaded), "the page was loaded again");
+    });
+
+    test(`page ${name}: fits a desk and a phone, light and dark`, { seconds: 90 }, async (bench) => {
+        const server = await bench.server();
+        const backgrounds = {};
+        for (const colorScheme of SCHEMES) {
+            for (const { width, height, isMobile = false } of SIZES) {
+                const viewport = { width, height };
+                const context = await bench.context({ viewport, isMobile, hasTouch: isMobile, colorScheme });
+                const page = await bench.visit(server, path, { context });
+                if (hasBadge) await live(page);
+                await works(server, page, `${width} ${colorScheme}`);
+                await page.evaluate(() => globalThis.scrollTo(0, 0));
+                const look = await page.evaluate(measure);
+                assert.ok(look.wide <= width, `${look.wide} pixels wide at ${width}: ${look.tooWide}`);
+                assert.ok(look.contrast >= CONTRAST_MIN, `contrast ${look.contrast} at ${width} ${colorScheme}`);
+                backgrounds[colorScheme] = look.background;
+                if (process.env.SCREENSHOTS) {
+                    mkdirSync(process.env.SCREENSHOTS, { recursive: true });
+                    const file = `${name.replaceAll(" ", "-")}-${width}-${colorScheme}.png`;
+                    await page.screenshot({ path: join(process.env.SCREENSHOTS, file), fullPage: true });
+                }
+                await context.close();
+            }
+        }
+        assert.notEqual(backgrounds.light, backgrounds.dark);
+    });
+}
+
+// Runs in the page: how wide it is and what makes it so, and how well its text can be read.
+function measure() {
+    const { document, getComputedStyle, innerWidth } = globalThis;
+    const parts = (colour) => colour.match(/[\d.]+/g).map(Number);
+    const light = ([red, green, blue]) => {
+        const linear = [red, green, blue].map((value) => {
+            const share = value / 255;
+            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    };
+    const opaque = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const { backgroundColor } = getComputedStyle(at);
+            const found = parts(backgroundColor);
+            if (found.length === 3 || found[3] === 1) return backgroundColor;
+        }
+        return "rgb(255, 255, 255)";
+    };
+    const contrast = (element) => {
+        const levels = [light(parts(getComputedStyle(element).color)), light(parts(opaque(element)))];
+        levels.sort((one, other) => other - one);
+        return (levels[0] + 0.05) / (levels[1] + 0.05);
+    };
+    const texts = [...document.querySelectorAll("h1, h2, h3, p, a, button, label span, dt, dd, th, td, li")].filter(
+        (element) => element.checkVisibility() && element.textContent.trim() && !element.disabled,
+    );
+    const wideOnes = [...document.body.querySelectorAll("*")].filter((element) => {
+        return element.getBoundingClientRect().right > innerWidth + 1;
+    });
+    return {
+        wide: document.documentElement.scrollWidth,
+        tooWide: wideOnes.slice(0, 3).map((element) => element.outerHTML.slice(0, 80)),
+        contrast: Math.min(...texts.map(contrast)),
+        background: opaque(document.body),
+    };
+}
+
+test("pages: every link and source is there", { seconds: 60 }, async (bench) => {
+    const server = await bench.server();
+    const context = await bench.context();
+    for (const prefix of ["", "pushlet/"]) {
+        for (const { name, path } of PAGES) {
+            const page = await bench.visit(server, `${prefix}${path}`, { context });
+            const links = await page.evaluate(() =>
+                [...globalThis.document.querySelectorAll("[href], [src]")].map(
+                    (element) => element.href || element.src,
+                ),
+            );
+            const own = [...new Set(links)].filter((url) => url.startsWith(server.base));
+            assert.ok(own.length >= 8, `${name} links to ${own.length} files`);
+            for (const url of own) {
+                assert.ok(url.startsWith(`${server.base}${prefix}`), `${name} leaves its prefix: ${url}`);
+                const { status } = await request(url.replace(/#.*/, ""));
+                assert.equal(status, 200, `${name} links to ${url}`);
+            }
+            await page.close();
+        }
+    }
+});
+
+test("home: counts sessions, watches another subject", { seconds: 60 }, async (bench) => {
+    const server = await bench.server();
+    const page = await bench.visit(server, "");
+    await live(page);
+    await server.publish("/hello", { text: "the publisher has joined" });
+    await until("two sessions: the page's and the publisher's", async () => (await number(page, "sessions")) === 2);
+    const outside = await server.listen("/hello");
+    await until("one more", async () => (await number(page, "sessions")) === 3);
+    await server.command({ p_event: "leave", p_id: outside.id });
+    await until("one less", async () => (await number(page, "sessions")) === 2);
+
+    await page.locator("#watched").fill("/other, /天气");
+    await page.locator("#watch button").click();
+    await until("the other subject", async () => (await page.locator("#watch-note").textContent()).includes("/天气"));
+    await server.publish("/hello/again", { text: "nobody looks at this" });
+    await server.publish("/天气/北京", { text: "晴" });
+    await hasLine(page, "events", "/天气/北京 text: 晴");
+    const lines = await page.locator("#events li").allTextContents();
+    assert.ok(!lines.some((line) => line.includes("nobody looks at this")));
+});
+
+// The queue of the slow reader is short and conflates: it loses prices, says how many, and has the right ones all the same.
+test("ticker: the slow reader misses prices and has the newest", { seconds: 60 }, async (bench) => {
+    const server = await bench.server({ pollRest: ["3s", "3s"] });
+    const page = await bench.visit(server, "demo/ticker.html");
+    await live(page);
+    await until("prices that were left out", async () => (await number(page, "slow-lost")) > 0, 30000);
+    assert.equal(await number(page, "live-lost"), 0);
+    assert.ok((await number(page, "slow-count")) < (await number(page, "live-count")));
+    const [right, all] = (await page.locator("#slow-right").textContent()).split(" of ").map(Number);
+    assert.equal(right, all);
+});
+
+test("board: what is drawn in one page is in the others, newcomers included", { seconds: 60 }, async (bench) => {
+    const server = await bench.server();
+    const [one, other] = [await bench.visit(server, "demo/board.html"), await bench.visit(server, "demo/board.html")];
+    await live(one);
+    await live(other);
+    await draws(one, [0.1, 0.2], [0.6, 0.8]);
+    await until("the stroke in the other page", async () => (await drawnPixels(other, "drawing")) > 0);
+    await draws(other, [0.7, 0.2], [0.7, 0.8]);
+    await until("both strokes in both pages", async () => {
+        return isAlike(await drawnPixels(one, "drawing"), await drawnPixels(other, "drawing"));
+    });
+    const drawn = await drawnPixels(one, "drawing");
+
+    const newcomer = await bench.visit(server, "demo/board.html");
+    await live(newcomer);
+    await until("the drawing in a new page", async () => isAlike(drawn, await drawnPixels(newcomer, "drawing")));
+
+    await other.locator("#undo").click();
+    await until("one stroke less", async () => {
+        const left = await drawnPixels(newcomer, "drawing");
+        return left > 0 && left < 0.9 * drawn;
+    });
+    await one.locator("#clear").click();
+    for (const page of [one, other, newcomer]) {
+        await until("an empty sheet", async () => (await drawnPixels(page, "drawing")) === 0);
+    }
+});
+
+// One room, both clients.
+test("chat: an XHR page and a page with frames see and answer each other", { seconds: 60 }, async (bench) => {
+    const server = await bench.server();
+    const witness = await server.listen("/demo/chat");
+    const [xhr, frames] = [
+        await bench.visit(server, "demo/chat.html"),
+        await bench.visit(server, "demo/chat-frames.html"),
+    ];
+    await live(xhr);
+    await live(frames);
+    for (const [page, name] of [
+        [xhr, "Ada 小明"],
+        [frames, 'Bob "B" <b>'],
+    ]) {
+        await page.locator("#name").fill(name);
+        await page.locator("#name").blur();
+    }
+    await hasLine(xhr, "people", 'Bob "B" <b>');
+    await hasLine(frames, "people", "Ada 小明");
+
+    await says(xhr, "你好 & <i>hello</i>\nsecond line");
+    await hasLine(frames, "log", "你好 & <i>hello</i>\nsecond line");
+    await says(frames, "</script><script>window.hacked=1</script>");
+    await hasLine(xhr, "log", "</script><script>window.hacked=1</script>");
+
+    await says(frames, "for Ada alone", "Ada 小明");
+    await until("a private message", async () => {
+        const lines = await xhr.locator("#log .private").allTextContents();
+        return lines.some((line) => line.includes("for Ada alone"));
+    });
+    await says(xhr, "for Bob alone", 'Bob "B" <b>');
+    await until("a private answer", async () => {
+        const lines = await frames.locator("#log .private").allTextContents();
+        return lines.some((line) => line.includes("for Bob alone"));
+    });
+    await says(xhr, "for all again");
+    await witness.heard("the last message", (event) => event.text === "for all again");
+    assert.ok(!witness.events.some((event) => event.text?.includes("alone")), "others were told what is private");
+    for (const page of [xhr, frames]) assert.equal(await page.evaluate(() => globalThis.hacked), undefined);
+
+    await frames.close();
+    await until("nobody but Ada", async () => (await xhr.locator("#people li:not(.gone)").count()) === 0);
+});
+
+test("chat: both pages find each other again after a restart", { seconds: 90 }, async (bench) => {
+    bench.allow(NO_SERVER);
+    const server = await bench.server();
+    const pages = [await bench.visit(server, "demo/chat.html"), await bench.visit(server, "demo/chat-frames.html")];
+    for (const page of pages) await live(page);
+    for (const page of pages) {
+        await until("one other person", async () => (await page.locator("#people li").count()) === 1);
+    }
+    await server.kill();
+    for (const page of pages) await until("a badge that says so", async () => !(await isLive(page)));
+    await server.start();
+    for (const page of pages) await live(page, RECOVERY_MS);
+    for (const page of pages) {
+        await until(
+            "the other person, once",
+            async () => (await page.locator("#people li").count()) === 1,
+            RECOVERY_MS,
+        );
+    }
+    const names = await Promise.all(pages.map((page) => page.locator("#people li").textContent()));
+    await says(pages[0], "by the new address", names[0]);
+    await until("a private message", async () => {
+        const lines = await pages[1].locator("#log .private").allTextContents();
+        return lines.some((line) => line.includes("by the new address"));
+    });
+});
