@@ -9,8 +9,8 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pushletd::broker::{Broker, Settings};
 use pushletd::protocol::{
-    Agent, Command, Event, Fields, Format, FormatName, Framing, Listen, Mode, ModeName, Origin, Overflow, Payload,
-    ReplyToken, Request,
+    Agent, Audience, Command, Event, Fields, Format, FormatName, Framing, Listen, Mode, ModeName, Origin, Overflow,
+    Payload, ReplyToken, Request,
 };
 use pushletd::session::{Bounds, Envelope, Frame, Gather, Outbox, Subscriptions};
 use pushletd::time::{Instant, Now};
@@ -98,7 +98,7 @@ fn fan_out(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("push", format.name()), |bencher| {
             bencher.iter_batched(
                 || flush(&mut broker.borrow_mut(), now, &mut gather.borrow_mut()),
-                |_| broker.borrow_mut().handle_event(now, &event),
+                |_| broker.borrow_mut().handle_event(now, &event, &Audience::Subscribers),
                 BatchSize::PerIteration,
             );
         });
@@ -106,7 +106,7 @@ fn fan_out(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(format!("push and flush {events}"), format.name()), |bencher| {
                 bencher.iter(|| {
                     let mut broker = broker.borrow_mut();
-                    (0..events).for_each(|_| broker.handle_event(now, &event));
+                    (0..events).for_each(|_| broker.handle_event(now, &event, &Audience::Subscribers));
                     flush(&mut broker, now, &mut gather.borrow_mut())
                 });
             });

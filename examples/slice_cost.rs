@@ -7,8 +7,8 @@ use std::time::{Duration, Instant as Clock};
 use pushletd::broker::{Broker, Settings};
 use pushletd::limits::DELIVERIES_PER_SLICE_MAX;
 use pushletd::protocol::{
-    Agent, Command, Event, Fields, Format, FormatName, Listen, Mode, ModeName, Origin, Overflow, Payload, ReplyToken,
-    Request,
+    Agent, Audience, Command, Event, Fields, Format, FormatName, Listen, Mode, ModeName, Origin, Overflow, Payload,
+    ReplyToken, Request,
 };
 use pushletd::session::{Bounds, Gather};
 use pushletd::time::{Instant, Now};
@@ -61,7 +61,7 @@ fn measure(name: &str, mut broker: Broker, publishes: u32, flushes: bool) {
     let (mut begins, mut slices, mut gather) = (Vec::new(), Vec::new(), Gather::new());
     for number in 0..publishes {
         let begin = Clock::now();
-        broker.handle_event(NOW, &event(&format!("/all/{number}")));
+        broker.handle_event(NOW, &event(&format!("/all/{number}")), &Audience::Subscribers);
         begins.push(begin.elapsed());
         while broker.is_delivering() {
             let begin = Clock::now();

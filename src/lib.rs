@@ -25,3 +25,6 @@ pub mod config;
 
 #[cfg(feature = "server")]
 pub mod shell;
+
+#[cfg(feature = "server")]
+pub use shell::embed::{FieldProblem, Interest, Message, PublishError, Publisher, Server, Stopped, Waker};

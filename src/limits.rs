@@ -86,6 +86,17 @@ pub const DEPARTURES_PER_TURN_MAX: usize = 64;
 pub const OVERLOAD_MS: u64 = 5_000;
 /// Seconds after which a client that was refused for load should try again.
 pub const RETRY_AFTER_S: u32 = 5;
+/// Most events of the server's own program that wait at one core to be taken in. More: the publisher is told `overloaded` at once.
+pub const INTAKE_EVENTS_MAX: usize = 1024;
+/// Bound of the same in bytes.
+pub const INTAKE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// One turn takes in at most this many events of the server's own program.
+pub const INTAKE_PER_TURN_MAX: usize = 256;
+/// Most subjects whose subscribers the server's own program asks for at one time (rule P-35). Each core looks for all of them at every tick.
+pub const WATCHED_SUBJECTS_MAX: usize = 64;
+/// A core looks at no more than this many subscriptions to say whether anybody listens to a subject. If so many sessions have subscribed and
+/// never listened, it says yes: a source that runs for nobody is better than one that sleeps while somebody waits.
+pub const INTEREST_LOOKS_MAX: usize = 256;
 /// Bound of the inbox between each ordered pair of cores in bytes: events are shared, so this is reached with large ones only.
 pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -257,6 +268,7 @@ pub const fn connection_bytes_max(queue_bytes: u32, queue_events: u32) -> u64 {
 const _: () = assert!(connection_bytes_max(QUEUE_BYTES_DEFAULT, QUEUE_EVENTS_DEFAULT) < 128 * 1024 * 1024);
 const _: () = assert!(CORES_RANGE.1 <= SHARDS as u32, "every core holds a shard");
 const _: () = assert!(BODY_BYTES_MAX * 16 < INBOX_BYTES_MAX);
+const _: () = assert!(BODY_BYTES_MAX * 16 <= INTAKE_BYTES_MAX);
 const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(CLIENT_BACKOFF_MS < CLIENT_BACKOFF_MAX_MS);
 const _: () = assert!(CLIENT_TICK_MS < CLIENT_BACKOFF_MS);

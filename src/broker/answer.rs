@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Asked, Broker};
-use crate::protocol::{Event, Framing, ReplyToken, Request};
+use crate::protocol::{Audience, Event, Framing, ReplyToken, Request};
 use crate::session::SessionKey;
 use crate::wire::pushlet;
 
@@ -78,8 +78,8 @@ pub enum Output {
     Relay {
         /// What was published.
         event: Arc<Event>,
-        /// The name of the one session that it is for.
-        to: Option<Box<str>>,
+        /// For whom it is.
+        audience: Audience,
     },
 }
 

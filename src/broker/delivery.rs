@@ -32,10 +32,26 @@ const ITEMS_PER_WORK: usize = 16;
 /// [`Subscriptions::matched`]: crate::session::Subscriptions::matched
 pub(super) struct Delivery {
     encoding: Encoding,
-    /// What matched when it began, longest prefix first.
-    targets: Vec<Interest>,
+    targets: Targets,
     /// How many of them have had their turn.
     next: usize,
+}
+
+/// Whom an event is offered to.
+enum Targets {
+    /// What matched when it began, longest prefix first.
+    Matched(Vec<Interest>),
+    /// Every session in so many slots, beginning with slot `first`. A session that has come since does not listen, or is marked as visited.
+    Everyone { slots: u32, first: u32 },
+}
+
+impl Targets {
+    fn len(&self) -> usize {
+        match self {
+            Self::Matched(found) => found.len(),
+            Self::Everyone { slots, .. } => *slots as usize,
+        }
+    }
 }
 
 impl Broker {
@@ -54,7 +70,7 @@ impl Broker {
             let (mut targets, jitter) = (Vec::with_capacity(count), &mut self.jitter);
             // Somebody has to be last, but not always the same.
             self.trie.collect_matches(subject, |len| jitter.usize(..len), &mut targets);
-            self.delivery = Some(Box::new(Delivery { encoding, targets, next: 0 }));
+            self.delivery = Some(Box::new(Delivery { encoding, targets: Targets::Matched(targets), next: 0 }));
             return;
         }
         let (trie, mut outboxes) = self.outboxes();
@@ -63,6 +79,24 @@ impl Broker {
         });
         let full = outboxes.full;
         self.end_full(now, encoding.names_dropped, full);
+    }
+
+    /// To every session that has listened (P-25), without `p_sid` and label, for no subscription is asked. If there may be more than one step
+    /// may serve, this only begins.
+    pub(super) fn broadcast(&mut self, now: Now, event: &Arc<Event>) {
+        self.finish_delivery_before_another(now);
+        self.visit += 1;
+        let slots = self.sessions.slots();
+        if slots == 0 {
+            return;
+        }
+        let encoding = Encoding::new(Arc::clone(event), &self.settings);
+        // Somebody has to be last, but not always the same.
+        let targets = Targets::Everyone { slots, first: self.jitter.u32(..slots) };
+        self.delivery = Some(Box::new(Delivery { encoding, targets, next: 0 }));
+        if slots as usize <= self.slice {
+            self.finish_delivery(now);
+        }
     }
 
     /// P-23: to one session, by its address or, for old programs, by its id.
@@ -96,12 +130,9 @@ impl Broker {
     pub fn deliver_slice(&mut self, now: Now) {
         let Some(mut delivery) = self.delivery.take() else { return };
         let dropped_before = delivery.encoding.names_dropped;
-        let (mut work, work_max) = (0, self.slice);
+        let work_max = self.slice;
         let (_, mut outboxes) = self.outboxes();
-        while let Some(interest) = delivery.targets.get(delivery.next).filter(|_| work < work_max) {
-            work += outboxes.offer(*interest, &mut delivery.encoding);
-            delivery.next += 1;
-        }
+        delivery.offer_some(&mut outboxes, work_max);
         let full = outboxes.full;
         self.end_full(now, delivery.encoding.names_dropped - dropped_before, full);
         if delivery.next < delivery.targets.len() {
@@ -136,6 +167,26 @@ impl Broker {
     }
 }
 
+impl Delivery {
+    /// Offers the event to those whose turn it is, until that was so much work.
+    fn offer_some(&mut self, outboxes: &mut Outboxes<'_>, work_max: usize) {
+        let (mut work, mut empty) = (0, 0);
+        while work + empty / ITEMS_PER_WORK < work_max && self.next < self.targets.len() {
+            match &self.targets {
+                Targets::Matched(found) => work += outboxes.offer(found[self.next], &mut self.encoding),
+                Targets::Everyone { slots, first } => {
+                    let at = (self.next + *first as usize) % *slots as usize;
+                    match outboxes.offer_to_slot(at as u32, &mut self.encoding) {
+                        Some(done) => work += done,
+                        None => empty += 1,
+                    }
+                }
+            }
+            self.next += 1;
+        }
+    }
+}
+
 /// Where events go: the outboxes of this core, and what is noted on the way.
 struct Outboxes<'a> {
     sessions: &'a mut Sessions,
@@ -160,6 +211,17 @@ impl Outboxes<'_> {
         let subject = encoding.event.subject.as_str();
         let label = session.subscriptions.matched(interest.place, subject, self.visit).map(Rc::clone);
         if label.is_some() { self.put(key, label, encoding) } else { 1 }
+    }
+
+    /// The session in this slot gets the event if it has listened by the time it was published (P-25). Says how much work that was, in
+    /// deliveries; `None` if there is no session.
+    fn offer_to_slot(&mut self, slot: u32, encoding: &mut Encoding) -> Option<usize> {
+        let (key, session) = self.sessions.in_slot_mut(slot)?;
+        if session.visited == self.visit || !session.is_listening() {
+            return Some(1);
+        }
+        session.visited = self.visit;
+        Some(self.put(key, None, encoding))
     }
 
     /// P-30: puts the event into the session's outbox, or notes that the session is to be ended for it.

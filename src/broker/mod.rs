@@ -9,6 +9,7 @@ mod data;
 mod delivery;
 mod ending;
 mod hub;
+mod interest;
 mod publish;
 mod transmit;
 
@@ -18,6 +19,7 @@ mod tests;
 pub use answer::{Answer, Output};
 pub use delivery::unicast_shard;
 pub use hub::{Arrival, Effect, Home, Hub, Letter};
+pub use publish::is_reserved;
 
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -1,16 +1,28 @@
 //! Publishing: admit, sequence, relay to the other cores, deliver on this one (invariant A8; rules P-19 to P-25).
+//!
+//! A client's publish comes in by [`Broker::handle_request`], an event of the server's own program by [`Broker::handle_event`]. From the
+//! third step on there is no difference.
 
 use std::sync::Arc;
 
 use super::delivery::unicast_shard;
 use super::{Asked, Broker, Output};
-use crate::protocol::{Event, Fields, Origin, Payload};
+use crate::protocol::{Audience, Event, Fields, Origin, Payload};
 use crate::session::SessionKey;
 use crate::time::Now;
 use crate::topic::Subject;
 
 /// P-21: names that are the server's; a publisher's fields of these names are left out. (`p_subject` is told from the event itself.)
 const RESERVED: [&str; 8] = ["p_event", "p_id", "p_sid", "p_seq", "p_from", "p_label", "p_lost", "p_subject"];
+
+/// What the server's own subjects begin with. Everybody may subscribe to them, no client may publish to them.
+const OWN_SUBJECTS: char = '$';
+
+/// P-21: whether a field's name is the server's, so that no publisher can set it.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
 
 impl Broker {
     pub(super) fn publish(
@@ -28,19 +40,16 @@ impl Broker {
         self.counters.published += 1;
         // P-30: a publisher with a full queue of its own may be gone behind this step, and still it is answered in its format.
         let framing = self.answer_framing(key);
-        match to {
-            None => self.send_to_all(asked.now, &event),
-            Some(to) => self.send_to_one(asked.now, &event, to),
-        }
+        self.send(asked.now, &event, &to.map_or(Audience::Subscribers, |to| Audience::One(Box::from(to))));
         self.ack_in(asked, framing, "publish-ack", &[]);
         true
     }
 
     /// Publishes an event of the server's own program, or of a source: there is no session behind it. Not while
     /// [`Broker::is_delivering`].
-    pub fn handle_event(&mut self, now: Now, event: &Arc<Event>) {
+    pub fn handle_event(&mut self, now: Now, event: &Arc<Event>, audience: &Audience) {
         self.counters.published += 1;
-        self.send_to_all(now, event);
+        self.send(now, event, audience);
     }
 
     /// Delivers an event that another core has accepted, and counted as published, to the sessions of this one. Not while
@@ -54,6 +63,11 @@ impl Broker {
         self.unicast(now, event, to);
     }
 
+    /// The same for an event that is for everyone. Not while [`Broker::is_delivering`].
+    pub fn handle_broadcast(&mut self, now: Now, event: &Arc<Event>) {
+        self.broadcast(now, event);
+    }
+
     /// The first step: may it be, and what is it?
     fn admit(
         &self,
@@ -63,6 +77,9 @@ impl Broker {
         mut fields: Fields,
     ) -> Result<Event, String> {
         let subject = Subject::new(subject.ok_or("no subject provided")?).map_err(|error| error.to_string())?;
+        if subject.as_str().starts_with(OWN_SUBJECTS) {
+            return Err(format!("subjects that begin with {OWN_SUBJECTS} are the server's own"));
+        }
         let session = self.sessions.get(key).ok_or("no such session")?;
         for name in RESERVED {
             fields.take(name);
@@ -82,19 +99,35 @@ impl Broker {
     }
 
     /// The third and the fourth step, for everybody whom it concerns.
-    fn send_to_all(&mut self, now: Now, event: &Arc<Event>) {
-        if self.settings.shards.cores() > 1 {
-            self.outputs.push_back(Output::Relay { event: Arc::clone(event), to: None });
+    fn send(&mut self, now: Now, event: &Arc<Event>, audience: &Audience) {
+        match audience {
+            Audience::Subscribers => {
+                self.relay_to_all(event, audience);
+                self.multicast(now, event);
+            }
+            Audience::Everyone => {
+                self.relay_to_all(event, audience);
+                self.broadcast(now, event);
+            }
+            Audience::One(to) => self.send_to_one(now, event, to),
         }
-        self.multicast(now, event);
     }
 
-    /// P-23: the same for one session. What it is told there, its own core says; a name that no core can have is nobody's.
+    fn relay_to_all(&mut self, event: &Arc<Event>, audience: &Audience) {
+        if self.settings.shards.cores() > 1 {
+            self.outputs.push_back(Output::Relay { event: Arc::clone(event), audience: audience.clone() });
+        }
+    }
+
+    /// P-23: for one session. What it is told there, its own core says; a name that no core can have is nobody's.
     fn send_to_one(&mut self, now: Now, event: &Arc<Event>, to: &str) {
         match unicast_shard(to).map(|shard| self.settings.shards.core_of(shard)) {
             None => self.counters.unicast_dropped += 1,
             Some(core) if core == self.settings.core => self.unicast(now, event, to),
-            Some(_) => self.outputs.push_back(Output::Relay { event: Arc::clone(event), to: Some(Box::from(to)) }),
+            Some(_) => {
+                let audience = Audience::One(Box::from(to));
+                self.outputs.push_back(Output::Relay { event: Arc::clone(event), audience });
+            }
         }
     }
 }

@@ -23,6 +23,18 @@ pub struct Event {
     pub accepted_at: u64,
 }
 
+/// For whom an event is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// Every session with a subscription to its subject (rule P-19).
+    #[default]
+    Subscribers,
+    /// The one session of this address or, for old programs, of this id (rule P-23).
+    One(Box<str>),
+    /// Every session that has listened, whatever it is subscribed to. No client can publish to everyone.
+    Everyone,
+}
+
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -40,6 +52,16 @@ pub enum Payload {
 }
 
 impl Payload {
+    /// Bytes of its publisher that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Fields(fields) => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
+            Self::Json(text) => text.len(),
+            Self::Bytes { content_type, bytes } => content_type.len() + bytes.len(),
+        }
+    }
+
     /// The payload as names and values, for the doors that know nothing else: a JSON text is the field `data`, bytes are the fields
     /// `content_type` and `data` (base64).
     #[must_use]

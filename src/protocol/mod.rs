@@ -10,7 +10,7 @@ mod overflow;
 mod reason;
 
 pub use command::{Agent, ClaimedId, Command, FormatName, Listen, ModeName, ReplyToken, Request};
-pub use event::{Event, Origin, Payload, Position};
+pub use event::{Audience, Event, Origin, Payload, Position};
 pub use fields::Fields;
 pub use format::{Format, Framing, Mode};
 pub use id::{Address, SessionId, Shard, ShardTable};

@@ -58,6 +58,13 @@ impl Sessions {
         self.slots.is_empty()
     }
 
+    /// How many slots there may be sessions in: every session's slot is below this.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        // More than the table's length, which cannot be asked for; a slot is a u32 since `insert`.
+        u32::try_from(self.slots.capacity()).unwrap_or(u32::MAX)
+    }
+
     /// Takes a session in. `None` if its id or address is in use: the caller draws again (it never happens with 128 random bits).
     pub fn insert(&mut self, session: Session) -> Option<SessionKey> {
         if self.by_id(session.id).is_some() || self.by_address(session.address).is_some() {
@@ -97,6 +104,12 @@ impl Sessions {
             .get_mut(key.slot as usize)
             .filter(|slot| slot.generation == key.generation)
             .map(|slot| &mut slot.session)
+    }
+
+    /// The session in a slot that the trie named.
+    #[must_use]
+    pub fn in_slot(&self, slot: u32) -> Option<&Session> {
+        self.slots.get(slot as usize).map(|held| &held.session)
     }
 
     /// The session in a slot that the trie named, and its key: the trie forgets a session before its slot is free.

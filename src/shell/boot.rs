@@ -1,16 +1,20 @@
-//! From a configuration to a running server, and back to an exit code. This is the main thread's work; the cores' is in [`super::worker`].
+//! From a configuration to a running server, and back: with signals and an exit code for `pushletd`, by calls for a program that embeds it
+//! ([`super::embed`]). This is the main thread's work; the cores' is in [`super::worker`].
 
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::clock::Clock;
 use super::core::{NodeCount, Patience};
+use super::embed::{self, Hall, Publisher};
 use super::router::Routes;
 use super::signals::{self, Signals};
 use super::wiring::{self, Wiring};
@@ -39,9 +43,9 @@ const STOP_MAX: Duration = Duration::from_secs(2);
 #[must_use]
 pub fn serve(config: &Config, inputs: &Inputs) -> ExitCode {
     let log = logging::start(config.log_format.value, config.log_level.value);
-    let code = match start(config).and_then(|node| node.supervise(config, inputs)) {
-        Ok(Stopped::Drained) => ExitCode::SUCCESS,
-        Ok(Stopped::Forced) => ExitCode::FAILURE,
+    let code = match serve_until_signal(config, inputs) {
+        Ok(Ended::Drained) => ExitCode::SUCCESS,
+        Ok(Ended::Forced) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("pushletd: {error}");
             ExitCode::FAILURE
@@ -51,76 +55,55 @@ pub fn serve(config: &Config, inputs: &Inputs) -> ExitCode {
     code
 }
 
+fn serve_until_signal(config: &Config, inputs: &Inputs) -> io::Result<Ended> {
+    let limits = NodeLimits::find(config, Host::Pushletd)?;
+    let signals = Signals::catch()?;
+    let node = Node::start(config, limits, Host::Pushletd, &signals.written)?;
+    announce(config, &node.started, limits)?;
+    // Not every system has a supervisor that wants to know.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    node.supervise(&signals, config, inputs)
+}
+
+/// Whose process it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// `pushletd` itself: the process ends with the server.
+    Pushletd,
+    /// A program that embeds the server and goes on behind it: its file table is left whole, and everything is given back at the end.
+    Program,
+}
+
 /// How a server came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stopped {
+enum Ended {
     /// Every connection had its last bytes, or the drain time was over.
     Drained,
     /// A second signal came.
     Forced,
 }
 
-/// The running cores, as the main thread sees them.
-struct Node {
-    signals: Signals,
-    wiring: &'static Wiring,
+/// The running cores, as the thread sees them that started them.
+pub(super) struct Node {
+    host: Host,
+    wiring: Arc<Wiring>,
+    hall: Arc<Hall>,
     news: mpsc::Receiver<News>,
     orders: Vec<mpsc::Sender<Order>>,
+    threads: Vec<JoinHandle<()>>,
+    started: Vec<Started>,
     limits: NodeLimits,
+    drain: Duration,
 }
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug)]
-struct NodeLimits {
+pub(super) struct NodeLimits {
+    cores: u16,
     descriptors: u64,
     /// Of one core, if it has a file table of its own.
     core_max: usize,
     node_max: usize,
-}
-
-fn start(config: &Config) -> io::Result<Node> {
-    let cores = u16::try_from(config.cores.value.unwrap_or_else(cores_offered)).unwrap_or(SHARDS);
-    let limits = NodeLimits::find(config, cores)?;
-    let signals = Signals::catch()?;
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
-    check_inboxes(config, cores)?;
-    let wiring = Wiring::lay(cores)?;
-    let (tell, news) = mpsc::channel();
-    let bounds = LaneBounds { messages_max: config.inbox_events.value as usize, bytes_max: INBOX_BYTES_MAX };
-    let boards: Arc<[Board]> = (0..cores).map(|_| Board::default()).collect();
-    let count = Arc::new(NodeCount { max: limits.node_max, now: AtomicUsize::new(0) });
-    let clock = Clock::start();
-    let mut node = Node { signals, wiring, news, orders: Vec::new(), limits };
-    let mut started: Vec<Started> = Vec::new();
-    for (number, port) in (0..cores).zip(mesh::ports::<Letter>(cores, bounds)) {
-        let (order, orders) = mpsc::channel();
-        let seat = Seat {
-            number,
-            cores,
-            // The first core opens the address alone, so that no other pushletd can have it; the others open it beside the first.
-            listen: started.first().map_or(config.listen.value, |first| first.address),
-            config: config.clone(),
-            tuning: Tuning::new(config, cores, limits.core_max),
-            clock,
-            port,
-            boards: Arc::clone(&boards),
-            count: Arc::clone(&count),
-            wiring,
-            connections_max: limits.core_max,
-            written: node.signals.written.clone(),
-            orders,
-            news: tell.clone(),
-        };
-        worker::spawn(seat)?;
-        node.orders.push(order);
-        started.push(node.await_start()?);
-    }
-    announce(config, &started, limits)?;
-    // Not every system has a supervisor that wants to know.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    Ok(node)
 }
 
 /// The inboxes are made whole at the start, and the kernel would rather end the process later than refuse them now.
@@ -146,7 +129,13 @@ fn cores_offered() -> u32 {
 }
 
 impl NodeLimits {
-    fn find(config: &Config, cores: u16) -> io::Result<Self> {
+    /// Raises the process's limit of open files as far as it may and says how many connections that allows.
+    ///
+    /// # Errors
+    ///
+    /// If none are left for clients.
+    pub(super) fn find(config: &Config, host: Host) -> io::Result<Self> {
+        let cores = u16::try_from(config.cores.value.unwrap_or_else(cores_offered)).unwrap_or(SHARDS);
         let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
         let reserved = RESERVED_DESCRIPTORS + Wiring::count(cores);
         let free = usize::try_from(descriptors.saturating_sub(reserved)).unwrap_or(usize::MAX);
@@ -157,7 +146,7 @@ impl NodeLimits {
             )));
         }
         // Without tables of their own the cores share one.
-        let tables = if worker::may_unshare() { usize::from(cores) } else { 1 };
+        let tables = if host == Host::Pushletd && worker::may_unshare() { usize::from(cores) } else { 1 };
         let all = free.saturating_mul(tables);
         let node_max = config.connections_max.value.map_or(all, |wanted| (wanted as usize).min(all));
         if config.connections_max.value.is_some_and(|wanted| wanted as usize > all) {
@@ -166,11 +155,72 @@ impl NodeLimits {
                  each file table; raise it by LimitNOFILE in a unit file, or ulimit -n"
             );
         }
-        Ok(Self { descriptors, core_max: free.min(node_max), node_max })
+        Ok(Self { cores, descriptors, core_max: free.min(node_max), node_max })
     }
 }
 
 impl Node {
+    /// Starts the cores and returns when all of them serve. `written` are descriptors that signal handlers of `pushletd` write to.
+    ///
+    /// # Errors
+    ///
+    /// What a core says that cannot start. Inside a program those that have started have ended then.
+    pub(super) fn start(config: &Config, limits: NodeLimits, host: Host, written: &[RawFd]) -> io::Result<Self> {
+        let cores = limits.cores;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+        check_inboxes(config, cores)?;
+        let wiring = Wiring::lay(cores)?;
+        let (tell, news) = mpsc::channel();
+        let bounds = LaneBounds { messages_max: config.inbox_events.value as usize, bytes_max: INBOX_BYTES_MAX };
+        let boards: Arc<[Board]> = (0..cores).map(|_| Board::default()).collect();
+        let count = Arc::new(NodeCount { max: limits.node_max, now: AtomicUsize::new(0) });
+        let clock = Clock::start();
+        let (hall, booths) = Hall::new(Arc::clone(&boards), Arc::clone(&wiring));
+        let drain = Duration::from_millis(config.drain_ms.value);
+        let (orders, threads, started) = (Vec::new(), Vec::new(), Vec::new());
+        let mut node = Self { host, wiring, hall, news, orders, threads, started, limits, drain };
+        for ((number, port), booth) in (0..cores).zip(mesh::ports::<Letter>(cores, bounds)).zip(booths) {
+            let (order, orders) = mpsc::channel();
+            let seat = Seat {
+                number,
+                cores,
+                // The first core opens the address alone, so that no other pushletd can have it; the others open it beside the first.
+                listen: node.started.first().map_or(config.listen.value, |first| first.address),
+                config: config.clone(),
+                tuning: Tuning::new(config, cores, limits.core_max),
+                clock,
+                port,
+                boards: Arc::clone(&boards),
+                count: Arc::clone(&count),
+                wiring: Arc::clone(&node.wiring),
+                hall: Arc::clone(&node.hall),
+                booth,
+                host,
+                connections_max: limits.core_max,
+                written: written.to_vec(),
+                orders,
+                news: tell.clone(),
+            };
+            if let Err(error) = node.seat(seat, order) {
+                node.give_up();
+                return Err(error);
+            }
+        }
+        // Sources of events start here: every core serves, and nobody has been told so yet.
+        Ok(node)
+    }
+
+    /// Starts a core and waits until it serves.
+    fn seat(&mut self, seat: Seat, order: mpsc::Sender<Order>) -> io::Result<()> {
+        self.threads.push(worker::spawn(seat)?);
+        self.orders.push(order);
+        let started = self.await_start()?;
+        self.started.push(started);
+        Ok(())
+    }
+
     fn await_start(&self) -> io::Result<Started> {
         match self.news.recv_timeout(START_MAX) {
             Ok(News { came: Came::Started(started), .. }) => Ok(started),
@@ -180,25 +230,79 @@ impl Node {
         }
     }
 
+    /// The start has failed: in a program that goes on, the cores that serve already must not.
+    fn give_up(mut self) {
+        if self.host == Host::Program {
+            self.hall.close();
+            self.stop(0);
+        }
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.started.first().expect("a node has a core, and all of them have started").address
+    }
+
+    /// Where its admin port is.
+    pub(super) fn admin_address(&self) -> Option<SocketAddr> {
+        self.started.first().and_then(|first| first.admin)
+    }
+
+    /// A handle to publish with.
+    pub(super) fn publisher(&self) -> Publisher {
+        Publisher::new(&self.hall)
+    }
+
+    /// P-32: the cores are told to drain. Nothing of the server's own program is taken any more.
+    fn begin_drain(&mut self) {
+        // Sources of events stop here, before the handles that they publish with are refused.
+        self.hall.close();
+        self.order_all(|| Order::Drain);
+    }
+
+    /// Drains and stops, as `pushletd` does on a signal.
+    ///
+    /// # Errors
+    ///
+    /// If a core has ended by a fault of ours.
+    pub(super) fn drain_and_stop(mut self) -> io::Result<embed::Stopped> {
+        self.begin_drain();
+        let until = Instant::now() + self.drain;
+        let (mut drained, mut ended, mut fault) = (0, 0, None);
+        while drained + ended < self.orders.len() {
+            match self.news.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(News { came: Came::Drained, .. }) => drained += 1,
+                Ok(News { came: Came::Started(_) | Came::Tuned, .. }) => {}
+                Ok(News { came: Came::Failed(error), .. }) => fault = Some(error),
+                Ok(News { core, came: Came::Ended { .. } }) => {
+                    ended += 1;
+                    fault.get_or_insert_with(|| io::Error::other(format!("core {core} had ended before the server")));
+                }
+                Err(_) => break,
+            }
+        }
+        let connections_cut = self.stop(ended);
+        fault.map_or(Ok(embed::Stopped { connections_cut }), Err)
+    }
+
     /// Waits for signals and for what the cores tell, until the end.
-    fn supervise(mut self, config: &Config, inputs: &Inputs) -> io::Result<Stopped> {
-        let drain = Duration::from_millis(config.drain_ms.value);
+    fn supervise(mut self, signals: &Signals, config: &Config, inputs: &Inputs) -> io::Result<Ended> {
         let mut running = config.clone();
         let (mut signals_seen, mut drain_until, mut drained, mut untuned) = (0, None, 0, 0);
         loop {
-            self.wait(drain_until)?;
-            signals_seen += signals::count(&self.signals.stop);
+            self.wait(signals, drain_until)?;
+            signals_seen += signals::count(&signals.stop);
             if signals_seen >= 2 {
                 tracing::warn!("stopping now");
-                return Ok(Stopped::Forced);
+                return Ok(Ended::Forced);
             }
             if signals_seen == 1 && drain_until.is_none() {
                 tracing::info!("draining; a second signal stops at once");
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-                drain_until = Some(Instant::now() + drain);
-                self.order_all(|| Order::Drain);
+                drain_until = Some(Instant::now() + self.drain);
+                self.begin_drain();
             }
-            if signals::count(&self.signals.reload) > 0 && drain_until.is_none() {
+            if signals::count(&signals.reload) > 0 && drain_until.is_none() {
                 untuned += self.reload(&mut running, inputs);
             }
             while let Ok(News { core, came }) = self.news.try_recv() {
@@ -221,16 +325,17 @@ impl Node {
             }
             let over = drain_until.is_some_and(|until| Instant::now() >= until);
             if drained == self.orders.len() || over {
-                return Ok(self.stop());
+                self.stop(0);
+                return Ok(Ended::Drained);
             }
         }
     }
 
-    /// Ends the cores.
-    fn stop(&mut self) -> Stopped {
+    /// Ends the cores, of which so many have ended before. Says how many connections that has cut off.
+    fn stop(&mut self, ended: usize) -> usize {
         self.order_all(|| Order::Stop);
         let until = Instant::now() + STOP_MAX;
-        let (mut left, mut cut) = (self.orders.len(), 0);
+        let (mut left, mut cut) = (self.threads.len().saturating_sub(ended), 0);
         while left > 0 {
             match self.news.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(News { came: Came::Ended { connections }, .. }) => {
@@ -241,16 +346,23 @@ impl Node {
                 Err(_) => break,
             }
         }
+        if left == 0 && self.host == Host::Program {
+            // Each has said its last word, so nobody is waited for. One that hangs is left alone.
+            for thread in self.threads.drain(..) {
+                // A core that has panicked has been told of.
+                let _ = thread.join();
+            }
+        }
         tracing::info!(connections_cut = cut, "stopped");
-        Stopped::Drained
+        cut
     }
 
     /// Waits for a signal or for news, or until `until`.
-    fn wait(&self, until: Option<Instant>) -> io::Result<()> {
+    fn wait(&self, signals: &Signals, until: Option<Instant>) -> io::Result<()> {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| rustix::event::Timespec::try_from(left).ok());
         let bell = self.wiring.main_bell();
-        let watched: [BorrowedFd<'_>; 3] = [self.signals.stop.as_fd(), self.signals.reload.as_fd(), bell.as_fd()];
+        let watched: [BorrowedFd<'_>; 3] = [signals.stop.as_fd(), signals.reload.as_fd(), bell.as_fd()];
         let mut watched = watched.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match poll(&mut watched, left.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}

@@ -15,6 +15,7 @@ use slab::Slab;
 
 use super::clock::Clock;
 use super::connection::{Connection, ConnectionKey, Flushed, Kind, State};
+use super::embed::{Booth, Published, Watches};
 use super::entropy::Entropy;
 use super::handover::Departure;
 use super::net;
@@ -24,8 +25,10 @@ use super::router::Routes;
 use super::wiring::{self, Wiring};
 use super::worker::Tuning;
 use crate::broker::Hub;
-use crate::limits::{EVENTS_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX};
-use crate::mesh::{Arrivals, Departures};
+use crate::limits::{
+    EVENTS_PER_TURN_MAX, INTAKE_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX,
+};
+use crate::mesh::{Arrivals, Departures, Intake};
 use crate::metrics::{Board, Figures, TurnTimes};
 use crate::protocol::{ReplyToken, Request};
 use crate::session::Gather;
@@ -57,7 +60,7 @@ pub(super) struct Parts {
     /// Most client connections of this core: its file table has no more room.
     pub(super) connections_max: usize,
     pub(super) node: Arc<NodeCount>,
-    pub(super) wiring: &'static Wiring,
+    pub(super) wiring: Arc<Wiring>,
     /// Where each core's figures stand, for the admin port.
     pub(super) boards: Arc<[Board]>,
     pub(super) driver: Driver,
@@ -110,6 +113,10 @@ pub(super) struct Core {
     /// Tickets of those that only wait for room on the way, first come first.
     pub(super) departure_line: VecDeque<u32>,
     pub(super) arrivals: Arrivals<OwnedFd>,
+    /// What the program's own threads publish.
+    intake: Intake<Published>,
+    /// Subjects whose subscribers they ask for.
+    watches: Watches,
     pacer: Pacer,
     timer: OwnedFd,
     turns: TurnTimes,
@@ -129,11 +136,13 @@ pub(super) struct Core {
     pub(super) generation: u32,
     pub(super) serial: u32,
     pub(super) draining: bool,
+    /// Its tasks are to come to an end.
+    ended: bool,
 }
 
 impl Core {
     /// A core without connections, and a second descriptor of its epoll set to wait on.
-    pub(super) fn new(parts: Parts, hub: Hub) -> io::Result<(Self, OwnedFd)> {
+    pub(super) fn new(parts: Parts, hub: Hub, booth: Booth) -> io::Result<(Self, OwnedFd)> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let waiter = epoll.try_clone()?;
         let timer = net::timer()?;
@@ -153,6 +162,8 @@ impl Core {
             departures: Departures::new(),
             departure_line: VecDeque::new(),
             arrivals: Arrivals::new(),
+            intake: booth.intake,
+            watches: booth.watches,
             timer,
             turns: TurnTimes::default(),
             quiet_until: [Instant::ZERO; 2],
@@ -168,6 +179,7 @@ impl Core {
             generation: 0,
             serial: 0,
             draining: false,
+            ended: false,
         };
         Ok((core, waiter))
     }
@@ -208,6 +220,7 @@ impl Core {
         let full = ready.len() == ready.capacity();
         self.hub.set_time(self.parts.clock.nanos());
         self.hub.begin_turn(now);
+        self.take_published(now);
         self.apply_effects(now);
         self.depart_waiting(now);
         for _ in 0..self.unfinished.len() {
@@ -228,7 +241,7 @@ impl Core {
             }
         }
         self.ready = ready;
-        let more = self.flush_when_due(now) || full || !self.unfinished.is_empty();
+        let more = self.flush_when_due(now) || full || !self.unfinished.is_empty() || self.takes_more();
         self.ring_bells();
         let ended_us = self.parts.clock.micros();
         self.turns.record(ended_us.saturating_sub(began_us));
@@ -239,7 +252,34 @@ impl Core {
         }
         self.publish_figures();
         // From here on whoever sends to this core rings its bell.
-        !self.hub.prepare_sleep()
+        !self.prepare_sleep()
+    }
+
+    /// This core is about to wait in the kernel. `false` if it must not: something has arrived meanwhile.
+    fn prepare_sleep(&mut self) -> bool {
+        // While publishes wait here, nothing more is taken in, and what ends their wait wakes the core: a letter, room in a lane, or the tick
+        // that gives them up. The intake stays disarmed then, and its publishers ring no bell that nobody would answer.
+        self.hub.prepare_sleep() && (self.hub.holds_publishes() || self.intake.prepare_sleep())
+    }
+
+    /// Takes in what the program's own threads have published, but nothing while publishes wait: then the intake fills, and the publishers
+    /// hear of it. One that has to wait itself takes its turn with those of clients.
+    fn take_published(&mut self, now: Now) {
+        self.intake.wake_up();
+        for _ in 0..INTAKE_PER_TURN_MAX {
+            if self.hub.holds_publishes() {
+                return;
+            }
+            let Some(Published { event, audience }) = self.intake.take() else { return };
+            // It was handed in after whatever its publisher knows of.
+            self.hub.set_time(self.parts.clock.nanos());
+            self.hub.handle_event(now, event, audience);
+        }
+    }
+
+    /// Whether there is something published that can be taken in with the next turn.
+    fn takes_more(&self) -> bool {
+        !self.hub.holds_publishes() && !self.intake.is_empty()
     }
 
     /// Writes what sessions have to send, or sets the timer for it: under load more events travel in one write if it waits a little.
@@ -288,7 +328,7 @@ impl Core {
 
     /// Wakes the cores that something was sent to.
     pub(super) fn ring_bells(&mut self) {
-        let wiring = self.parts.wiring;
+        let wiring = &self.parts.wiring;
         self.hub.take_wakes(|core| wiring::ring(wiring.bell(core)));
     }
 
@@ -298,6 +338,8 @@ impl Core {
         let now = self.parts.clock.now();
         self.hub.handle_timeout(now);
         self.apply_effects(now);
+        self.watches.look(self.hub.broker());
+        self.hub.counters_mut().overloaded += self.intake.take_refused();
         let overloaded = self.hub.broker().counters().overloaded;
         if overloaded > self.overloaded_before && self.may_say(now, 1) {
             self.overloaded_before = overloaded;
@@ -334,8 +376,12 @@ impl Core {
     pub(super) fn drain(&mut self) {
         let now = self.parts.clock.now();
         self.draining = true;
-        // What is queued for sockets that take it goes out before the end is told.
+        // What is queued for sockets that take it goes out before the end is told, and so does what was published here before.
         self.hub.finish_delivery(now);
+        while let Some(Published { event, audience }) = self.intake.take() {
+            self.hub.handle_event(now, event, audience);
+            self.hub.finish_delivery(now);
+        }
         self.apply_effects(now);
         while self.flush(now) {}
         self.hub.handle_shutdown(now);
@@ -354,6 +400,23 @@ impl Core {
             }
             self.go_on(now, key);
         }
+    }
+
+    /// Whether nothing more is accepted, on the admin port or on the other.
+    pub(super) fn is_closed(&self, admin: bool) -> bool {
+        self.ended || (self.draining && !admin)
+    }
+
+    /// Ends the core: every connection is closed, and its tasks come to their ends when they look.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.connections.clear();
+        wiring::ring(self.parts.wiring.bell(self.parts.number));
+    }
+
+    /// Whether the tasks of the core are to end.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether a draining core has no client any more, and owes nothing to another core.

@@ -69,7 +69,7 @@ impl Core {
     fn send_off(&mut self, now: Now, ticket: u32) -> bool {
         // One that has gone or was given up still stands in line.
         let Some(&mut Departure { key, to, .. }) = self.departures.get_mut(ticket) else { return true };
-        let wiring = self.parts.wiring;
+        let wiring = std::sync::Arc::clone(&self.parts.wiring);
         let number = self.parts.number;
         let Some(connection) = self.connections.get_mut(key.slot as usize) else { return true };
         match wiring.send(to, number, ticket, &connection.socket) {
@@ -140,7 +140,7 @@ impl Core {
 
     /// A connection comes from core `from`.
     pub(super) fn arrive(&mut self, now: Now, from: u16, arrival: Arrival) {
-        let (wiring, number, ticket) = (self.parts.wiring, self.parts.number, arrival.ticket);
+        let (wiring, number, ticket) = (&self.parts.wiring, self.parts.number, arrival.ticket);
         let socket = self.arrivals.claim(from, ticket, || wiring.receive(number));
         let has_room = self.counts[Kind::Client as usize] < self.parts.connections_max;
         // It is counted here before its old core counts it off: a full node takes it all the same.

@@ -33,7 +33,7 @@ pub(super) async fn accept_all(core: Rc<RefCell<Core>>, door: Door, fair: Rc<Fai
             tracing::error!(%error, "the listener cannot be waited for");
             return;
         }
-        if core.borrow().draining && !door.admin {
+        if core.borrow().is_closed(door.admin) {
             return;
         }
         match accept_some(&core, &door) {

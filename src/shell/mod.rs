@@ -15,6 +15,7 @@ mod clock;
 mod connection;
 mod core;
 mod effects;
+pub mod embed;
 mod entropy;
 mod exchange;
 mod flusher;

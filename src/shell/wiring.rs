@@ -1,9 +1,10 @@
-//! The descriptors between cores, made before the cores part: each has the same number in every file table and is never closed
-//! (invariant A4; an eventfd of a later table would be some client's socket in another one).
+//! The descriptors between cores, made before the cores part: each has the same number in every file table and is not closed while a core
+//! runs (invariant A4; an eventfd of a later table would be some client's socket in another one).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
@@ -30,14 +31,14 @@ impl Wiring {
     /// # Errors
     ///
     /// What the kernel says when no descriptor is left.
-    pub(super) fn lay(cores: u16) -> io::Result<&'static Self> {
+    pub(super) fn lay(cores: u16) -> io::Result<Arc<Self>> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let bells = (0..=cores).map(|_| eventfd(0, flags)).collect::<Result<_, _>>()?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // Whole datagrams, in order, and a sender that has sent too many is told so.
         let pair = || rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
         let doors = (0..cores).map(|_| pair()).collect::<Result<_, _>>()?;
-        Ok(Box::leak(Box::new(Self { bells, doors })))
+        Ok(Arc::new(Self { bells, doors }))
     }
 
     /// All descriptors.

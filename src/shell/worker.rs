@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
+use super::boot::Host;
 use super::clock::Clock;
 use super::core::{Core, NodeCount, Parts, Patience};
+use super::embed::{Booth, Hall};
 use super::listener::{self, Door};
 use super::readiness::{Driver, Fair, Readiness};
 use super::router::Routes;
@@ -38,7 +41,10 @@ pub(super) struct Seat {
     pub(super) port: Port<Letter>,
     pub(super) boards: Arc<[Board]>,
     pub(super) count: Arc<NodeCount>,
-    pub(super) wiring: &'static Wiring,
+    pub(super) wiring: Arc<Wiring>,
+    pub(super) hall: Arc<Hall>,
+    pub(super) booth: Booth,
+    pub(super) host: Host,
     pub(super) connections_max: usize,
     /// What signal handlers write to.
     pub(super) written: Vec<RawFd>,
@@ -103,7 +109,8 @@ pub(super) struct Started {
 struct Teller {
     core: u16,
     news: mpsc::Sender<News>,
-    wiring: &'static Wiring,
+    wiring: Arc<Wiring>,
+    hall: Arc<Hall>,
     /// Open connections, for the last word.
     connections: Rc<Cell<usize>>,
 }
@@ -118,6 +125,10 @@ impl Teller {
 
 impl Drop for Teller {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The other cores cannot go on alone: from now on whoever publishes is told.
+            self.hall.close();
+        }
         self.tell(Came::Ended { connections: self.connections.get() });
     }
 }
@@ -135,23 +146,32 @@ pub(super) fn may_unshare() -> bool {
 /// # Errors
 ///
 /// What the kernel says if there can be no more threads. What goes wrong later comes as [`News`].
-pub(super) fn spawn(seat: Seat) -> io::Result<()> {
+pub(super) fn spawn(seat: Seat) -> io::Result<JoinHandle<()>> {
     let name = format!("core {}", seat.number);
     std::thread::Builder::new().name(name).spawn(move || {
         // First of all, before anything here owns a descriptor.
-        let unshared = sys::unshare_files();
-        if unshared.is_ok()
-            && let Err(error) = sys::close_inherited(&seat.wiring.all(), &seat.written)
-        {
-            tracing::warn!(%error, "a core's file table keeps what it has inherited");
-        }
-        let table_refused = unshared.err().map(|error| error.to_string());
+        let table_refused = part_files(&seat).err();
         let connections = Rc::new(Cell::new(0));
-        let teller = Teller { core: seat.number, news: seat.news.clone(), wiring: seat.wiring, connections };
+        let (wiring, hall) = (Arc::clone(&seat.wiring), Arc::clone(&seat.hall));
+        let teller = Teller { core: seat.number, news: seat.news.clone(), wiring, hall, connections };
         if let Err(error) = run(seat, &teller, table_refused) {
             teller.tell(Came::Failed(error));
         }
-    })?;
+    })
+}
+
+/// Gives the calling thread a file table of its own, or says why it has none.
+///
+/// Not inside a program: its signal handlers may write to pipes of theirs on whichever thread a signal comes to, and in another table such a
+/// number would be some client's socket.
+fn part_files(seat: &Seat) -> Result<(), String> {
+    if seat.host == Host::Program {
+        return Err(String::from("the program has one"));
+    }
+    sys::unshare_files().map_err(|error| error.to_string())?;
+    if let Err(error) = sys::close_inherited(&seat.wiring.all(), &seat.written) {
+        tracing::warn!(%error, "a core's file table keeps what it has inherited");
+    }
     Ok(())
 }
 
@@ -163,49 +183,55 @@ fn run(seat: Seat, teller: &Teller, table_refused: Option<String>) -> io::Result
     let ring = || RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).enable_timer().build();
     let epoll = || RuntimeBuilder::<LegacyDriver>::new().enable_timer().build();
     let told = |driver, why: &str| (driver, String::from(why), table_refused);
+    let host = seat.host;
     match seat.config.io_driver.value {
         IoDriver::IoUring => {
             let mut runtime = ring().map_err(|error| said("io_uring was asked for and cannot be had", &error))?;
             let lived = runtime.block_on(live(seat, teller, told(Driver::IoUring, "asked for")));
-            // With operations in flight a runtime must not be dropped; the process ends soon.
-            std::mem::forget(runtime);
-            lived
+            leave(runtime, host, lived)
         }
         IoDriver::Epoll => {
             let mut runtime = epoll()?;
             let lived = runtime.block_on(live(seat, teller, told(Driver::Epoll, "asked for")));
-            std::mem::forget(runtime);
-            lived
+            leave(runtime, host, lived)
         }
         IoDriver::Auto => match ring() {
             Ok(mut runtime) => {
                 let lived = runtime.block_on(live(seat, teller, told(Driver::IoUring, "available")));
-                std::mem::forget(runtime);
-                lived
+                leave(runtime, host, lived)
             }
             Err(error) => {
                 let mut runtime = epoll()?;
                 let why = format!("io_uring cannot be had: {error}");
                 let lived = runtime.block_on(live(seat, teller, told(Driver::Epoll, &why)));
-                std::mem::forget(runtime);
-                lived
+                leave(runtime, host, lived)
             }
         },
     }
 }
 
+/// Gives the runtime back if nothing is in flight on it: with operations in flight it must not be dropped.
+fn leave<R>(runtime: R, host: Host, lived: io::Result<()>) -> io::Result<()> {
+    match host {
+        Host::Program if lived.is_ok() => drop(runtime),
+        // The process ends soon, or the start has failed halfway.
+        Host::Program | Host::Pushletd => std::mem::forget(runtime),
+    }
+    lived
+}
+
 /// From the listener to the end.
 async fn live(seat: Seat, teller: &Teller, told: (Driver, String, Option<String>)) -> io::Result<()> {
     let (driver, why, table_refused) = told;
-    let (listener, address) = listen(&seat)?;
+    let (listener, address) = listen(&seat).await?;
     let admin = match seat.config.admin.value.filter(|_| seat.number == 0) {
-        Some(wanted) => Some(open(wanted, &seat.config.admin.origin.to_string())?),
+        Some(wanted) => Some(open(wanted, &seat.config.admin.origin.to_string()).await?),
         None => None,
     };
     let admin_address = admin.as_ref().map(|(_, address)| *address);
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
-    let Seat { number, tuning, clock, port, boards, count, wiring, connections_max, orders, .. } = seat;
+    let Seat { number, tuning, clock, port, boards, count, wiring, booth, host, connections_max, orders, .. } = seat;
     let settings = Settings { core: number, ..tuning.settings };
     let hub = Hub::new(Broker::new(settings, clock.now(), u64::from_ne_bytes(seed)), port);
     let parts = Parts {
@@ -221,22 +247,30 @@ async fn live(seat: Seat, teller: &Teller, told: (Driver, String, Option<String>
         batch_delay_us: tuning.batch_delay_us,
         own_table: table_refused.is_none(),
     };
-    let (core, waiter) = Core::new(parts, hub)?;
+    let (core, waiter) = Core::new(parts, hub, booth)?;
     let core = Rc::new(RefCell::new(core));
     let fair = Rc::new(Fair::new(driver)?);
-    let listener = Rc::new(listener);
+    let mut doors = vec![(Rc::new(listener), false)];
+    doors.extend(admin.map(|(listener, _)| (Rc::new(listener), true)));
 
     let epoll = Readiness::new(waiter)?;
-    monoio::spawn(take_turns(Rc::clone(&core), epoll, Rc::clone(&fair), driver));
-    let door = Door { ready: Readiness::new(listener.try_clone()?)?, listener: Rc::clone(&listener), admin: false };
-    monoio::spawn(listener::accept_all(Rc::clone(&core), door, Rc::clone(&fair)));
-    if let Some((listener, _)) = admin {
-        let door = Door { ready: Readiness::new(listener.try_clone()?)?, listener: Rc::new(listener), admin: true };
-        monoio::spawn(listener::accept_all(Rc::clone(&core), door, Rc::clone(&fair)));
+    let mut tasks = vec![monoio::spawn(take_turns(Rc::clone(&core), epoll, Rc::clone(&fair), driver))];
+    for (listener, admin) in &doors {
+        let ready = Readiness::new(listener.try_clone()?)?;
+        let door = Door { ready, listener: Rc::clone(listener), admin: *admin };
+        tasks.push(monoio::spawn(listener::accept_all(Rc::clone(&core), door, Rc::clone(&fair))));
     }
     teller.tell(Came::Started(Started { address, admin: admin_address, driver, why, table_refused }));
-    obey(&core, &fair, &orders, &listener, teller).await;
+    obey(&core, &fair, &orders, &doors[0].0, teller).await;
     teller.connections.set(core.borrow().connections.len());
+    if host == Host::Program {
+        // The program goes on: nothing may be left in flight, and no descriptor open.
+        core.borrow_mut().end();
+        doors.iter().for_each(|(listener, _)| net::stop_listening(listener));
+        for task in tasks {
+            task.await;
+        }
+    }
     Ok(())
 }
 
@@ -247,8 +281,11 @@ async fn take_turns(core: Rc<RefCell<Core>>, epoll: Readiness, fair: Rc<Fair>, d
             tracing::error!(%error, "the connections cannot be waited for");
             return;
         }
-        while core.borrow_mut().turn() {
+        while !core.borrow().has_ended() && core.borrow_mut().turn() {
             fair.yield_now().await;
+        }
+        if core.borrow().has_ended() {
+            return;
         }
         if driver == Driver::Epoll {
             // There, waiting for a ready descriptor returns at once: without this, timers and accepts would starve under steady load.
@@ -306,7 +343,7 @@ fn pin(number: u16) {
 
 /// The core's own listener. The first one has the address for itself before it shares it: another pushletd that is running there, which the
 /// kernel would let us share with, is an error.
-fn listen(seat: &Seat) -> io::Result<(OwnedFd, SocketAddr)> {
+async fn listen(seat: &Seat) -> io::Result<(OwnedFd, SocketAddr)> {
     let origin = seat.config.listen.origin.to_string();
     if seat.number > 0 {
         let listener = net::listen_beside(seat.listen).map_err(|error| {
@@ -314,7 +351,7 @@ fn listen(seat: &Seat) -> io::Result<(OwnedFd, SocketAddr)> {
         })?;
         return Ok((listener, seat.listen));
     }
-    let (listener, address) = open(seat.listen, &origin)?;
+    let (listener, address) = open(seat.listen, &origin).await?;
     if seat.cores > 1 {
         net::share(&listener)?;
     }
@@ -322,14 +359,14 @@ fn listen(seat: &Seat) -> io::Result<(OwnedFd, SocketAddr)> {
 }
 
 /// Opens a listening socket. A port that is taken is tried again for a second: the ring of a process that was killed holds its listener for
-/// some milliseconds after the process is gone. No core runs yet, so the pause stops nobody.
-fn open(address: SocketAddr, origin: &str) -> io::Result<(OwnedFd, SocketAddr)> {
+/// some milliseconds after the process is gone.
+async fn open(address: SocketAddr, origin: &str) -> io::Result<(OwnedFd, SocketAddr)> {
     let mut opened = net::listen(address);
     for _ in 0..TAKEN_PORT_TRIES {
         if !matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
             break;
         }
-        std::thread::sleep(TAKEN_PORT_PAUSE);
+        monoio::time::sleep(TAKEN_PORT_PAUSE).await;
         opened = net::listen(address);
     }
     opened.map_err(|error| {

@@ -144,6 +144,14 @@ impl<T: Copy> Trie<T> {
         visited
     }
 
+    /// Whether `wanted` holds for a value filed under a prefix of `subject`, longest prefix first, asking no further than that and no more
+    /// than `looks_max` values. `None` if none of so many was, and there are more.
+    pub fn any_match(&self, subject: &[u8], looks_max: usize, mut wanted: impl FnMut(T) -> bool) -> Option<bool> {
+        let mut values = self.path(subject).flat_map(|node| node.entries.values().iter().copied());
+        let found = values.by_ref().take(looks_max).any(&mut wanted);
+        if !found && values.next().is_some() { None } else { Some(found) }
+    }
+
     /// How many values [`Trie::for_each_match`] visits, at the cost of the way there: none of them is looked at.
     #[must_use]
     pub fn match_count(&self, subject: &[u8]) -> usize {

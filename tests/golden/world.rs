@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use pushletd::broker::{Answer, Broker, Output, Settings};
 use pushletd::protocol::{
-    Address, Event, Fields, Origin, Overflow, Payload, ReplyToken, Request, SessionId, ShardTable,
+    Address, Audience, Event, Fields, Origin, Overflow, Payload, ReplyToken, Request, SessionId, ShardTable,
 };
 use pushletd::session::{Gather, SessionKey};
 use pushletd::time::{Instant, Now};
@@ -292,7 +292,7 @@ impl World {
             position: None,
             accepted_at: self.now().unix_s,
         };
-        self.broker.handle_event(self.now(), &Arc::new(event));
+        self.broker.handle_event(self.now(), &Arc::new(event), &Audience::Subscribers);
         Ok(())
     }
 

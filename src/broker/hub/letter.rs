@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::Output;
 use crate::mesh::Weigh;
-use crate::protocol::{Command, Event, Payload, ReplyToken, Request};
+use crate::protocol::{Audience, Command, Event, ReplyToken, Request};
 use crate::session::SessionKey;
 use crate::wire::http::ReplyTo;
 
@@ -18,6 +18,8 @@ pub enum Letter {
     Event(Arc<Event>),
     /// Something was published for one session (P-23), which the receiving core holds if anybody does.
     Unicast(Box<(Arc<Event>, Box<str>)>),
+    /// Something was published for everyone.
+    Broadcast(Arc<Event>),
     /// A request for a session of the receiving core.
     Request(Box<Request>),
     /// Something to do to a connection of the receiving core.
@@ -59,11 +61,22 @@ pub struct Arrival {
     pub peer_finished: bool,
 }
 
+impl Letter {
+    /// The letter that brings an event to its audience on another core.
+    pub(super) fn about(event: Arc<Event>, audience: &Audience) -> Self {
+        match audience {
+            Audience::Subscribers => Self::Event(event),
+            Audience::Everyone => Self::Broadcast(event),
+            Audience::One(to) => Self::Unicast(Box::new((event, to.clone()))),
+        }
+    }
+}
+
 impl Weigh for Letter {
     fn weight(&self) -> usize {
         LETTER_BYTES
             + match self {
-                Self::Event(event) => event_bytes(event),
+                Self::Event(event) | Self::Broadcast(event) => event_bytes(event),
                 Self::Unicast(sealed) => event_bytes(&sealed.0) + sealed.1.len(),
                 Self::Request(request) => request_bytes(request),
                 Self::Output(output) => output.bytes(),
@@ -74,12 +87,7 @@ impl Weigh for Letter {
 }
 
 fn event_bytes(event: &Event) -> usize {
-    event.subject.as_str().len()
-        + match &event.payload {
-            Payload::Fields(fields) => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
-            Payload::Json(text) => text.len(),
-            Payload::Bytes { content_type, bytes } => content_type.len() + bytes.len(),
-        }
+    event.subject.as_str().len() + event.payload.bytes()
 }
 
 fn request_bytes(request: &Request) -> usize {
@@ -97,6 +105,12 @@ fn request_bytes(request: &Request) -> usize {
             }
             _ => 0,
         }
+}
+
+/// Weight of the letter that an event for this audience becomes.
+pub(super) fn event_weight(event: &Event, audience: &Audience) -> usize {
+    let to = if let Audience::One(to) = audience { to.len() } else { 0 };
+    LETTER_BYTES + event_bytes(event) + to
 }
 
 /// Weight of the letter that a publish request becomes, at most: reserved fields are left out of the event.

@@ -21,7 +21,7 @@ use super::{Answer, Broker, Output, Settings};
 use crate::limits::{DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, RETRY_AFTER_S, SLICES_PER_TURN_MAX};
 use crate::mesh::Port;
 use crate::metrics::Counters;
-use crate::protocol::{Command, EndReason, Event, ReplyToken, Request};
+use crate::protocol::{Audience, Command, EndReason, Event, ReplyToken, Request};
 use crate::session::{Gather, SessionKey};
 use crate::time::{Instant, Now};
 
@@ -63,10 +63,28 @@ pub enum Effect {
 /// Why a publish that found no room is refused.
 const OVERLOADED: &str = "overloaded: the server cannot take the event at the moment; nobody got it";
 
-/// A request that waits for room.
-struct Held {
+/// Something that waits for room.
+struct Held<T> {
     until: Instant,
-    request: Request,
+    what: T,
+}
+
+/// Something to publish.
+enum Publish {
+    /// A client asks for it.
+    Request(Request),
+    /// The server's own program does.
+    Event(Arc<Event>, Audience),
+}
+
+impl Publish {
+    /// Weight of the letter that it becomes, at most.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Request(request) => letter::publish_weight(request),
+            Self::Event(event, audience) => letter::event_weight(event, audience),
+        }
+    }
 }
 
 /// One core's brain, and its part in the node.
@@ -74,10 +92,10 @@ pub struct Hub {
     broker: Broker,
     port: Port<Letter>,
     effects: VecDeque<Effect>,
-    /// Publishes for sessions of this core, in the order in which they came.
-    held: VecDeque<Held>,
+    /// Publishes that came in here, in the order in which they came.
+    held: VecDeque<Held<Publish>>,
     /// Requests for sessions of other cores whose inbox is full, by core.
-    forwards: Vec<VecDeque<Held>>,
+    forwards: Vec<VecDeque<Held<Request>>>,
     /// What had been queued when this turn began.
     queued_before: u64,
     /// How many letters may still be taken in in this turn.
@@ -155,23 +173,21 @@ impl Hub {
     /// Goes on with publishes that waited for time or room, as far as this turn's share allows.
     fn go_on_publishing(&mut self, now: Now) {
         while let Some(held) = self.held.front() {
-            if self.must_hold(&held.request) {
+            if self.must_hold(&held.what) {
                 break;
             }
             let Some(held) = self.held.pop_front() else { break };
             self.letters_first = true;
-            self.broker.handle_request(now, held.request);
-            self.settle();
-            self.go_on_delivering(now);
+            self.publish(now, held.what);
         }
     }
 
     fn go_on_forwarding(&mut self, core: u16) {
         let waiting = &mut self.forwards[usize::from(core)];
         while let Some(held) = waiting.pop_front() {
-            let Held { until, request } = held;
-            if let Err(Letter::Request(request)) = self.port.try_send(core, Letter::Request(Box::new(request))) {
-                return waiting.push_front(Held { until, request: *request });
+            let Held { until, what } = held;
+            if let Err(Letter::Request(request)) = self.port.try_send(core, Letter::Request(Box::new(what))) {
+                return waiting.push_front(Held { until, what: *request });
             }
             self.broker.counters_mut().forwarded += 1;
         }
@@ -186,8 +202,8 @@ impl Hub {
     }
 
     /// Takes in what other cores have sent, at most [`LETTERS_PER_TURN_MAX`]. It is done once in a turn, and before each request of a client:
-    /// whoever has the ack of a publish and then asks finds the event delivered, whichever core it asks. While there is too much to write it takes nothing: then the
-    /// inboxes fill, and the publishers behind them wait.
+    /// whoever has the ack of a publish and then asks finds the event delivered, whichever core it asks. While there is too much to write it
+    /// takes nothing: then the inboxes fill, and the publishers behind them wait.
     pub fn receive(&mut self, now: Now) {
         while self.letters_left > 0 {
             if self.must_write_first() || self.broker.is_delivering() {
@@ -211,6 +227,10 @@ impl Hub {
                 self.broker.counters_mut().relayed += 1;
                 self.broker.handle_unicast(now, &sealed.0, &sealed.1);
             }
+            Letter::Broadcast(event) => {
+                self.broker.counters_mut().relayed += 1;
+                self.broker.handle_broadcast(now, &event);
+            }
             Letter::Request(request) => return self.act(now, *request),
             Letter::Output(output) => self.effects.push_back(Effect::Do { core: from, output: *output }),
             Letter::Disconnect(sealed) => self.broker.handle_disconnect(now, sealed.0, sealed.1),
@@ -228,16 +248,48 @@ impl Hub {
             return self.act(now, request);
         }
         let waiting = &mut self.forwards[usize::from(home)];
-        waiting.push_back(Held { until: now.instant + OVERLOAD_MS, request });
+        waiting.push_back(Held { until: now.instant + OVERLOAD_MS, what: request });
         self.go_on_forwarding(home);
+    }
+
+    /// The server's own program publishes. It waits as a client's publish does, in one line with those, so events that come in here keep
+    /// their order; after [`OVERLOAD_MS`] it is dropped and counted as overloaded, and nobody has got it. The event is accepted now, whatever
+    /// its `accepted_at` says.
+    pub fn handle_event(&mut self, now: Now, event: Event, audience: Audience) {
+        let event = Event { accepted_at: now.unix_s, ..event };
+        self.publish_or_hold(now, Publish::Event(Arc::new(event), audience));
+    }
+
+    /// Whether publishes wait here, for time or for room. While they do, more events of the server's own program are better left where they
+    /// are: then the one who makes them learns of it.
+    #[must_use]
+    pub fn holds_publishes(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Acts on a request for a session of this core. A publish may have to wait, and so may only the connection that it came on.
     fn act(&mut self, now: Now, request: Request) {
-        if matches!(request.command, Command::Publish { .. }) && (!self.held.is_empty() || self.must_hold(&request)) {
-            return self.held.push_back(Held { until: now.instant + OVERLOAD_MS, request });
+        if matches!(request.command, Command::Publish { .. }) {
+            return self.publish_or_hold(now, Publish::Request(request));
         }
         self.broker.handle_request(now, request);
+        self.settle();
+        self.go_on_delivering(now);
+    }
+
+    fn publish_or_hold(&mut self, now: Now, what: Publish) {
+        if !self.held.is_empty() || self.must_hold(&what) {
+            return self.held.push_back(Held { until: now.instant + OVERLOAD_MS, what });
+        }
+        self.publish(now, what);
+    }
+
+    /// Publishes what need not wait.
+    fn publish(&mut self, now: Now, what: Publish) {
+        match what {
+            Publish::Request(request) => self.broker.handle_request(now, request),
+            Publish::Event(event, audience) => self.broker.handle_event(now, &event, &audience),
+        }
         self.settle();
         self.go_on_delivering(now);
     }
@@ -255,10 +307,8 @@ impl Hub {
             || (self.broker.has_dirty() && self.broker.is_pressed())
     }
 
-    fn must_hold(&self, publish: &Request) -> bool {
-        self.broker.is_delivering()
-            || self.must_write_first()
-            || !self.port.has_room_for_all(letter::publish_weight(publish))
+    fn must_hold(&self, publish: &Publish) -> bool {
+        self.broker.is_delivering() || self.must_write_first() || !self.port.has_room_for_all(publish.weight())
     }
 
     /// Sends what the broker has put out to where it belongs.
@@ -266,26 +316,7 @@ impl Hub {
         while let Some(output) = self.broker.poll_output() {
             let core = self.port.core();
             match output {
-                Output::Relay { event, to } => {
-                    let sent = match &to {
-                        None => {
-                            let weight = crate::mesh::Weigh::weight(&Letter::Event(Arc::clone(&event)));
-                            self.port.send_all(weight, || Letter::Event(Arc::clone(&event)))
-                        }
-                        Some(to) => {
-                            let (event, to) = (Arc::clone(&event), to.clone());
-                            let home =
-                                super::unicast_shard(&to).map(|shard| self.broker.settings.shards.core_of(shard));
-                            let letter = Letter::Unicast(Box::new((event, to)));
-                            home.is_some_and(|home| self.port.try_send(home, letter).is_ok())
-                        }
-                    };
-                    debug_assert!(sent, "a publish began without room for it");
-                    if !sent {
-                        // It is acked and delivered here: rather a lane that is fuller than it should be than cores that do not get it.
-                        self.relay_at_any_rate(&event, to.as_deref());
-                    }
-                }
+                Output::Relay { event, audience } => self.relay(&event, &audience),
                 output if output.token().is_some_and(|token| token.core != core) => {
                     let to = output.token().map_or(core, |token| token.core);
                     self.port.send(to, Letter::Output(Box::new(output)));
@@ -295,18 +326,36 @@ impl Hub {
         }
     }
 
+    /// Gives an event to the other cores, or to the one core whom it concerns.
+    fn relay(&mut self, event: &Arc<Event>, audience: &Audience) {
+        let home = self.home_of(audience);
+        let sent = match (audience, home) {
+            (Audience::One(_), None) => false,
+            (_, Some(home)) => self.port.try_send(home, Letter::about(Arc::clone(event), audience)).is_ok(),
+            (_, None) => {
+                let weight = letter::event_weight(event, audience);
+                self.port.send_all(weight, || Letter::about(Arc::clone(event), audience))
+            }
+        };
+        debug_assert!(sent, "a publish began without room for it");
+        if !sent {
+            // It is acked and delivered here: rather a lane that is fuller than it should be than cores that do not get it.
+            self.relay_at_any_rate(event, audience);
+        }
+    }
+
+    /// The core of the one session that an event is for (P-23).
+    fn home_of(&self, audience: &Audience) -> Option<u16> {
+        let Audience::One(to) = audience else { return None };
+        super::unicast_shard(to).map(|shard| self.broker.settings.shards.core_of(shard))
+    }
+
     /// Gives an event to those cores that have not got it, whether they have room or not.
-    fn relay_at_any_rate(&mut self, event: &Arc<Event>, to: Option<&str>) {
-        let shards = &self.broker.settings.shards;
-        let home = to.and_then(super::unicast_shard).map(|shard| shards.core_of(shard));
+    fn relay_at_any_rate(&mut self, event: &Arc<Event>, audience: &Audience) {
+        let home = self.home_of(audience);
         let (own, cores) = (self.port.core(), self.port.cores());
         for core in (0..cores).filter(|core| *core != own && home.is_none_or(|home| home == *core)) {
-            let event = Arc::clone(event);
-            let letter = match to {
-                None => Letter::Event(event),
-                Some(to) => Letter::Unicast(Box::new((event, Box::from(to)))),
-            };
-            self.port.send(core, letter);
+            self.port.send(core, Letter::about(Arc::clone(event), audience));
         }
     }
 
@@ -331,7 +380,7 @@ impl Hub {
         self.broker.is_delivering()
             || self.held.front().is_some_and(|held| {
                 // A share that is used up is renewed with the next turn; a full inbox is not.
-                self.port.has_room_for_all(letter::publish_weight(&held.request))
+                self.port.has_room_for_all(held.what.weight())
             })
     }
 
@@ -350,14 +399,16 @@ impl Hub {
     /// The inbox of another core stayed full for too long: the publishers are told, and nobody got the event.
     fn refuse_overdue(&mut self, now: Now) {
         while let Some(held) = self.held.front() {
-            let full = !self.port.has_room_for_all(letter::publish_weight(&held.request));
+            let full = !self.port.has_room_for_all(held.what.weight());
             if held.until > now.instant || !full {
                 break;
             }
             let Some(held) = self.held.pop_front() else { break };
             self.broker.counters_mut().overloaded += 1;
-            self.broker.refuse_publish(now, held.request, OVERLOADED);
-            self.settle();
+            if let Publish::Request(request) = held.what {
+                self.broker.refuse_publish(now, request, OVERLOADED);
+                self.settle();
+            }
         }
         for core in 0..self.forwards.len() {
             while let Some(held) = self.forwards[core].pop_front_if(|held| held.until <= now.instant) {
@@ -365,7 +416,7 @@ impl Hub {
                 let reason =
                     String::from("overloaded: another core of the server takes no more requests at the moment");
                 let answer = Answer::Error { status: 503, reason, retry_after_s: Some(RETRY_AFTER_S) };
-                let output = Output::Answer { token: held.request.token, answer };
+                let output = Output::Answer { token: held.what.token, answer };
                 self.effects.push_back(Effect::Do { core: self.port.core(), output });
             }
         }
@@ -399,16 +450,17 @@ impl Hub {
 
     /// Gives an event that is under way to all whom it concerns, at once: the server is about to shut down (P-32).
     pub fn finish_delivery(&mut self, now: Now) {
-        while self.broker.is_delivering() {
-            self.broker.deliver_slice(now);
-            self.settle();
-        }
+        self.broker.finish_delivery(now);
+        self.settle();
     }
 
     /// See [`Broker::handle_shutdown`]. Publishes that wait are refused first: nobody got the event.
     pub fn handle_shutdown(&mut self, now: Now) {
         while let Some(held) = self.held.pop_front() {
-            self.broker.refuse_publish(now, held.request, EndReason::Shutdown.text());
+            match held.what {
+                Publish::Request(request) => self.broker.refuse_publish(now, request, EndReason::Shutdown.text()),
+                Publish::Event(..) => self.broker.counters_mut().overloaded += 1,
+            }
         }
         self.settle();
         self.broker.handle_shutdown(now);

@@ -5,7 +5,7 @@ use proptest::test_runner::{Config, RngSeed};
 
 use super::*;
 use crate::limits::DELIVERIES_PER_SLICE_MAX;
-use crate::protocol::Address;
+use crate::protocol::{Address, Audience};
 
 impl World {
     /// A world whose slices are as small as that.
@@ -105,7 +105,7 @@ fn the_bound_holds_for_matches_too() {
         world.subscribe(id, &"/sxxxxxxxxxxxxxxxxxxxxxxxxx"[..=number + 1]);
     }
     let last = world.listen(Mode::Poll).0;
-    world.broker.handle_event(world.now, &event("/sxxxxxxxxxxxxxxxxxxxxxxxxx", &[]));
+    world.broker.handle_event(world.now, &event("/sxxxxxxxxxxxxxxxxxxxxxxxxx", &[]), &Audience::Subscribers);
     let mut delivered = Vec::new();
     while world.broker.is_delivering() {
         world.broker.deliver_slice(world.now);
@@ -199,7 +199,7 @@ fn dropping_is_work() {
         world.listen(Mode::Poll);
     }
     for number in 0..64 {
-        world.broker.handle_event(world.now, &event(&format!("/s/{number}"), &[]));
+        world.broker.handle_event(world.now, &event(&format!("/s/{number}"), &[]), &Audience::Subscribers);
     }
     world.broker.slice = 10;
     world.begin_to_publish("x");
@@ -342,7 +342,7 @@ impl Model {
             peer.due = due.cloned().collect();
         }
         let event = event(subject, &[]);
-        self.deliver(|world| world.broker.handle_event(world.now, &event));
+        self.deliver(|world| world.broker.handle_event(world.now, &event, &Audience::Subscribers));
     }
 
     fn step(&mut self, step: Step) {

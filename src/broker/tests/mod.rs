@@ -2,7 +2,9 @@
 //! The protocol itself is in `tests/golden`.
 
 use super::*;
-use crate::protocol::{ClaimedId, EndReason, Event, Fields, FormatName, Listen, ModeName, Origin, Payload, SessionId};
+use crate::protocol::{
+    Audience, ClaimedId, EndReason, Event, Fields, FormatName, Listen, ModeName, Origin, Payload, SessionId,
+};
 use crate::session::Gather;
 use crate::topic::Subject;
 use std::sync::Arc;
@@ -61,7 +63,7 @@ impl World {
     }
 
     fn begin_to_publish(&mut self, text: &str) {
-        self.broker.handle_event(self.now, &event("/s", &[("text", text)]));
+        self.broker.handle_event(self.now, &event("/s", &[("text", text)]), &Audience::Subscribers);
     }
 
     fn outputs(&mut self) -> Vec<Output> {

@@ -1,7 +1,7 @@
 //! What crosses between cores: a publish goes to the others before it is delivered here, and is counted once.
 
 use super::*;
-use crate::protocol::Address;
+use crate::protocol::{Address, Audience};
 
 /// The worlds of two cores; one stream that listens to `/s` lives on each.
 fn two() -> [(World, SessionId, Address); 2] {
@@ -34,7 +34,9 @@ fn counts(world: &World) -> (u64, u64, u64) {
 fn a_publish_goes_to_the_other_cores() {
     let [(mut here, id, _), (mut there, ..)] = two();
     let outputs = publish(&mut here, id, None);
-    let [Output::Relay { event, to: None }, Output::Answer { .. }] = &outputs[..] else { panic!("{outputs:?}") };
+    let [Output::Relay { event, audience: Audience::Subscribers }, Output::Answer { .. }] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
     assert_eq!(counts(&here), (1, 1, 0));
     there.broker.handle_relayed(there.now, event);
     assert!(there.outputs().is_empty());
@@ -44,9 +46,9 @@ fn a_publish_goes_to_the_other_cores() {
     // P-22: its publisher's copy alone tells the secret name.
     assert!(mine.contains("p_id") && !theirs.contains("p_id"), "{mine}{theirs}");
 
-    here.broker.handle_event(here.now, &event.clone());
+    here.broker.handle_event(here.now, &event.clone(), &Audience::Subscribers);
     let outputs = here.outputs();
-    assert!(matches!(&outputs[..], [Output::Relay { to: None, .. }]), "{outputs:?}");
+    assert!(matches!(&outputs[..], [Output::Relay { audience: Audience::Subscribers, .. }]), "{outputs:?}");
     assert_eq!(counts(&here), (2, 2, 0));
 }
 
@@ -58,7 +60,10 @@ fn a_sliced_publish_is_relayed_at_once() {
     here.outputs();
     here.broker.slice = 1;
     let outputs = publish(&mut here, id, None);
-    assert!(matches!(&outputs[..], [Output::Relay { to: None, .. }, Output::Answer { .. }]), "{outputs:?}");
+    assert!(
+        matches!(&outputs[..], [Output::Relay { audience: Audience::Subscribers, .. }, Output::Answer { .. }]),
+        "{outputs:?}"
+    );
     assert_eq!((here.broker.is_delivering(), counts(&here)), (true, (1, 0, 0)));
     here.broker.finish_delivery(here.now);
     assert!(here.outputs().is_empty());
@@ -72,7 +77,7 @@ fn a_unicast_goes_to_the_core_of_its_name() {
         let [(mut here, id, _), (mut there, other_id, address)] = two();
         let name = if by_id { other_id.to_string() } else { address.to_string() };
         let outputs = publish(&mut here, id, Some(&name));
-        let [Output::Relay { event, to: Some(to) }, Output::Answer { .. }] = &outputs[..] else {
+        let [Output::Relay { event, audience: Audience::One(to) }, Output::Answer { .. }] = &outputs[..] else {
             panic!("{outputs:?}")
         };
         assert_eq!(**to, *name);
