@@ -27,6 +27,7 @@ mod pacer;
 pub mod readiness;
 mod router;
 mod signals;
+pub mod source;
 mod sys;
 mod wiring;
 mod worker;

@@ -66,7 +66,9 @@ impl Job for LongRunning {
                 Ok((RunEnd::Exited(status), last_words)) if !status.success() => {
                     seat.fail(&told(status, last_words.as_deref()).to_string());
                 }
-                Ok((RunEnd::Exited(_), _)) => seat.troubles.tell("the program has ended (exit status: 0) and is started again"),
+                Ok((RunEnd::Exited(_), _)) => {
+                    seat.troubles.tell("the program has ended (exit status: 0) and is started again")
+                }
                 Err(error) => seat.fail(&cannot_start(&self.program, &error).to_string()),
             }
             if began.elapsed() >= Duration::from_millis(SOURCE_WELL_MS) {

@@ -47,7 +47,8 @@ impl Pull for Fetch {
     }
 
     fn pull(&mut self, seat: &mut Seat) -> Result<(), SourceError> {
-        let body = self.fetch().map_err(|error| SourceError::new(format_args!("the URL cannot be fetched: {error}")))?;
+        let body =
+            self.fetch().map_err(|error| SourceError::new(format_args!("the URL cannot be fetched: {error}")))?;
         publish(&body, seat)
     }
 }
@@ -106,5 +107,7 @@ fn beyond(left_out: usize) -> Result<(), SourceError> {
     if left_out == 0 {
         return Ok(());
     }
-    Err(SourceError::new(format_args!("the answer holds more than {SOURCE_FETCH_EVENTS_MAX} events; the others were left out")))
+    Err(SourceError::new(format_args!(
+        "the answer holds more than {SOURCE_FETCH_EVENTS_MAX} events; the others were left out"
+    )))
 }

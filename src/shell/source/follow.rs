@@ -97,7 +97,11 @@ impl Follow {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     if is_first_look {
-                        tracing::info!(source = seat.name(), path = self.path, "the file is not there yet; it is waited for");
+                        tracing::info!(
+                            source = seat.name(),
+                            path = self.path,
+                            "the file is not there yet; it is waited for"
+                        );
                     }
                     None
                 }

@@ -51,7 +51,9 @@ fn the_first_of_a_repeated_name_is_kept() {
 /// P-35: what is not all words and no object is the field `line`, as it came.
 #[test]
 fn other_lines_are_the_field_line() {
-    for line in ["hello", " load is a=1", "http://x/?a=b", "1=2", "a=1 b", "a=\"open", "a = 1", "=1", "\u{1b}[31m", "[1]"] {
+    for line in
+        ["hello", " load is a=1", "http://x/?a=b", "1=2", "a=1 b", "a=\"open", "a = 1", "=1", "\u{1b}[31m", "[1]"]
+    {
         assert_read(LineFormat::Auto, line, &[("line", line)]);
     }
     for line in ["a=1", "{\"a\":1}", " indented "] {

@@ -24,6 +24,9 @@ const LAST_BYTES_MAX: usize = 1024 * 1024;
 /// A line of standard error is cut here: four bytes for each character that the log shows.
 const ERROR_LINE_BYTES_MAX: usize = 4 * SOURCE_LOG_CHARS_MAX;
 
+/// How often a program that is ending is looked at.
+const URGENT_LOOK: Duration = Duration::from_millis(50);
+
 /// How a run came to its end.
 #[derive(Debug)]
 pub(super) enum RunEnd {
@@ -56,7 +59,11 @@ struct Running {
 /// # Errors
 ///
 /// What the kernel says if it cannot be started.
-pub(super) fn run(program: &Program, seat: &mut Seat, over: &mut dyn FnMut() -> bool) -> io::Result<(RunEnd, Option<String>)> {
+pub(super) fn run(
+    program: &Program,
+    seat: &mut Seat,
+    over: &mut dyn FnMut() -> bool,
+) -> io::Result<(RunEnd, Option<String>)> {
     let mut running = Running::start(program)?;
     tracing::debug!(source = seat.name(), process = running.child.id(), "the program was started");
     let mut lines = Lines::new(SOURCE_LINE_BYTES_MAX);
@@ -216,9 +223,10 @@ impl Running {
         let until = Instant::now() + Duration::from_millis(SOURCE_TERM_MS);
         // Whoever writes last words must not wait for a reader. When both pipes have ended, nobody of the group is left.
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            // A short while at a time: an order to end at once must be heard.
+            let left = until.saturating_duration_since(Instant::now()).min(URGENT_LOOK);
             let gone = self.stdout.is_none() && self.stderr.is_none();
-            if left.is_zero() || (gone && self.has_ended(left)) {
+            if left.is_zero() || seat.stop.is_urgent() || (gone && self.has_ended(left)) {
                 break;
             }
             if gone {

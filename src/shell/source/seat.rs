@@ -59,6 +59,8 @@ impl Counts {
 #[derive(Debug)]
 pub(super) struct Stop {
     stops: AtomicBool,
+    /// Whatever runs is to be killed, not asked.
+    at_once: AtomicBool,
     /// Readable from the order on, for ever.
     bell: OwnedFd,
     waker: Mutex<Option<Waker>>,
@@ -67,17 +69,22 @@ pub(super) struct Stop {
 impl Stop {
     pub(super) fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { stops: AtomicBool::new(false), bell, waker: Mutex::new(None) })
+        Ok(Self { stops: AtomicBool::new(false), at_once: AtomicBool::new(false), bell, waker: Mutex::new(None) })
     }
 
-    /// Tells the source to stop.
-    pub(super) fn order(&self) {
+    /// Tells the source to stop; `at_once` without patience for its program.
+    pub(super) fn order(&self, at_once: bool) {
+        self.at_once.fetch_or(at_once, Ordering::SeqCst);
         self.stops.store(true, Ordering::SeqCst);
         // A full counter is readable as well.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
         if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
             waker.wake();
         }
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.at_once.load(Ordering::SeqCst)
     }
 
     pub(super) fn is_ordered(&self) -> bool {
@@ -135,7 +142,13 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(subject: &str, format: LineFormat, publisher: Publisher, counts: Arc<Counts>, stop: Arc<Stop>) -> Self {
+    pub(super) fn new(
+        subject: &str,
+        format: LineFormat,
+        publisher: Publisher,
+        counts: Arc<Counts>,
+        stop: Arc<Stop>,
+    ) -> Self {
         // Jitter is no secret: without random bits all sources have the same.
         let seed = Entropy::new().draw().map_or(1, |bits| bits as u64);
         Self {

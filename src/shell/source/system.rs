@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn the_kernels_texts_are_read() {
-        let stat = "cpu  100 10 40 800 50 0 0 0 7 7\ncpu0 50 5 20 400 25 0 0 0 0 0\ncpu1 50 5 20 400 25 0 0 0 0 0\nintr 5\n";
+        let stat =
+            "cpu  100 10 40 800 50 0 0 0 7 7\ncpu0 50 5 20 400 25 0 0 0 0 0\ncpu1 50 5 20 400 25 0 0 0 0 0\nintr 5\n";
         assert_eq!((cpu_times(stat), cpus(stat)), ((150, 1_000), 2));
         assert_eq!(cpu_times("nothing"), (0, 0));
         let memory = "MemTotal:       16000 kB\nMemFree: 5 kB\nMemAvailable:    4000 kB\n";
