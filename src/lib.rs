@@ -28,3 +28,5 @@ pub mod shell;
 
 #[cfg(feature = "server")]
 pub use shell::embed::{FieldProblem, Interest, Message, PublishError, Publisher, Server, Stopped, Waker};
+#[cfg(feature = "server")]
+pub use shell::source::{PullSource, PushSource, SourceError};

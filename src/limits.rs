@@ -186,6 +186,52 @@ pub const fn session_bytes_max(queue_bytes: u32) -> u64 {
     2 * queue_bytes as u64 + (SUBSCRIPTIONS_MAX * (SUBJECT_BYTES_MAX + LABEL_BYTES_MAX + 128)) as u64 + 1024
 }
 
+/// Most `[[source]]` tables. More: an error at start.
+pub const SOURCES_MAX: usize = 64;
+/// Longest name of a source, in bytes.
+pub const SOURCE_NAME_BYTES_MAX: usize = 64;
+/// Default time from one event of a source to the next (rule P-35), in milliseconds.
+pub const SOURCE_EVERY_MS_DEFAULT: u64 = 5_000;
+/// Allowed range of that time, in milliseconds.
+pub const SOURCE_EVERY_MS_RANGE: (u64, u64) = (10, 86_400_000);
+/// Longest line that a source reads, in bytes. A longer one is skipped to its end and counted as a failure.
+pub const SOURCE_LINE_BYTES_MAX: usize = 64 * 1024;
+/// A program that is run again and again must end within this time, in milliseconds. Then it is ended, which counts as a failure.
+pub const SOURCE_RUN_MS: u64 = 60_000;
+/// A source's URL must have answered whole within this time, in milliseconds.
+pub const SOURCE_FETCH_MS: u64 = 10_000;
+/// Longest answer that is taken from a source's URL, in bytes.
+pub const SOURCE_FETCH_BYTES_MAX: usize = 1024 * 1024;
+/// Most redirects that are followed from a source's URL.
+pub const SOURCE_FETCH_REDIRECTS_MAX: u32 = 5;
+/// Most events that are made of one answer of a source's URL. What is beyond counts as a failure.
+pub const SOURCE_FETCH_EVENTS_MAX: usize = 1024;
+/// A program that goes on by itself is ended this long after its last listener has gone (rule P-35), in milliseconds.
+pub const SOURCE_GRACE_MS: u64 = 10_000;
+/// A source that lost its last listener and has a new one begins at once, but not sooner than this after it began last, in milliseconds:
+/// otherwise a client could start programs as fast as it can subscribe.
+pub const SOURCE_AGAIN_MS: u64 = 1_000;
+/// The pause of a source after its first failure, in milliseconds. It doubles from failure to failure, and up to half of it is added at random.
+pub const SOURCE_BACKOFF_MS: u64 = 500;
+/// The longest pause of a source after a failure, in milliseconds.
+pub const SOURCE_BACKOFF_MAX_MS: u64 = 30_000;
+/// A program that ran this long was well: the pause before its next start is the first one again, in milliseconds.
+pub const SOURCE_WELL_MS: u64 = 60_000;
+/// A source's program that is to end has this long between TERM and KILL, in milliseconds.
+pub const SOURCE_TERM_MS: u64 = 2_000;
+/// A source looks this often at a file that it follows, in milliseconds.
+pub const SOURCE_LOOK_MS: u64 = 200;
+/// A source with a running program looks this often whether somebody listens, in milliseconds.
+pub const SOURCE_TICK_MS: u64 = 250;
+/// A source that found the cores without room tries again after this, in milliseconds.
+pub const SOURCE_RETRY_MS: u64 = 20;
+/// Most lines that one source may write to the log within a minute: troubles, and what its program says on standard error.
+pub const SOURCE_LOG_LINES_MAX: u32 = 20;
+/// Longest text of a program that is repeated in one line of the log, in characters.
+pub const SOURCE_LOG_CHARS_MAX: usize = 400;
+/// A trouble of a source that goes on is told once, and again after this time with its count, in milliseconds.
+pub const SOURCE_TROUBLE_MS: u64 = 600_000;
+
 /// `pushletd sub` and `pub` give a server this long to accept a connection, in milliseconds.
 pub const CLIENT_CONNECT_MS: u64 = 10_000;
 /// They give it this long for the whole answer to a control request, in milliseconds.
@@ -227,6 +273,8 @@ const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(CLIENT_BACKOFF_MS < CLIENT_BACKOFF_MAX_MS);
 const _: () = assert!(CLIENT_TICK_MS < CLIENT_BACKOFF_MS);
 const _: () = assert!(CLIENT_IDLE_MS < KEEP_ALIVE_IDLE_MS);
+const _: () = assert!(SOURCE_LINE_BYTES_MAX < BODY_BYTES_MAX, "the event of a line is no longer than one by POST");
+const _: () = assert!(SOURCE_BACKOFF_MS < SOURCE_BACKOFF_MAX_MS);
 const _: () = assert!(HEAD_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(SLICES_PER_WRITE_MAX < 1024, "the kernel takes at most 1,024 slices");
 const _: () = assert!(HEAD_DEADLINE_MS < KEEP_ALIVE_IDLE_MS);

@@ -6,6 +6,9 @@ use pushletd::config::{
 };
 use pushletd::protocol::Overflow;
 
+#[path = "config/sources.rs"]
+mod sources;
+
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
@@ -68,7 +71,7 @@ fn defaults_of_the_tables() {
 }
 
 /// For every setting, by its variable: texts at the edges of its range, and texts just outside.
-const RANGES: [(&str, &[&str], &[&str]); 33] = [
+const RANGES: [(&str, &[&str], &[&str]); 34] = [
     ("LISTEN", &["127.0.0.1:0", "[::]:9", "0.0.0.0:65535"], &["", "8080", "localhost:80", "1.2.3.4", "1.2.3.4:65536"]),
     ("ADMIN", &["off", "127.0.0.1:0"], &["none", "OFF", ""]),
     ("CORES", &["1", "2", "128", "auto"], &["0", "129", "-1", "1.0", "", "one"]),
@@ -105,6 +108,7 @@ const RANGES: [(&str, &[&str], &[&str]); 33] = [
     ("HTTP_HEAD_TIMEOUT", &["100ms", "10m"], &["99ms", "11m"]),
     ("HTTP_BODY_TIMEOUT", &["100ms", "10m"], &["99ms", "11m"]),
     ("HTTP_IDLE_TIMEOUT", &["100ms", "10m"], &["99ms", "11m"]),
+    ("DEMO", &["auto", "on", "off"], &["true", "", "AUTO"]),
     ("CONFIG", &["x.toml"], &[""]),
 ];
 

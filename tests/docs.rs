@@ -208,7 +208,7 @@ fn the_metrics_are_those_that_are_printed() {
     let rows = Document::read(OPERATING).table(&["metric", "kind"]).rows;
     let told: BTreeSet<(String, String)> =
         rows.into_iter().map(|(_, cells)| (cells[0].clone(), cells[1].clone())).collect();
-    let text = render(&Node { driver: "epoll", cores: vec![Figures::default()] });
+    let text = render(&Node { driver: "epoll", cores: vec![Figures::default()], ..Node::default() });
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let printed = types.filter_map(|rest| {
         let (name, kind) = rest.split_once(' ')?;
@@ -233,7 +233,7 @@ fn the_page_of_metrics_is_open_metrics() {
     }
     for cores in [vec![], vec![Figures::default()], vec![busy.clone(), Figures::default(), busy]] {
         let count = cores.len();
-        let text = render(&Node { driver: "io_uring", cores });
+        let text = render(&Node { driver: "io_uring", cores, ..Node::default() });
         assert_eq!(openmetrics::check(&text), Ok(()), "{count} cores:\n{text}");
     }
     support::server::on_both_drivers(|driver| {

@@ -36,7 +36,7 @@ impl fmt::Display for Raw {
 }
 
 impl Raw {
-    fn text(&self) -> Result<&str, String> {
+    pub(super) fn text(&self) -> Result<&str, String> {
         match self {
             Self::Word(text) | Self::Text(text) => Ok(text),
             other => Err(format!("{other} is not a text in quotes")),
@@ -54,7 +54,7 @@ impl Raw {
     }
 
     /// A list of texts: an array of the file, or a word with commas.
-    fn texts(&self) -> Result<Vec<&str>, String> {
+    pub(super) fn texts(&self) -> Result<Vec<&str>, String> {
         match self {
             Self::Word(text) => Ok(text.split(',').collect()),
             Self::List(items) => items.iter().map(Self::text).collect(),
@@ -371,7 +371,7 @@ pub(super) fn quote(text: &str) -> String {
     quoted
 }
 
-fn quote_list(entries: &[String]) -> String {
+pub(super) fn quote_list(entries: &[String]) -> String {
     let quoted: Vec<String> = entries.iter().map(|entry| quote(entry)).collect();
     format!("[{}]", quoted.join(", "))
 }

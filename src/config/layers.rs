@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::kinds::{Kind, Raw};
 use super::nearest::nearest;
 use super::origin::{ConfigError, Origin, Setting};
+use super::sources::{self, RawSource};
 use super::{Inputs, Key, Table};
 
 /// One value as somebody gave it.
@@ -35,13 +36,15 @@ impl Given {
 pub(super) struct Layers {
     /// Lowest layer first: a later one overrules an earlier one. What has been taken is gone.
     given: Vec<Given>,
+    /// The `[[source]]` tables in order.
+    sources: Vec<RawSource>,
     errors: Vec<ConfigError>,
 }
 
 impl Layers {
     /// Sorts the inputs into layers. Variables without the prefix of ours are somebody else's.
     pub(super) fn new(inputs: &Inputs) -> Self {
-        let mut layers = Self { given: Vec::new(), errors: Vec::new() };
+        let mut layers = Self { given: Vec::new(), sources: Vec::new(), errors: Vec::new() };
         if let Some(file) = &inputs.file {
             layers.add_file(&Arc::from(printable(&file.path)), &file.text);
         }
@@ -78,8 +81,14 @@ impl Layers {
                     self.add_table(&name, entries, &origin);
                     continue;
                 }
+                DeValue::Array(tables) if name == sources::TABLE => {
+                    self.add_sources(tables, &origin);
+                    continue;
+                }
+                _ if name == sources::TABLE => "must be tables that each begin with the line [[source]]".to_owned(),
                 _ if names_a_table => format!("must be a table that begins with the line [{name}]"),
                 DeValue::Table(_) if !is_top_key(&name) => unknown_table(&name),
+                DeValue::Array(items) if !is_top_key(&name) && holds_tables(items) => unknown_table(&name),
                 other => {
                     self.given.push(Given { origin: origin(at), table: String::new(), name, raw: raw(other) });
                     continue;
@@ -96,6 +105,31 @@ impl Layers {
             name: name.get_ref().to_string(),
             raw: raw(value.get_ref()),
         }));
+    }
+
+    fn add_sources(&mut self, tables: &[Spanned<DeValue<'_>>], origin: &dyn Fn(usize) -> Origin) {
+        for table in tables {
+            let at = origin(table.span().start);
+            let DeValue::Table(entries) = table.get_ref() else {
+                let problem = "must be tables that each begin with the line [[source]]".to_owned();
+                self.errors.push(ConfigError { origin: at, key: sources::TABLE.to_owned(), problem });
+                continue;
+            };
+            let entries = entries
+                .iter()
+                .map(|(name, value)| (origin(name.span().start), name.get_ref().to_string(), raw(value.get_ref())));
+            self.sources.push(RawSource { origin: at, entries: entries.collect() });
+        }
+    }
+
+    /// Takes out the `[[source]]` tables.
+    pub(super) fn take_sources(&mut self) -> Vec<RawSource> {
+        std::mem::take(&mut self.sources)
+    }
+
+    /// Adds to what is wrong.
+    pub(super) fn note(&mut self, errors: Vec<ConfigError>) {
+        self.errors.extend(errors);
     }
 
     /// Takes out what all layers say about `key`. Each of them is checked, also where a higher one overrules it: a wrong value that
@@ -146,9 +180,18 @@ fn is_top_key(name: &str) -> bool {
     super::keys().iter().any(|key| key.table == Table::Top && key.file_name() == name)
 }
 
+fn holds_tables(items: &[Spanned<DeValue<'_>>]) -> bool {
+    items.iter().any(|item| matches!(item.get_ref(), DeValue::Table(_)))
+}
+
 fn unknown_table(name: &str) -> String {
-    let nearest = nearest(name, Table::SUB_TABLES.iter().map(|table| table.name().to_owned()));
-    format!("unknown table; the nearest known one is [{nearest}]")
+    let known = Table::SUB_TABLES.iter().map(|table| format!("[{}]", table.name()));
+    let known: Vec<String> = known.chain([format!("[[{}]]", sources::TABLE)]).collect();
+    // Brackets would count as letters.
+    let bare = |shown: &String| shown.trim_matches(['[', ']']).to_owned();
+    let near = nearest(name, known.iter().map(bare));
+    let shown = known.iter().find(|shown| bare(shown) == near).cloned().unwrap_or_default();
+    format!("unknown table; the nearest known one is {shown}")
 }
 
 fn unknown_key(given: &Given, keys: &[Key]) -> String {

@@ -10,11 +10,13 @@ mod nearest;
 mod origin;
 mod print;
 mod settings;
+mod sources;
 mod units;
 
 pub use origin::{ConfigError, Origin, Setting};
 pub use print::print_config;
 pub use settings::{Config, HttpConfig, IoDriver, LogFormat, LogLevel, PushletConfig};
+pub use sources::{LineFormat, Program, SourceConfig, SourceWork};
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -145,6 +147,12 @@ impl Config {
         let mut lines = Vec::new();
         self.describe(&mut lines);
         lines
+    }
+
+    /// Whether the demo pages and the demo sources are there: `auto` is yes if and only if `listen` is an address of this machine alone.
+    #[must_use]
+    pub fn demo_is_on(&self) -> bool {
+        self.demo.value.unwrap_or_else(|| self.listen.value.ip().to_canonical().is_loopback())
     }
 
     /// What is allowed and probably not meant, one sentence each.

@@ -8,6 +8,7 @@ use super::kinds::{
 };
 use super::layers::Layers;
 use super::origin::Setting;
+use super::sources::{self, SourceConfig};
 use super::{Key, SettingLine, Table};
 use crate::limits;
 use crate::protocol::Overflow;
@@ -77,6 +78,8 @@ const LOG_LEVELS: Choice<LogLevel> = Choice {
     ],
     placeholder: "error|warn|info|debug|trace",
 };
+const DEMOS: Choice<Option<bool>> =
+    Choice { words: &[("auto", None), ("on", Some(true)), ("off", Some(false))], placeholder: "auto|on|off" };
 const REFRESH_WAIT: Millis = Millis(limits::REFRESH_WAIT_MS_RANGE);
 const REFRESH_TIMEOUT: Millis = Millis(limits::REFRESH_TIMEOUT_MS_RANGE);
 const HTTP_DEADLINE: Millis = Millis(limits::HTTP_DEADLINE_MS_RANGE);
@@ -88,12 +91,14 @@ macro_rules! settings {
         struct $struct:ident in $table:expr;
         $( $name:literal $field:ident: $type:ty, $kind:expr, $default:expr, $help:literal; )*
         $( sub $sub:ident: $sub_struct:ident, $sub_help:literal; )*
+        $( list $list:ident: $list_type:ty, $take:path, $list_help:literal; )*
     ) => {
         $(#[$about])*
         #[derive(Clone, Debug, PartialEq)]
         pub struct $struct {
             $( #[doc = $help] pub $field: Setting<$type>, )*
             $( #[doc = $sub_help] pub $sub: $sub_struct, )*
+            $( #[doc = $list_help] pub $list: Vec<$list_type>, )*
         }
 
         impl $struct {
@@ -102,6 +107,7 @@ macro_rules! settings {
                 Self {
                     $( $field: layers.take(Key { table: $table, name: $name }, &$kind, $default), )*
                     $( $sub: $sub_struct::take(layers), )*
+                    $( $list: $take(layers), )*
                 }
             }
 
@@ -155,6 +161,8 @@ settings! {
         "A busy core gathers events for at most this long before it writes; an idle one writes at once";
     "drain-time" drain_ms: u64, Millis(limits::DRAIN_MS_RANGE), limits::DRAIN_MS_DEFAULT,
         "A stopping server gives its connections this long to take their last bytes (rule P-32)";
+    "demo" demo: Option<bool>, DEMOS, None,
+        "Demo pages, and the sources that feed them (rule P-35); auto is on if listen is an address of this machine alone";
     "log-format" log_format: LogFormat, LOG_FORMATS, LogFormat::Text,
         "How log lines on standard error are written";
     "log-level" log_level: LogLevel, LOG_LEVELS, LogLevel::Info,
@@ -163,6 +171,7 @@ settings! {
         "File of settings in TOML. Without it no file is read";
     sub pushlet: PushletConfig, "The Pushlet protocol.";
     sub http: HttpConfig, "HTTP, for all doors.";
+    list sources: SourceConfig, sources::take, "`[[source]]`: what publishes by itself (rule P-35), in the order of the file.";
 }
 
 settings! {

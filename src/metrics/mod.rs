@@ -3,10 +3,12 @@
 
 mod board;
 mod print;
+mod source;
 mod turns;
 
 pub use board::Board;
 pub use print::{Node, render};
+pub use source::SourceFigures;
 pub use turns::{TURN_BOUNDS_US, TurnTimes};
 
 use crate::protocol::EndReason;

@@ -10,7 +10,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::turns::TURN_CLASSES;
-use super::{Figures, TURN_BOUNDS_US, TurnTimes};
+use super::{Figures, SourceFigures, TURN_BOUNDS_US, TurnTimes};
 use crate::protocol::EndReason;
 
 /// The whole process at one moment: what it runs on, and the figures of each core, by number from 0.
@@ -20,6 +20,8 @@ pub struct Node<'a> {
     pub driver: &'a str,
     /// What each core has and has counted.
     pub cores: Vec<Figures>,
+    /// What each source of events has counted, in order of their names.
+    pub sources: Vec<SourceFigures>,
 }
 
 /// The figures of a node as an `OpenMetrics` text (what Prometheus reads): sums over all cores, and some figures of each core with the label
@@ -27,7 +29,11 @@ pub struct Node<'a> {
 #[must_use]
 pub fn render(node: &Node<'_>) -> String {
     let mut registry = Registry::with_prefix("pushletd");
-    registry.register_collector(Box::new(Snapshot { driver: node.driver.to_owned(), cores: node.cores.clone() }));
+    registry.register_collector(Box::new(Snapshot {
+        driver: node.driver.to_owned(),
+        cores: node.cores.clone(),
+        sources: node.sources.clone(),
+    }));
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => text,
@@ -86,10 +92,20 @@ const CORE_COUNTERS: [Metric; 2] = [
     ("core_delivered", "Copies of events that a core queued for its sessions", |core| core.counters.delivered),
 ];
 
+/// A name, what it means, and the figure of one source.
+type SourceMetric = (&'static str, &'static str, fn(&SourceFigures) -> u64);
+
+const SOURCE_COUNTERS: [SourceMetric; 3] = [
+    ("source_events", "Events that a source has published", |source| source.events),
+    ("source_failures", "What has failed at a source", |source| source.failures),
+    ("source_restarts", "How often something of a source was started again", |source| source.restarts),
+];
+
 #[derive(Debug)]
 struct Snapshot {
     driver: String,
     cores: Vec<Figures>,
+    sources: Vec<SourceFigures>,
 }
 
 impl Collector for Snapshot {
@@ -109,7 +125,8 @@ impl Collector for Snapshot {
             count(&mut family, self.sum(figure))?;
         }
         self.encode_ended(&mut encoder)?;
-        self.encode_cores(&mut encoder)
+        self.encode_cores(&mut encoder)?;
+        self.encode_sources(&mut encoder)
     }
 }
 
@@ -124,6 +141,25 @@ impl Snapshot {
         for (at, reason) in EndReason::ALL.into_iter().enumerate() {
             let labels = [("reason", reason.word())];
             count(&mut family.encode_family(&labels)?, self.sum(|core| core.counters.ended[at]))?;
+        }
+        Ok(())
+    }
+
+    fn encode_sources(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "source_active",
+            "Whether a source of events works or sleeps",
+            None,
+            MetricType::Gauge,
+        )?;
+        for source in &self.sources {
+            family.encode_family(&[("source", source.name.as_str())])?.encode_gauge(&u64::from(source.active))?;
+        }
+        for (name, help, figure) in SOURCE_COUNTERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for source in &self.sources {
+                count(&mut family.encode_family(&[("source", source.name.as_str())])?, figure(source))?;
+            }
         }
         Ok(())
     }
@@ -170,7 +206,30 @@ mod tests {
     use super::*;
 
     fn node(cores: Vec<Figures>) -> String {
-        render(&Node { driver: "epoll", cores })
+        render(&Node { driver: "epoll", cores, sources: Vec::new() })
+    }
+
+    #[test]
+    fn sources_are_told_apart_by_name() {
+        let source = |name: &str, first: u64, active| SourceFigures {
+            name: name.to_owned(),
+            events: first,
+            failures: first + 1,
+            restarts: first + 2,
+            active,
+        };
+        let sources = vec![source("demo/a", 5, true), source("b", 50, false)];
+        let text = render(&Node { driver: "epoll", cores: Vec::new(), sources });
+        assert_lines(
+            &text,
+            &[
+                "pushletd_source_active{source=\"demo/a\"} 1",
+                "pushletd_source_active{source=\"b\"} 0",
+                "pushletd_source_events_total{source=\"demo/a\"} 5",
+                "pushletd_source_failures_total{source=\"demo/a\"} 6",
+                "pushletd_source_restarts_total{source=\"b\"} 52",
+            ],
+        );
     }
 
     #[track_caller]

@@ -18,6 +18,7 @@ use super::embed::{self, Hall, Publisher};
 use super::pages::Pages;
 use super::router::Routes;
 use super::signals::{self, Signals};
+use super::source::Roster;
 use super::wiring::{self, Wiring};
 use super::worker::{Came, News, Order, Seat, Started, Tuning};
 use super::{logging, worker};
@@ -89,6 +90,7 @@ pub(super) struct Node {
     host: Host,
     wiring: Arc<Wiring>,
     hall: Arc<Hall>,
+    roster: Roster,
     news: mpsc::Receiver<News>,
     orders: Vec<mpsc::Sender<Order>>,
     threads: Vec<JoinHandle<()>>,
@@ -181,7 +183,8 @@ impl Node {
         let (hall, booths) = Hall::new(Arc::clone(&boards), Arc::clone(&wiring));
         let drain = Duration::from_millis(config.drain_ms.value);
         let (orders, threads, started) = (Vec::new(), Vec::new(), Vec::new());
-        let mut node = Self { host, wiring, hall, news, orders, threads, started, limits, drain };
+        let roster = Roster::new(Arc::clone(&hall), hall.sources());
+        let mut node = Self { host, wiring, hall, roster, news, orders, threads, started, limits, drain };
         for ((number, port), booth) in (0..cores).zip(mesh::ports::<Letter>(cores, bounds)).zip(booths) {
             let (order, orders) = mpsc::channel();
             let seat = Seat {
@@ -209,7 +212,8 @@ impl Node {
                 return Err(error);
             }
         }
-        // Sources of events start here: every core serves, and nobody has been told so yet.
+        // P-35: every core serves, and nobody has been told so yet.
+        node.roster.adjust(config);
         Ok(node)
     }
 
@@ -249,6 +253,11 @@ impl Node {
         self.started.first().and_then(|first| first.admin)
     }
 
+    /// The sources of events.
+    pub(super) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
     /// A handle to publish with.
     pub(super) fn publisher(&self) -> Publisher {
         Publisher::new(&self.hall)
@@ -256,7 +265,8 @@ impl Node {
 
     /// P-32: the cores are told to drain. Nothing of the server's own program is taken any more.
     fn begin_drain(&mut self) {
-        // Sources of events stop here, before the handles that they publish with are refused.
+        // Before the handles that they publish with are refused. Nobody waits for them here.
+        self.roster.order_stop();
         self.hall.close();
         self.order_all(|| Order::Drain);
     }
@@ -334,6 +344,8 @@ impl Node {
 
     /// Ends the cores, of which so many have ended before. Says how many connections that has cut off.
     fn stop(&mut self, ended: usize) -> usize {
+        // The drain time was theirs as well. No program of a source is left behind.
+        self.roster.await_stop();
         self.order_all(|| Order::Stop);
         let until = Instant::now() + STOP_MAX;
         let (mut left, mut cut) = (self.threads.len().saturating_sub(ended), 0);
@@ -396,6 +408,7 @@ impl Node {
                 let cores = u16::try_from(self.orders.len()).unwrap_or(SHARDS);
                 let tuning = Tuning::new(&wanted, cores, self.limits.core_max);
                 self.order_all(|| Order::Tune(Box::new(tuning.clone())));
+                self.roster.adjust(&wanted);
                 *running = wanted;
                 self.orders.len()
             }
@@ -439,7 +452,7 @@ fn routes(config: &Config) -> Routes {
         allow_origins: config.http.allow_origins.value.clone(),
         force_pull_agents: config.pushlet.force_pull_agents.value.clone(),
         pages: Arc::new(Pages::load()),
-        demo: config.listen.value.ip().is_loopback(),
+        demo: config.demo_is_on(),
     }
 }
 

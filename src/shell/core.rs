@@ -22,6 +22,7 @@ use super::net;
 use super::pacer::{Due, Pacer};
 use super::readiness::Driver;
 use super::router::Routes;
+use super::source::SourceBoard;
 use super::wiring::{self, Wiring};
 use super::worker::Tuning;
 use crate::broker::Hub;
@@ -63,6 +64,8 @@ pub(super) struct Parts {
     pub(super) wiring: Arc<Wiring>,
     /// Where each core's figures stand, for the admin port.
     pub(super) boards: Arc<[Board]>,
+    /// What the sources of events count, for the same.
+    pub(super) sources: Arc<SourceBoard>,
     pub(super) driver: Driver,
     pub(super) batch_delay_us: u64,
     /// The core has a file table of its own.

@@ -211,7 +211,11 @@ impl Core {
         if self.connection(key).is_some_and(|connection| connection.kind == Kind::Admin) {
             self.publish_figures();
             let boards = &self.parts.boards;
-            let node = || Node { driver: self.parts.driver.name(), cores: boards.iter().map(Board::read).collect() };
+            let node = || Node {
+                driver: self.parts.driver.name(),
+                cores: boards.iter().map(Board::read).collect(),
+                sources: self.parts.sources.read(),
+            };
             return admin::route(request, &date, self.draining, node);
         }
         self.parts.routes.route(request, &date, now.unix_s)

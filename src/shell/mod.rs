@@ -28,6 +28,7 @@ mod pages;
 pub mod readiness;
 mod router;
 mod signals;
+pub mod source;
 mod sys;
 mod wiring;
 mod worker;

@@ -231,7 +231,8 @@ async fn live(seat: Seat, teller: &Teller, told: (Driver, String, Option<String>
     let admin_address = admin.as_ref().map(|(_, address)| *address);
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
-    let Seat { number, tuning, clock, port, boards, count, wiring, booth, host, connections_max, orders, .. } = seat;
+    let Seat { number, tuning, clock, port, boards, count, wiring, hall, booth, host, connections_max, orders, .. } =
+        seat;
     let settings = Settings { core: number, ..tuning.settings };
     let hub = Hub::new(Broker::new(settings, clock.now(), u64::from_ne_bytes(seed)), port);
     let parts = Parts {
@@ -243,6 +244,7 @@ async fn live(seat: Seat, teller: &Teller, told: (Driver, String, Option<String>
         node: count,
         wiring,
         boards,
+        sources: hall.sources(),
         driver,
         batch_delay_us: tuning.batch_delay_us,
         own_table: table_refused.is_none(),

@@ -20,6 +20,7 @@ pub use server::{Server, Stopped};
 
 pub(super) use interest::Watches;
 
+use super::source::SourceBoard;
 use super::wiring::Wiring;
 use crate::limits::{INTAKE_BYTES_MAX, INTAKE_EVENTS_MAX, WATCHED_SUBJECTS_MAX};
 use crate::mesh::{self, Inlet, Intake, LaneBounds, Weigh};
@@ -56,6 +57,8 @@ pub(super) struct Hall {
     /// Handles made so far: they are spread over the cores.
     handles: AtomicUsize,
     watched: Arc<AtomicUsize>,
+    /// What the sources of events count, for the admin port.
+    sources: Arc<SourceBoard>,
     /// The server takes nothing any more.
     closed: AtomicBool,
 }
@@ -81,9 +84,15 @@ impl Hall {
             wiring,
             handles: AtomicUsize::new(0),
             watched: Arc::default(),
+            sources: Arc::default(),
             closed: AtomicBool::new(false),
         };
         (Arc::new(hall), booths)
+    }
+
+    /// What the sources of events count.
+    pub(super) fn sources(&self) -> Arc<SourceBoard> {
+        Arc::clone(&self.sources)
     }
 
     /// From now on every handle is refused: the server is about to stop, or has.

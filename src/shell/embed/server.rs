@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::Publisher;
 use crate::config::Config;
 use crate::shell::boot::{Host, Node, NodeLimits};
+use crate::shell::source::Roster;
 
 /// A server that runs on threads of its own, inside a program.
 ///
@@ -55,6 +56,10 @@ impl Server {
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         self.node().publisher()
+    }
+
+    pub(in crate::shell) fn roster(&self) -> &Roster {
+        self.node().roster()
     }
 
     /// P-32: stops as the program does on TERM. What was published before is delivered, every client is told and has the configured drain time
