@@ -15,7 +15,8 @@ use pushletd::{Message, PublishError, Server};
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| String::from("127.0.0.1:8080"));
     let flags = [("listen", address), ("admin", String::from("off"))].map(|(name, text)| (name.to_owned(), text));
-    let config = config::load(&Inputs { flags: flags.into(), ..Inputs::default() }).map_err(|errors| errors[0].clone())?;
+    let config =
+        config::load(&Inputs { flags: flags.into(), ..Inputs::default() }).map_err(|errors| errors[0].clone())?;
     let server = Server::start(&config)?;
     println!("listening on http://{}/", server.address());
 
