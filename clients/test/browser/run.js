@@ -6,24 +6,14 @@ import { mkdirSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
 import { Bench } from "./lib/bench.js";
+import { launch } from "./lib/browser.js";
 import { tests } from "./lib/registry.js";
 import { findProgram } from "./lib/server.js";
 import { within } from "./lib/wait.js";
 
 // Two tests at a time: they mostly wait for the network, but CI has two processors.
 const AT_ONCE = 2;
-const FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-];
 
 const here = dirname(fileURLToPath(import.meta.url));
 for (const file of readdirSync(join(here, "tests")).sort()) await import(`./tests/${file}`);
@@ -72,8 +62,7 @@ async function runOne(browser, { name, seconds, body }) {
 }
 
 const begin = performance.now();
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
+const browser = await launch();
 console.log(`Chromium ${browser.version()}, ${findProgram()}, ${chosen.length} tests`);
 const waiting = [...chosen];
 let failures = 0;

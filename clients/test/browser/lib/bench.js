@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { launch } from "./browser.js";
 import { Server } from "./server.js";
 import { until } from "./wait.js";
 
@@ -24,6 +25,7 @@ function moveScriptsOut(name, html) {
 export class Bench {
     constructor(browser) {
         this.browser = browser;
+        this.browsers = [];
         this.servers = [];
         this.contexts = [];
         this.pages = [];
@@ -43,8 +45,14 @@ export class Bench {
         return server.start();
     }
 
-    async context(options = {}) {
-        const context = await this.browser.newContext(options);
+    // pageCache: a browser of its own that keeps pages aside when the user goes on (bfcache).
+    async context({ pageCache = false, ...options } = {}) {
+        let browser = this.browser;
+        if (pageCache) {
+            browser = await launch({ pageCache });
+            this.browsers.push(browser);
+        }
+        const context = await browser.newContext(options);
         this.contexts.push(context);
         context.on("page", (page) => this.watch(page));
         // Chromium tells violations on its console as well; this names the rule and the place.
@@ -133,6 +141,7 @@ export class Bench {
 
     async close() {
         for (const context of this.contexts) await context.close().catch(() => {});
+        for (const browser of this.browsers) await browser.close();
         for (const server of this.servers) await server.close();
     }
 }
