@@ -385,9 +385,14 @@
         }
     }
 
+    function isOurListen(request) {
+        return request.event === "listen" && !request.own;
+    }
+
     /** Listens again if the rank now asks for another mode: the newest data request of a session wins (rule P-26). */
     function checkRank() {
-        if (!channel || !channel.isOpen || outage || leaving || current || modeFor(channel.wanted) === channel.asked) {
+        const mayChange = channel && channel.isOpen && !outage && !leaving && !current;
+        if (!mayChange || modeFor(channel.wanted) === channel.asked || queue.some(isOurListen)) {
             return;
         }
         debug("tabs", "rank " + rank() + ", so mode " + modeFor(channel.wanted));
@@ -521,7 +526,7 @@
     }
 
     function enqueue(request) {
-        p_embedOnce();
+        embedOnce();
         if (queue.length >= QUEUE_MAX) {
             deliverError(
                 "More than " + QUEUE_MAX + " requests wait to be sent: this " + request.event + " is dropped.",
@@ -734,7 +739,6 @@
             current = null;
         }
         recovery = [];
-        stopWatch();
         if (!outage) {
             const isRow = Date.now() - recoveredAt < STEADY_MS;
             outage = newOutage(isRow ? lastTries : 0);
@@ -747,10 +751,13 @@
             session.isGone = true;
         }
         outage.isWaiting = true;
+        if (what.channelDown) {
+            stopWatch();
+            blankChannel();
+        }
         if (what.channelDown && channel) {
             channel.isOpen = false;
             outage.channelDown = true;
-            blankChannel();
         }
         if (queue.some(isLeave)) {
             leaveInOutage();
@@ -909,6 +916,17 @@
         stopTabs();
     }
 
+    /** Nobody waits for the answer any more: a join that is answered now would be a session that nobody wants. */
+    function dropCurrent() {
+        if (current) {
+            clearTimeout(current.timer);
+            current = null;
+            if (frame.isConnected) {
+                net.blank("controlFrame");
+            }
+        }
+    }
+
     /** One attempt to tell the server, and no retry. What waited in front of the leave cannot be sent any more. */
     function leaveInOutage() {
         const at = queue.findIndex(isLeave);
@@ -917,6 +935,7 @@
         queue = queue.slice(at + 1);
         const isGone = session !== null && session.isGone;
         const reason = outage.reason;
+        dropCurrent();
         forget();
         if (id !== null && !isGone) {
             tellLeave(id);
@@ -1185,7 +1204,7 @@
 
     // ------------------------------------------------------------------------------------------------------ for the page
 
-    function p_embedOnce() {
+    function embedOnce() {
         if (webRoot === null && brokenRoot === null) {
             setRoot();
         }
@@ -1197,7 +1216,7 @@
         if (root !== undefined && root !== null && root !== "" && frame === null) {
             setRoot(root);
         }
-        p_embedOnce();
+        embedOnce();
     }
 
     function p_join() {

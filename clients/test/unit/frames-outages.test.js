@@ -249,6 +249,36 @@ test("P-7: a session that lives and does not listen any more is listened to agai
     assert.deepEqual(page.takeNames(), ["onError", "onRejoined"]);
 });
 
+test("a leave while a session is joined again: its ack comes too late to be a session", () => {
+    const { world, page, stream } = live();
+    stream.fail();
+    world.pass(500);
+    page.next("refresh").text(400, expired);
+    world.pass(1000);
+    const join = page.next("join");
+    page.call("p_leave");
+    assert.ok(join.isGone);
+    assert.deepEqual([page.call("p_getSessionId"), page.status().state], [null, "ready"]);
+    world.pass(600000);
+    assert.deepEqual(page.requests, []);
+    // The session was gone: there is nothing to leave.
+    assert.deepEqual(page.told, []);
+    page.live({ id: "ID3" });
+});
+
+test("the watchdog goes on while a control request fails", () => {
+    const { world, page } = live();
+    world.pass(40000);
+    page.call("p_heartbeat");
+    page.next("hb").fail();
+    world.pass(500);
+    page.next("hb").answer({ p_event: "hb-ack" });
+    page.next("hb").answer({ p_event: "hb-ack" });
+    assert.deepEqual(page.takeNames(), ["onError", "onRejoined", "onHeartbeatAck"]);
+    world.pass(4500);
+    assert.match(page.takeNews()[0][1].p_reason, /silent for 45 s/);
+});
+
 test("a control request that fails leaves the data channel alone, and is sent again", () => {
     const { world, page, stream } = live();
     page.call("p_unsubscribe", "s1");

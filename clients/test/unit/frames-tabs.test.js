@@ -28,7 +28,7 @@ test("a client says that it is there: at its start, every 20 s, when it is hidde
     world.settle();
     const [first] = other.heard.splice(0);
     assert.deepEqual(first, { type: "here", id: first.id, since: 1_001_000, visible: true });
-    assert.ok(first.id.length > 10);
+    assert.ok(first.id.length > 0);
     page.next("listen").events({ p_event: "listen-ack", p_mode: "stream" });
     world.pass(19800);
     world.pass(1);
