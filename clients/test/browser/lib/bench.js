@@ -32,6 +32,7 @@ export class Bench {
         this.console = [];
         this.faults = [];
         this.allowed = [];
+        this.closed = false;
     }
 
     // Messages of pages that this test expects.
@@ -39,7 +40,13 @@ export class Bench {
         this.allowed.push(...patterns);
     }
 
+    // A test that ran out of time goes on until it notices.
+    mustBeOpen() {
+        if (this.closed) throw new Error("the test is over");
+    }
+
     async server(options) {
+        this.mustBeOpen();
         const server = new Server(options);
         this.servers.push(server);
         return server.start();
@@ -47,6 +54,7 @@ export class Bench {
 
     // pageCache: a browser of its own that keeps pages aside when the user goes on (bfcache).
     async context({ pageCache = false, ...options } = {}) {
+        this.mustBeOpen();
         let browser = this.browser;
         if (pageCache) {
             browser = await launch({ pageCache });
@@ -55,6 +63,14 @@ export class Bench {
         const context = await browser.newContext(options);
         this.contexts.push(context);
         context.on("page", (page) => this.watch(page));
+        // In every frame of every page.
+        await context.addInitScript(() => {
+            Object.defineProperty(globalThis, "hacked", {
+                set() {
+                    globalThis.console.error("a publisher's script runs in a page");
+                },
+            });
+        });
         // Chromium tells violations on its console as well; this names the rule and the place.
         await context.addInitScript(() => {
             globalThis.document.addEventListener("securitypolicyviolation", (event) => {
@@ -140,6 +156,7 @@ export class Bench {
     }
 
     async close() {
+        this.closed = true;
         for (const context of this.contexts) await context.close().catch(() => {});
         for (const browser of this.browsers) await browser.close();
         for (const server of this.servers) await server.close();

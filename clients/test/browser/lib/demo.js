@@ -173,8 +173,9 @@ export const PAGES = [
             await until("the end", async () => (await page.locator("#state").textContent()) === "no open answer");
         },
     },
-    ...VARIANTS.map(({ client, mode }) => ({
+    ...VARIANTS.map(({ client, mode }, nth) => ({
         name: `ping ${client} ${mode}`,
+        looksLike: nth > 0 ? "ping xhr pull" : undefined,
         path: `demo/ping.html?client=${client}&mode=${mode}`,
         isLive: true,
         works: pingWorks,
