@@ -48,6 +48,8 @@
     const PAUSE_MIN_MS = 100;
     // Requests that are longer go by POST: servers refuse long request lines.
     const URL_LENGTH_MAX = 7000;
+    // Calls that may wait, as in a long outage.
+    const QUEUE_MAX = 1000;
     // A request that fails this often although the session is well is given up: it would hold up all others for ever.
     const TRIES_MAX = 3;
 
@@ -454,6 +456,11 @@
     }
 
     function enqueue(event, fields) {
+        if (queue.length >= QUEUE_MAX && event !== "leave") {
+            const reason = `${event} is dropped: ${QUEUE_MAX} calls wait for the server already.`;
+            deliver(localEvent("error", { p_request: event, p_reason: reason }));
+            return;
+        }
         queue.push(Object.assign({ event, page: true, tries: 0 }, fields));
         pump();
     }
@@ -757,7 +764,6 @@
     }
 
     function attempt(request) {
-        request.page = false;
         const id = isJoin(request) ? null : session.id;
         outage.request = send(request.event, queryFor(request), id, (failure, events) => {
             outage.request = null;

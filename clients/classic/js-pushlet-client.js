@@ -8,6 +8,10 @@
 (function () {
     "use strict";
 
+    if (window._push) {
+        return; // The script stands in the page twice: two clients would call every function twice.
+    }
+
     // Seconds would be too short for a slow server, minutes too long for a person who waits.
     const ANSWER_MS = 30000;
     const FRAME_MS = 20000;
@@ -20,6 +24,8 @@
     // Only a connection that has lived this long ends a row of failures.
     const STEADY_MS = 10000;
     const QUEUE_MAX = 1000;
+    // A request that is answered with an HTTP error this often is given up: it would hold up all others for ever.
+    const TRIES_MAX = 3;
     const SHORTEST_RETRY_MS = 100;
     const FIRST_RETRY_MS = 500;
     const LONGEST_RETRY_MS = 20000;
@@ -186,6 +192,8 @@
 
     // With a slash at its end; null until p_embed.
     let webRoot = null;
+    // What p_embed was given, if it is no address.
+    let brokenRoot = null;
 
     function setRoot(given) {
         if (given === undefined || given === null || given === "") {
@@ -198,6 +206,7 @@
         } catch (error) {
             debug("web root", error);
             webRoot = null;
+            brokenRoot = String(given);
         }
     }
 
@@ -265,7 +274,7 @@
     }
 
     function isVisible() {
-        return document.visibilityState !== "hidden";
+        return document.visibilityState === "visible";
     }
 
     function startTabs() {
@@ -376,9 +385,14 @@
         }
     }
 
+    function isOurListen(request) {
+        return request.event === "listen" && !request.own;
+    }
+
     /** Listens again if the rank now asks for another mode: the newest data request of a session wins (rule P-26). */
     function checkRank() {
-        if (!channel || !channel.isOpen || outage || leaving || current || modeFor(channel.wanted) === channel.asked) {
+        const mayChange = channel && channel.isOpen && !outage && !leaving && !current;
+        if (!mayChange || modeFor(channel.wanted) === channel.asked || queue.some(isOurListen)) {
             return;
         }
         debug("tabs", "rank " + rank() + ", so mode " + modeFor(channel.wanted));
@@ -422,7 +436,9 @@
     /** Says once, clearly, what is wrong with the web root. */
     function checkRoot() {
         let wrong = null;
-        if (webRoot === null) {
+        if (brokenRoot !== null) {
+            wrong = "The web root that p_embed was given is no address: " + brokenRoot;
+        } else if (webRoot === null) {
             wrong = "The web root is not known: load the client from .../" + SCRIPT_NAME + " or call p_embed(webRoot).";
         } else if (new URL(webRoot).origin !== window.location.origin) {
             wrong =
@@ -491,7 +507,7 @@
 
     // ---------------------------------------------------------------------------------------------------------------- queue
 
-    // {id}, or null before a join and after a leave.
+    // {id, address, isGone}, or null before a join and after a leave.
     let session = null;
     // {wanted, asked, isOpen}: the mode that the page wants and the one asked for; null while the page does not listen.
     let channel = null;
@@ -503,15 +519,14 @@
     // The request whose answer is awaited: {request, address, answered, timer}. One at a time, in order.
     let current = null;
     let leaving = false;
-    let joinedOnce = false;
 
     function makeRequest(event, fields, more) {
-        const base = { event: event, fields: fields, needsId: true, own: true, frame: "controlFrame" };
+        const base = { event: event, fields: fields, needsId: true, own: true, frame: "controlFrame", tries: 0 };
         return Object.assign(base, more);
     }
 
     function enqueue(request) {
-        p_embedOnce();
+        embedOnce();
         if (queue.length >= QUEUE_MAX) {
             deliverError(
                 "More than " + QUEUE_MAX + " requests wait to be sent: this " + request.event + " is dropped.",
@@ -523,9 +538,14 @@
         pump();
     }
 
+    function hasWork() {
+        return !current && !(outage && outage.isWaiting) && (queue.length > 0 || recovery.length > 0);
+    }
+
     /** Sends the next request, if its time has come. */
     function pump() {
-        if (current || (outage && outage.isWaiting) || (queue.length === 0 && recovery.length === 0) || !isReady()) {
+        // Making the frame ready may have sent something already.
+        if (!hasWork() || !isReady() || !hasWork()) {
             return;
         }
         const next = recovery[0] || queue[0];
@@ -545,7 +565,18 @@
             pump();
             return;
         }
+        if (next.sid !== undefined && isStale(next.sid)) {
+            const reason = "no subscription for sid=" + next.sid;
+            deliver(new PushletEvent(["p_event", "nack", "p_id", session.id, "p_reason", reason]));
+            pump();
+            return;
+        }
         send(next);
+    }
+
+    /** Whether the page means a subscription that has ended. The server may have given its p_sid to another one since. */
+    function isStale(sid) {
+        return sidsTold.has(sid) && !findSubscription(sid);
     }
 
     /** A data channel waits for the page to be loaded, and for the other tabs to have said that they are there. */
@@ -597,7 +628,7 @@
             return;
         }
         requestFailed({
-            reason: "No answer from " + current.address + " in " + ANSWER_MS / 1000 + " s",
+            reason: describe(current.request.event) + " failed: no answer in " + ANSWER_MS / 1000 + " s",
             gone: false,
             status: 0,
         });
@@ -607,7 +638,7 @@
     function frameEnded(name, outcome) {
         debugNet(name + " ended", outcome.address + (outcome.hasSpoken ? "" : " without an event: " + outcome.text));
         if (current && current.request.frame === name && !current.answered) {
-            requestFailed(explain(outcome));
+            requestFailed(explain(current.request.event, outcome));
         } else if (current && name === "controlFrame") {
             proceed();
         } else if (name === "listenFrame" && channel && channel.isOpen && !leaving) {
@@ -615,17 +646,22 @@
         }
     }
 
+    /** What a reason begins with. Without the query: it holds the session's secret id, and reasons are shown. */
+    function describe(what) {
+        return what + " at " + webRoot + "pushlet.srv";
+    }
+
     /** What an answer without the event that was awaited means. */
-    function explain(outcome) {
+    function explain(what, outcome) {
+        const failed = describe(what) + " failed: ";
         if (outcome.text === null) {
-            return { reason: "No connection to " + outcome.address, gone: false, status: 0 };
+            return { reason: failed + "no connection", gone: false, status: 0 };
         }
         const gone = outcome.text.includes("Invalid or expired id") || outcome.text.includes("No id specified");
         const status = outcome.status > 0 ? "status " + outcome.status + ", " : "";
-        const text = gone
-            ? "the session has ended (" + outcome.text + ")"
-            : status + (outcome.text || "an answer without an event");
-        return { reason: "Request " + outcome.address + ": " + text, gone: gone, status: outcome.status };
+        const told = outcome.text.replace(/\.$/, "") || "an answer without an event";
+        const text = gone ? "the session has ended" : status + told;
+        return { reason: failed + text, gone: gone, status: outcome.status };
     }
 
     /** An answer of the data channel has ended: right for a pull or a poll that will load the next one, the end of a stream otherwise. */
@@ -636,14 +672,14 @@
             return;
         }
         const trouble = outcome.hasSpoken
-            ? { reason: "The data channel " + outcome.address + " was closed", gone: false }
-            : explain(outcome);
+            ? { reason: describe("The data channel") + " was closed", gone: false }
+            : explain("The data channel", outcome);
         fail(trouble.reason, { gone: trouble.gone, channelDown: true });
     }
 
     // -------------------------------------------------------------------------------------------------------------- outages
 
-    // {tries, reason, isTold, isWaiting, gone, channelDown, nextAt, timer}; null while all is well.
+    // {tries, reason, isTold, isWaiting, rejoins, channelDown, nextAt, timer}; null while all is well.
     let outage = null;
     // A row of failures goes on if the connection did not last.
     let lastTries = 0;
@@ -672,8 +708,9 @@
             leftWithoutAck(trouble);
             return;
         }
+        request.tries += trouble.status > 0 && !trouble.gone ? 1 : 0;
         const isRefused = trouble.status >= 400 && trouble.status < 500 && !trouble.gone && trouble.status !== 429;
-        if (isRefused && request.own && request.frame === "controlFrame" && request.event !== "join") {
+        if (request.own && session && request.frame === "controlFrame" && (isRefused || request.tries > TRIES_MAX)) {
             deliverError(trouble.reason + ". It is not sent again.", 0);
             settle();
             pump();
@@ -702,7 +739,6 @@
             current = null;
         }
         recovery = [];
-        stopWatch();
         if (!outage) {
             const isRow = Date.now() - recoveredAt < STEADY_MS;
             outage = newOutage(isRow ? lastTries : 0);
@@ -715,10 +751,13 @@
             session.isGone = true;
         }
         outage.isWaiting = true;
+        if (what.channelDown) {
+            stopWatch();
+            blankChannel();
+        }
         if (what.channelDown && channel) {
             channel.isOpen = false;
             outage.channelDown = true;
-            blankChannel();
         }
         if (queue.some(isLeave)) {
             leaveInOutage();
@@ -743,28 +782,16 @@
     }
 
     function tellOutage(told, wait) {
-        const plan = (told.rejoins && session ? "; joins again in " : "; tries again in ") + wait + " ms.";
-        if (!told.isTold) {
+        const reason =
+            told.reason + (told.rejoins && session ? "; joining again in " : "; trying again in ") + wait + " ms.";
+        const fields = ["p_reason", reason, "p_wait", wait, "p_tries", told.tries];
+        told.reason = reason;
+        if (told.isTold) {
+            call("onRetry", new PushletEvent(["p_event", "retry"].concat(fields)));
+        } else {
             told.isTold = true;
-            deliverError(told.reason + plan, wait);
+            deliver(new PushletEvent(["p_event", "error"].concat(fields)));
         }
-        if (outage !== told) {
-            // The page has left.
-            return;
-        }
-        call(
-            "onRetry",
-            new PushletEvent([
-                "p_event",
-                "retry",
-                "p_tries",
-                told.tries,
-                "p_wait",
-                wait,
-                "p_reason",
-                told.reason + plan,
-            ]),
-        );
     }
 
     /** The next try: go on with the session if it may still live (rule P-31), else join and subscribe again. */
@@ -816,7 +843,9 @@
         recoveredAt = Date.now();
         outage = null;
         if (wasTold) {
-            call("onRejoined", new PushletEvent(["p_event", "rejoined", "p_id", session ? session.id : ""]));
+            const event = new PushletEvent(["p_event", "rejoined", "p_id", session ? session.id : ""]);
+            putAddress(event);
+            call("onRejoined", event);
         }
     }
 
@@ -862,9 +891,7 @@
     }
 
     function silent(silence) {
-        fail("Nothing came over the data channel of " + webRoot + "pushlet.srv for " + silence / 1000 + " s", {
-            channelDown: true,
-        });
+        fail(describe("The data channel") + " was silent for " + silence / 1000 + " s", { channelDown: true });
     }
 
     // ---------------------------------------------------------------------------------------------------------------- leave
@@ -889,6 +916,17 @@
         stopTabs();
     }
 
+    /** Nobody waits for the answer any more: a join that is answered now would be a session that nobody wants. */
+    function dropCurrent() {
+        if (current) {
+            clearTimeout(current.timer);
+            current = null;
+            if (frame.isConnected) {
+                net.blank("controlFrame");
+            }
+        }
+    }
+
     /** One attempt to tell the server, and no retry. What waited in front of the leave cannot be sent any more. */
     function leaveInOutage() {
         const at = queue.findIndex(isLeave);
@@ -897,6 +935,7 @@
         queue = queue.slice(at + 1);
         const isGone = session !== null && session.isGone;
         const reason = outage.reason;
+        dropCurrent();
         forget();
         if (id !== null && !isGone) {
             tellLeave(id);
@@ -988,8 +1027,6 @@
             translateSid(event);
             deliver(event);
             aborted(event);
-        } else if (kind === "refresh-ack" && !(channel && channel.isOpen)) {
-            debug("late", event.toString());
         } else {
             translateSid(event);
             deliver(event);
@@ -1034,34 +1071,40 @@
             forget();
         }
         deliver(event);
-        if (request.frame === "listenFrame" && request.own) {
-            // The refused request took the frame of a channel that the server would have left alone.
-            setTimeout(resume, 0);
+        if (request.frame === "listenFrame" && channel) {
+            // The server leaves the channel alone that was open before, and so do we.
+            if (net && net.goBack()) {
+                channel.isOpen = true;
+                watch();
+            } else {
+                setTimeout(resume, 0);
+            }
         }
     }
 
     function joined(event, request) {
-        beginSession(event.get("p_id"), request.own);
+        beginSession(event, request.own);
         if (request.own) {
             deliver(event);
         }
     }
 
-    /** From now on `id` is the session. What the page did in an older one is over if the page itself has joined again. */
-    function beginSession(id, isNew) {
+    /** From now on this join-ack's session is the one. What the page did in an older one is over if the page itself has joined again. */
+    function beginSession(ack, isNew) {
         if (session && !session.isGone) {
             tellLeave(session.id);
         }
-        if (isNew && session) {
+        if (isNew) {
             subscriptions = [];
-            if (channel) {
-                channel = null;
-                stopWatch();
-                blankChannel();
-            }
+            sidsTold.clear();
         }
-        session = { id: id, isGone: false };
-        joinedOnce = true;
+        if (channel) {
+            stopWatch();
+            blankChannel();
+            channel.isOpen = false;
+            channel = isNew ? null : channel;
+        }
+        session = { id: ack.get("p_id"), address: ack.get("p_from"), isGone: false };
     }
 
     function listening(event, request) {
@@ -1084,7 +1127,15 @@
                 both.put(name, value);
             }
             both.put("p_event", "join-listen-ack");
+            putAddress(both);
             call("onJoinListenAck", both);
+        }
+    }
+
+    /** Where others send events for this session alone (rule P-22); servers of old have none. */
+    function putAddress(event) {
+        if (session && session.address !== null) {
+            event.put("p_from", session.address);
         }
     }
 
@@ -1144,7 +1195,7 @@
     function aborted(event) {
         if (session && !leaving) {
             const reason = event.get("p_reason") || "no reason";
-            fail("The server " + webRoot + "pushlet.srv has ended the session: " + reason, {
+            fail(describe("The session") + " was ended by the server: " + reason, {
                 gone: true,
                 channelDown: true,
             });
@@ -1153,8 +1204,8 @@
 
     // ------------------------------------------------------------------------------------------------------ for the page
 
-    function p_embedOnce() {
-        if (webRoot === null) {
+    function embedOnce() {
+        if (webRoot === null && brokenRoot === null) {
             setRoot();
         }
         embedFrame();
@@ -1165,7 +1216,7 @@
         if (root !== undefined && root !== null && root !== "" && frame === null) {
             setRoot(root);
         }
-        p_embedOnce();
+        embedOnce();
     }
 
     function p_join() {
@@ -1244,24 +1295,24 @@
 
     function stateName() {
         if (outage) {
-            return "retrying";
+            return outage.isWaiting ? "waiting" : "trying";
         }
         if (session) {
             return channel && channel.isOpen ? "listening" : "joined";
         }
-        if (current || queue.length > 0) {
+        if (current && current.request.event === "join") {
             return "joining";
         }
-        return joinedOnce ? "left" : "idle";
+        return net ? "ready" : "loading";
     }
 
-    /** {state, tries, reason, nextTryInMs}: what the client does now; the last three are 0, "" and null while all is well. */
+    /** What the client does now. All is well while `tries` is 0. Works alike in the XHR client. */
     function p_getStatus() {
         return {
             state: stateName(),
             tries: outage ? outage.tries : 0,
             reason: outage ? outage.reason : "",
-            nextTryInMs: outage && outage.isWaiting ? Math.max(0, outage.nextAt - Date.now()) : null,
+            nextTryInMs: outage && outage.isWaiting ? Math.max(0, outage.nextAt - Date.now()) : 0,
         };
     }
 
@@ -1335,7 +1386,10 @@
 
     window.addEventListener("pagehide", function (event) {
         stopTabs();
-        if (session && !event.persisted) {
+        if (event.persisted) {
+            // The page may come back as it is, and an open data channel would keep it from being kept.
+            blankChannel();
+        } else if (session) {
             tellLeave(session.id);
             session = null;
         }

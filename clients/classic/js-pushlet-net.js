@@ -11,6 +11,8 @@
 
     const RELOAD = /setTimeout\(\s*"refresh\(\)"\s*,\s*(\d+)\s*\)/;
     const TEXT_CHARS_MAX = 300;
+    // Servers refuse long request lines: what is longer goes by POST.
+    const URL_LENGTH_MAX = 7000;
     // How long events of a new data channel wait for the end of the one that it replaces.
     const OLDER_MS = 1000;
 
@@ -43,6 +45,65 @@
         return frame;
     }
 
+    /** A request too long for an address: by POST (rule P-3), and its answer is read instead of run. In place of a frame. */
+    function post(name, address) {
+        const stop = new AbortController();
+        const holder = {
+            remove: function () {
+                stop.abort();
+            },
+        };
+        const frame = { name: name, holder: holder, inner: { contentDocument: null }, address: address.href };
+        const type = { "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8" };
+        const what = {
+            method: "POST",
+            headers: type,
+            body: address.search.slice(1),
+            cache: "no-store",
+            signal: stop.signal,
+        };
+        let status = 0;
+        window
+            .fetch(address.origin + address.pathname, what)
+            .then(function (response) {
+                status = response.status;
+                return response.text();
+            })
+            .catch(function () {
+                return null;
+            })
+            .then(function (text) {
+                posted(frame, status, text);
+            });
+        return frame;
+    }
+
+    function posted(frame, status, text) {
+        if (frame !== newest.get(frame.name)) {
+            return;
+        }
+        const events = text === null ? [] : readPushes(text);
+        for (const names of events) {
+            window.parent._push(names, frame.name);
+        }
+        const shown = text === null ? null : text.trim().slice(0, TEXT_CHARS_MAX);
+        report(frame, { text: shown, status: status, hasSpoken: events.length > 0, reloadWait: null });
+    }
+
+    /** The names and values in the calls of parent.push in an answer. */
+    function readPushes(text) {
+        const events = [];
+        for (const piece of text.split("parent.push(").slice(1)) {
+            const pair = /,?\s*'([^'\\]*(?:\\.[^'\\]*)*)',\s*("[^"\\]*(?:\\.[^"\\]*)*")/y;
+            const names = [];
+            for (let found = pair.exec(piece); found; found = pair.exec(piece)) {
+                names.push(JSON.parse('"' + found[1] + '"'), JSON.parse(found[2]));
+            }
+            events.push(names);
+        }
+        return events;
+    }
+
     /** Loads an address into a frame. A data channel that is still open is read to its end. */
     function go(name, address) {
         const before = newest.get(name);
@@ -52,7 +113,9 @@
         } else if (before) {
             before.holder.remove();
         }
-        newest.set(name, makeFrame(name, new URL(address, window.location.href).href));
+        const url = new URL(address, window.location.href);
+        const isLong = url.href.length > URL_LENGTH_MAX && name === "controlFrame";
+        newest.set(name, isLong ? post(name, url) : makeFrame(name, url.href));
     }
 
     /** Ends what a frame does. */
@@ -80,6 +143,29 @@
         for (const names of waiting) {
             window.parent._push(names, "listenFrame");
         }
+        const next = newest.get("listenFrame");
+        if (waiting.length > 0 && next && next.hasEnded) {
+            ended(next);
+        }
+    }
+
+    function isNack(names) {
+        return names[names.indexOf("p_event") + 1] === "nack";
+    }
+
+    /** Returns to the data channel that was open before the last go, which the server has refused; false if there is none. */
+    function goBack() {
+        if (!older) {
+            return false;
+        }
+        const refusedFrame = newest.get("listenFrame");
+        clearTimeout(olderTimer);
+        olderTimer = 0;
+        held = [];
+        newest.set("listenFrame", older);
+        older = null;
+        refusedFrame.holder.remove();
+        return true;
     }
 
     /** Sends a request whose answer nobody awaits, and which outlives this page. */
@@ -113,7 +199,7 @@
         }
         // A stream is one page that never ends: without this it would keep every event that it ever got.
         frame.inner.contentDocument.currentScript.remove();
-        if (older && frame === newest.get("listenFrame")) {
+        if (older && frame === newest.get("listenFrame") && !isNack(names)) {
             held.push(names);
             olderTimer = olderTimer || setTimeout(dropOlder, OLDER_MS);
             return;
@@ -171,19 +257,22 @@
         frame.hasEnded = true;
         if (frame === older) {
             dropOlder();
-        } else if (frame === newest.get(frame.name) && net.onEnded) {
-            const outcome = {
-                address: frame.address,
-                text: null,
-                status: 0,
-                hasSpoken: frame.hasSpoken,
-                reloadWait: null,
-            };
+        } else if (held.length > 0 && frame.name === "listenFrame") {
+            // Its events come first: dropOlder will be back.
+        } else if (frame === newest.get(frame.name)) {
+            const outcome = { text: null, status: 0, hasSpoken: frame.hasSpoken, reloadWait: null };
             if (page) {
                 outcome.text = textOf(page);
                 outcome.status = statusOf(frame.inner.contentWindow);
                 outcome.reloadWait = reloadWait(page);
             }
+            report(frame, outcome);
+        }
+    }
+
+    function report(frame, outcome) {
+        outcome.address = frame.address;
+        if (net.onEnded) {
             net.onEnded(frame.name, outcome);
         }
     }
@@ -192,6 +281,6 @@
      * For the client. `onEnded(name, outcome)` is its own: called when all of an answer is there. `outcome.text` is what a person
      * would read there, null if the page is not ours to read; `hasSpoken` says whether any event came of it.
      */
-    const net = { go: go, blank: blank, tell: tell, onEnded: null };
+    const net = { go: go, goBack: goBack, blank: blank, tell: tell, onEnded: null };
     window.PushletNet = net;
 })();

@@ -74,7 +74,9 @@ function hear(event) {
     if (event.get("p_lost"))
         note(`${event.get("p_lost")} events are missing here: this page was too slow to take them`);
     // In the copy that a publisher gets of its own event, p_from is its p_id (P-22).
-    if (from === me.id || from === me.address) return hearMyself(event);
+    if (from === me.id || from === window.p_getSessionId()) return hearMyself(event);
+    // After a re-join we learn our new address from the first who writes to it.
+    if (event.get("p_to")) me.address = event.get("p_to");
     switch (field(event, "kind")) {
         case "join":
             if (!moved(field(event, "was"), from, name)) note(`${name} has come`);

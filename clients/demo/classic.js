@@ -26,8 +26,8 @@ export function showStatus(element) {
 
 /** The clients' reasons are whole sentences, with the URL and the plan. A badge has room for what went wrong. */
 function inShort(reason) {
-    const words = reason.replace(/[;.,]? *trying again.*$/is, "").replace(/^.* failed: /s, "");
-    return words.replace(/\b(to|from|of) https?:\S+/g, "$1 the server").replace(/ https?:\S+/g, "");
+    const words = reason.replace(/^.*? failed: /s, "").replace(/(;|\.|,? and|,) .*$/s, "");
+    return words.replace(/ at https?:\S+/g, "").replace(/\b(to|from|of) https?:\S+/g, "$1 the server");
 }
 
 /** A field of a PushletEvent as text, "" if it is not there. */

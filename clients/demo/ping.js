@@ -72,10 +72,9 @@ function onTrouble(event) {
     count(event);
 }
 
+// The client's own words say when it tries again.
 function onRetry(event) {
-    const { reason, nextTryInMs } = status();
-    const wait = (Number(field(event, "p_wait")) || nextTryInMs || 0) / 1000;
-    line(`try ${field(event, "p_tries")} failed: ${field(event, "p_reason") || reason} (next in ${wait.toFixed(1)} s)`);
+    line(`try ${field(event, "p_tries")} failed: ${field(event, "p_reason")}`);
 }
 
 // ---- What is shown

@@ -6,24 +6,14 @@ import { mkdirSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
 import { Bench } from "./lib/bench.js";
+import { launch } from "./lib/browser.js";
 import { tests } from "./lib/registry.js";
 import { findProgram } from "./lib/server.js";
 import { within } from "./lib/wait.js";
 
 // Two tests at a time: they mostly wait for the network, but CI has two processors.
 const AT_ONCE = 2;
-const FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-];
 
 const here = dirname(fileURLToPath(import.meta.url));
 for (const file of readdirSync(join(here, "tests")).sort()) await import(`./tests/${file}`);
@@ -54,26 +44,28 @@ async function runOne(browser, { name, seconds, body }) {
         trouble = error;
     }
     const took = ((performance.now() - begin) / 1000).toFixed(1).padStart(5);
-    if (!trouble) {
-        console.log(`ok    ${took} s  ${name}`);
-    } else {
-        const path = folderFor(name);
-        await bench.keep(path);
-        const place = /\n\s+at .*?(tests\/[\w-]+\.js:\d+)/.exec(trouble.stack ?? "")?.[1] ?? "";
-        console.log(`FAILED ${took} s  ${name}  ${place}\n    ${trouble.message}\n    see ${path}`);
-        const told = bench.console.filter((line) => !/ (request|failed): /.test(line)).slice(-10);
-        for (const line of told) console.log(`    | ${line}`);
-        for (const server of bench.servers) {
-            for (const line of server.log.trimEnd().split("\n").slice(-5)) console.log(`    > ${line}`);
-        }
-    }
+    if (trouble) await report(bench, name, took, trouble);
+    else console.log(`ok     ${took} s  ${name}`);
     await bench.close();
     return !trouble;
 }
 
+// Says what failed, and keeps what shows why.
+async function report(bench, name, took, trouble) {
+    const path = folderFor(name);
+    await bench.keep(path);
+    const place = /\n\s+at .*?(tests\/[\w-]+\.js:\d+)/.exec(trouble.stack ?? "")?.[1] ?? "";
+    console.log(`FAILED ${took} s  ${name}  ${place}\n    ${trouble.message}\n    see ${path}`);
+    const told = bench.console.filter((line) => !/^page \d+ (request|failed): /.test(line)).slice(-10);
+    for (const line of told) console.log(`    | ${line}`);
+    for (const server of bench.servers) {
+        for (const line of server.log.trimEnd().split("\n").slice(-5)) if (line) console.log(`    > ${line}`);
+    }
+}
+
+process.once("SIGTERM", () => process.exit(143));
 const begin = performance.now();
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
+const browser = await launch();
 console.log(`Chromium ${browser.version()}, ${findProgram()}, ${chosen.length} tests`);
 const waiting = [...chosen];
 let failures = 0;
@@ -82,8 +74,11 @@ async function work() {
         if (!(await runOne(browser, next))) failures += 1;
     }
 }
-await Promise.all(Array.from({ length: AT_ONCE }, work));
-await browser.close();
+try {
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+} finally {
+    await browser.close();
+}
 const took = ((performance.now() - begin) / 1000).toFixed(0);
 console.log(`${chosen.length - failures} of ${chosen.length} browser tests passed in ${took} s`);
 if (failures > 0) console.log(`pictures, consoles and server logs: ${folder}`);

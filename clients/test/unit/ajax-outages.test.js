@@ -359,6 +359,30 @@ test("calls during an outage wait and go out after it, in their order", () => {
     assert.equal(world.next("publish").params.n, "2");
 });
 
+test("at most 1000 calls wait, and a leave always does", () => {
+    const world = new World();
+    world.listening().expire();
+    world.news();
+    for (let n = 0; n < 1002; n += 1) world.window.p_publish("/a", "n", n);
+    assert.deepEqual(world.names(), ["onError", "onError"]);
+    assert.equal(world.heard[0].p_request, "publish");
+    assert.match(world.heard[0].p_reason, /^publish is dropped: 1000 calls wait/);
+    world.PL.leave();
+    world.advance(1);
+    assert.equal(world.PL.getStatus().state, "ready");
+});
+
+test("a control request that breaks in the pause of the channel does not end the channel", () => {
+    const world = new World();
+    empty(world.listening());
+    world.window.p_publish("/a", "n", 1);
+    world.next("publish").cut();
+    assert.equal(world.waiting().length, 0);
+    empty(world.next("refresh"));
+    world.next("refresh");
+    assert.ok(world.names().includes("onRejoined"));
+});
+
 test("a publish that broke in flight is told and not repeated; what did not leave is sent", () => {
     for (const [what, happens] of FAILURES) {
         const world = new World();

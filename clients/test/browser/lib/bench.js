@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { launch } from "./browser.js";
 import { Server } from "./server.js";
 import { until } from "./wait.js";
 
@@ -24,12 +25,14 @@ function moveScriptsOut(name, html) {
 export class Bench {
     constructor(browser) {
         this.browser = browser;
+        this.browsers = [];
         this.servers = [];
         this.contexts = [];
         this.pages = [];
         this.console = [];
         this.faults = [];
         this.allowed = [];
+        this.closed = false;
     }
 
     // Messages of pages that this test expects.
@@ -37,16 +40,37 @@ export class Bench {
         this.allowed.push(...patterns);
     }
 
+    // A test that ran out of time goes on until it notices.
+    mustBeOpen() {
+        if (this.closed) throw new Error("the test is over");
+    }
+
     async server(options) {
+        this.mustBeOpen();
         const server = new Server(options);
         this.servers.push(server);
         return server.start();
     }
 
-    async context(options = {}) {
-        const context = await this.browser.newContext(options);
+    // pageCache: a browser of its own that keeps pages aside when the user goes on (bfcache).
+    async context({ pageCache = false, ...options } = {}) {
+        this.mustBeOpen();
+        let browser = this.browser;
+        if (pageCache) {
+            browser = await launch({ pageCache });
+            this.browsers.push(browser);
+        }
+        const context = await browser.newContext(options);
         this.contexts.push(context);
         context.on("page", (page) => this.watch(page));
+        // In every frame of every page.
+        await context.addInitScript(() => {
+            Object.defineProperty(globalThis, "hacked", {
+                set() {
+                    globalThis.console.error("a publisher's script runs in a page");
+                },
+            });
+        });
         // Chromium tells violations on its console as well; this names the rule and the place.
         await context.addInitScript(() => {
             globalThis.document.addEventListener("securitypolicyviolation", (event) => {
@@ -132,7 +156,9 @@ export class Bench {
     }
 
     async close() {
+        this.closed = true;
         for (const context of this.contexts) await context.close().catch(() => {});
+        for (const browser of this.browsers) await browser.close();
         for (const server of this.servers) await server.close();
     }
 }

@@ -1,5 +1,6 @@
 // The demo pages: where they are, and what each of them is for.
 import assert from "node:assert/strict";
+import { VARIANTS } from "./clients.js";
 import { until } from "./wait.js";
 
 // A page that talks to the server says so in its badge.
@@ -50,7 +51,7 @@ export async function draws(page, from, to) {
 
 export function hasLine(page, list, text) {
     return until(`a line in #${list}: ${text}`, async () => {
-        const lines = await page.locator(`#${list} li`).allTextContents();
+        const lines = await page.locator(`#${list} > *`).allTextContents();
         return lines.some((line) => line.includes(text));
     });
 }
@@ -69,6 +70,18 @@ async function chatWorks(server, page, token) {
     await until("the server's copy of an own message", async () => (await page.locator("#log .pending").count()) === 0);
     await server.publish("/demo/chat", { kind: "text", name: "Outside", text: `answer to ${text}` });
     await hasLine(page, "log", `answer to ${text}`);
+}
+
+// Pings that came back, those sent: what the ping page counts.
+export async function pings(page) {
+    const [back, sent] = (await page.locator("#back").textContent()).split(" of ").map(Number);
+    return { back, sent };
+}
+
+async function pingWorks(server, page) {
+    const before = (await pings(page)).back;
+    await until("a ping that is back", async () => (await pings(page)).back > before);
+    assert.match(await page.locator("#last").textContent(), /^[\d.]+ m?s$/);
 }
 
 // works(server, page, token) proves that a page does what it is for, now; token makes its texts new ones.
@@ -160,4 +173,11 @@ export const PAGES = [
             await until("the end", async () => (await page.locator("#state").textContent()) === "no open answer");
         },
     },
+    ...VARIANTS.map(({ client, mode }, nth) => ({
+        name: `ping ${client} ${mode}`,
+        looksLike: nth > 0 ? "ping xhr pull" : undefined,
+        path: `demo/ping.html?client=${client}&mode=${mode}`,
+        isLive: true,
+        works: pingWorks,
+    })),
 ];

@@ -30,6 +30,12 @@ poll_refresh_wait_min = "${pollMin}"
 poll_refresh_wait_max = "${pollMax}"
 `;
 
+// Whatever ends this process ends its servers.
+const running = new Set();
+process.on("exit", () => {
+    for (const child of running) child.kill("SIGKILL");
+});
+
 export class Server {
     // pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port.
     constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], admin = false } = {}) {
@@ -52,8 +58,12 @@ export class Server {
         const flags = ["--listen", `127.0.0.1:${this.port}`, "--admin", admin, "--config", this.config];
         const child = spawn(findProgram(), flags, { stdio: ["ignore", "pipe", "pipe"] });
         this.child = child;
+        running.add(child);
         this.exited = new Promise((resolve) => {
-            child.on("exit", resolve);
+            child.on("exit", () => {
+                running.delete(child);
+                resolve();
+            });
             child.on("error", (error) => {
                 this.log += `${error}\n`;
                 resolve();

@@ -8,9 +8,10 @@ const COMPLAINTS = {
     "an exception": () => setTimeout(() => globalThis.thereIsNoSuchFunction()),
     "a promise that nobody awaits": () => void Promise.reject(new Error("forgotten")),
     "a missing file": () => void globalThis.fetch("/there/is/nothing"),
+    "what publishers want to run": () => (globalThis.hacked = 1),
     "an inline script against the policy": () => {
         const script = globalThis.document.createElement("script");
-        script.textContent = "window.hacked = 1";
+        script.textContent = "window.nothing = 1";
         globalThis.document.head.append(script);
     },
 };

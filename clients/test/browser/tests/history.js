@@ -43,7 +43,41 @@ for (const variant of VARIANTS) {
         await until("no session at all", async () => (await server.figure("pushletd_sessions")) === 0);
     });
 
-    // What the browser says when it keeps a page aside (bfcache) and takes it out again; Playwright switches the real one off.
+    // With the back/forward cache as users have it. Whether the page is taken from there is the browser's choice; it works either way.
+    test(`${name}: goes on after back and forward`, { seconds: 60 }, async (bench) => {
+        const server = await bench.server({ admin: true });
+        const context = await bench.context({ pageCache: true });
+        const page = await bench.open(server, "empty", { context });
+        const start = page.url();
+        const client = await Client.open(bench, server, variant, { page });
+        const there = page.url();
+        await client.live("/a");
+        await page.evaluate(() => (globalThis.wasKept = true));
+
+        // Playwright does not see the end of a navigation that comes from the cache, so the page is asked.
+        await page.evaluate(() => void setTimeout(() => globalThis.history.back()));
+        await until("the page before", () =>
+            page.evaluate(() => globalThis.location.href).then((url) => url === start),
+        );
+        await until("no session at all", async () => (await server.figure("pushletd_sessions")) === 0);
+
+        await page.evaluate(() => void setTimeout(() => globalThis.history.forward()));
+        await until("the page again", () => page.evaluate(() => globalThis.location.href).then((url) => url === there));
+        const wasKept = await until("a page that has run", () =>
+            page.evaluate(() => globalThis.seen && [globalThis.wasKept]),
+        );
+        if (!wasKept[0]) await client.live("/a");
+        let n = 0;
+        await until("an event afterwards", async () => {
+            await server.publish("/a", { text: `after ${(n += 1)}` });
+            return (await client.count("onData")) > 0;
+        });
+        // The page's and the publisher's.
+        await until("no session too many", async () => (await server.figure("pushletd_sessions")) === 2);
+        assert.equal(await client.count("onError"), 0);
+    });
+
+    // What the browser says when it keeps a page aside and takes it out again, for those modes, too, in which Chromium does not.
     test(`${name}: a page that was kept aside goes on`, {}, async (bench) => {
         const server = await bench.server({ admin: true });
         const client = await Client.open(bench, server, variant);

@@ -17,28 +17,12 @@ const SIZES = [
 // WCAG 2.2, 1.4.3: what normal text needs against its background.
 const CONTRAST_MIN = 4.5;
 
-for (const { name, path, isLive: hasBadge, works } of PAGES) {
+for (const { name, path, isLive: hasBadge, works, looksLike } of PAGES) {
     test(`page ${name}: works`, { seconds: 60 }, async (bench) => {
         const server = await bench.server();
         const page = await bench.visit(server, path);
         if (hasBadge) await live(page);
         await works(server, page, "first");
-    });
-
-    test(`page ${name}: works below /pushlet/`, { seconds: 60 }, async (bench) => {
-        const server = await bench.server();
-        const context = await bench.context();
-        const outside = [];
-        context.on("request", (sent) => {
-            if (!sent.url().startsWith(`${server.base}pushlet/`)) outside.push(sent.url());
-        });
-        const page = await bench.visit(server, `pushlet/${path}`, { context });
-        if (hasBadge) await live(page);
-        await works(server, page, "below");
-        assert.deepEqual(
-            outside.filter((url) => !url.startsWith("data:")),
-            [],
-        );
     });
 
     test(`page ${name}: comes back after a restart of the server`, { seconds: 90 }, async (bench) => {
@@ -56,31 +40,52 @@ for (const { name, path, isLive: hasBadge, works } of PAGES) {
         assert.ok(await page.evaluate(() => globalThis.neverReloaded), "the page was loaded again");
     });
 
+    // One variant of a page stands for all where they differ only in what they say to the server.
+    if (looksLike) continue;
+
+    test(`page ${name}: works below /pushlet/`, { seconds: 60 }, async (bench) => {
+        const server = await bench.server();
+        const context = await bench.context();
+        const outside = [];
+        context.on("request", (sent) => {
+            if (!sent.url().startsWith(`${server.base}pushlet/`)) outside.push(sent.url());
+        });
+        const page = await bench.visit(server, `pushlet/${path}`, { context });
+        if (hasBadge) await live(page);
+        await works(server, page, "below");
+        assert.deepEqual(
+            outside.filter((url) => !url.startsWith("data:")),
+            [],
+        );
+    });
+
     test(`page ${name}: fits a desk and a phone, light and dark`, { seconds: 90 }, async (bench) => {
         const server = await bench.server();
         const backgrounds = {};
-        for (const colorScheme of SCHEMES) {
-            for (const { width, height, isMobile = false } of SIZES) {
-                const viewport = { width, height };
-                const context = await bench.context({ viewport, isMobile, hasTouch: isMobile, colorScheme });
-                const page = await bench.visit(server, path, { context });
-                if (hasBadge) await live(page);
-                await works(server, page, `${width} ${colorScheme}`);
-                await page.evaluate(() => globalThis.scrollTo(0, 0));
+        for (const { width, height, isMobile = false } of SIZES) {
+            const context = await bench.context({ viewport: { width, height }, isMobile, hasTouch: isMobile });
+            const page = await bench.visit(server, path, { context });
+            if (hasBadge) await live(page);
+            await works(server, page, `${width}`);
+            for (const colorScheme of SCHEMES) {
+                await page.emulateMedia({ colorScheme });
                 const look = await page.evaluate(measure);
                 assert.ok(look.wide <= width, `${look.wide} pixels wide at ${width}: ${look.tooWide}`);
-                assert.ok(look.contrast >= CONTRAST_MIN, `contrast ${look.contrast} at ${width} ${colorScheme}`);
+                assert.ok(look.contrast >= CONTRAST_MIN, `${look.contrast} at ${width} ${colorScheme}: ${look.pale}`);
                 backgrounds[colorScheme] = look.background;
-                if (process.env.SCREENSHOTS) {
-                    mkdirSync(process.env.SCREENSHOTS, { recursive: true });
-                    const file = `${name.replaceAll(" ", "-")}-${width}-${colorScheme}.png`;
-                    await page.screenshot({ path: join(process.env.SCREENSHOTS, file), fullPage: true });
-                }
-                await context.close();
+                await saveScreenshot(page, `${name} ${width} ${colorScheme}`);
             }
+            await context.close();
         }
         assert.notEqual(backgrounds.light, backgrounds.dark);
     });
+}
+
+async function saveScreenshot(page, name) {
+    const folder = process.env.SCREENSHOTS;
+    if (!folder) return;
+    mkdirSync(folder, { recursive: true });
+    await page.screenshot({ path: join(folder, `${name.replaceAll(" ", "-")}.png`), fullPage: true });
 }
 
 // Runs in the page: how wide it is and what makes it so, and how well its text can be read.
@@ -110,36 +115,35 @@ function measure() {
     const texts = [...document.querySelectorAll("h1, h2, h3, p, a, button, label span, dt, dd, th, td, li")].filter(
         (element) => element.checkVisibility() && element.textContent.trim() && !element.disabled,
     );
+    const palest = texts.reduce((least, element) => (contrast(element) < contrast(least) ? element : least));
     const wideOnes = [...document.body.querySelectorAll("*")].filter((element) => {
         return element.getBoundingClientRect().right > innerWidth + 1;
     });
     return {
         wide: document.documentElement.scrollWidth,
         tooWide: wideOnes.slice(0, 3).map((element) => element.outerHTML.slice(0, 80)),
-        contrast: Math.min(...texts.map(contrast)),
+        contrast: contrast(palest),
+        pale: palest.outerHTML.slice(0, 120),
         background: opaque(document.body),
     };
 }
 
-test("pages: every link and source is there", { seconds: 60 }, async (bench) => {
+test("pages: every link and source is there", {}, async (bench) => {
     const server = await bench.server();
-    const context = await bench.context();
+    const statuses = new Map();
     for (const prefix of ["", "pushlet/"]) {
         for (const { name, path } of PAGES) {
-            const page = await bench.visit(server, `${prefix}${path}`, { context });
-            const links = await page.evaluate(() =>
-                [...globalThis.document.querySelectorAll("[href], [src]")].map(
-                    (element) => element.href || element.src,
-                ),
-            );
-            const own = [...new Set(links)].filter((url) => url.startsWith(server.base));
+            const page = new URL(`${prefix}${path}`, server.base);
+            const { body } = await request(page.href);
+            const links = [...body.matchAll(/ (?:href|src)="([^"]*)"/g)].map(([, link]) => new URL(link, page));
+            const own = links.filter((url) => url.origin === page.origin);
             assert.ok(own.length >= 8, `${name} links to ${own.length} files`);
             for (const url of own) {
-                assert.ok(url.startsWith(`${server.base}${prefix}`), `${name} leaves its prefix: ${url}`);
-                const { status } = await request(url.replace(/#.*/, ""));
-                assert.equal(status, 200, `${name} links to ${url}`);
+                assert.ok(url.href.startsWith(`${server.base}${prefix}`), `${name} leaves its prefix: ${url}`);
+                url.hash = "";
+                if (!statuses.has(url.href)) statuses.set(url.href, (await request(url.href)).status);
+                assert.equal(statuses.get(url.href), 200, `${name} links to ${url}`);
             }
-            await page.close();
         }
     }
 });
@@ -243,9 +247,9 @@ test("chat: an XHR page and a page with frames see and answer each other", { sec
     await says(xhr, "for all again");
     await witness.heard("the last message", (event) => event.text === "for all again");
     assert.ok(!witness.events.some((event) => event.text?.includes("alone")), "others were told what is private");
-    for (const page of [xhr, frames]) assert.equal(await page.evaluate(() => globalThis.hacked), undefined);
 
-    await frames.close();
+    // As a person closes it, who is asked before.
+    await frames.close({ runBeforeUnload: true });
     await until("nobody but Ada", async () => (await xhr.locator("#people li:not(.gone)").count()) === 0);
 });
 
@@ -257,16 +261,20 @@ test("chat: both pages find each other again after a restart", { seconds: 90 }, 
     for (const page of pages) {
         await until("one other person", async () => (await page.locator("#people li").count()) === 1);
     }
+    const addresses = (page) =>
+        page.locator("#to option").evaluateAll((options) => options.map((option) => option.value).filter(Boolean));
+    const [before] = await addresses(pages[0]);
     await server.kill();
     for (const page of pages) await until("a badge that says so", async () => !(await isLive(page)));
     await server.start();
     for (const page of pages) await live(page, RECOVERY_MS);
+    // A new session is a new address, and the same person all the same.
+    await until("the other person's new address alone", async () => {
+        const known = await addresses(pages[0]);
+        return known.length === 1 && known[0] !== before;
+    });
     for (const page of pages) {
-        await until(
-            "the other person, once",
-            async () => (await page.locator("#people li").count()) === 1,
-            RECOVERY_MS,
-        );
+        await until("one other person", async () => (await page.locator("#people li").count()) === 1);
     }
     const names = await Promise.all(pages.map((page) => page.locator("#people li").textContent()));
     await says(pages[0], "by the new address", names[0]);

@@ -1,6 +1,7 @@
 // A browser opens six connections to a host for all its tabs together: the clients share them out by BroadcastChannel.
 import assert from "node:assert/strict";
 import { Client } from "../lib/clients.js";
+import { live, pings } from "../lib/demo.js";
 import { test } from "../lib/registry.js";
 import { until } from "../lib/wait.js";
 
@@ -71,5 +72,23 @@ for (const variant of [
             assert.deepEqual(texts, ["to all seven", "and once more", "from the newest", "to those who stay"]);
             assert.equal(await tab.count("onError"), 0);
         }
+    });
+}
+
+for (const query of ["client=xhr&mode=pull", "client=frames&mode=stream"]) {
+    test(`seven tabs of the ping page, ${query}: pings come back to all`, { seconds: 90 }, async (bench) => {
+        const server = await bench.server();
+        const context = await bench.context();
+        const pages = [];
+        for (let n = 0; n < TABS; n += 1) {
+            pages.push(await bench.visit(server, `demo/ping.html?${query}`, { context }));
+            await live(pages.at(-1));
+        }
+        const count = async (page) => (await pings(page)).back;
+        const before = await Promise.all(pages.map(count));
+        for (const [at, page] of pages.entries()) {
+            await until(`two more pings in tab ${at + 1}`, async () => (await count(page)) >= before[at] + 2);
+        }
+        for (const page of pages) assert.equal(await page.locator("#log > *").count(), 0, "a page tells of trouble");
     });
 }
