@@ -152,6 +152,36 @@ impl<T: Copy> Trie<T> {
         if !found && values.next().is_some() { None } else { Some(found) }
     }
 
+    /// Whether `wanted` holds for a value filed under `prefix` or under anything that begins with it. It looks at no more than `looks_max`
+    /// values and nodes; `None` if none of so many was, and there are more.
+    pub fn any_below(&self, prefix: &[u8], looks_max: usize, mut wanted: impl FnMut(T) -> bool) -> Option<bool> {
+        let mut node = &self.nodes[ROOT as usize];
+        let mut rest = prefix;
+        while let Some(first) = rest.first() {
+            let Some(child) = node.child(*first).map(|child| &self.nodes[child as usize]) else { return Some(false) };
+            let label = child.label.bytes();
+            // The prefix may end within a label: what is filed there begins with it all the same.
+            if !label.starts_with(rest) && !rest.starts_with(label) {
+                return Some(false);
+            }
+            (node, rest) = (child, &rest[label.len().min(rest.len())..]);
+        }
+        let (mut open, mut looks_left) = (vec![node], looks_max);
+        while let Some(node) = open.pop() {
+            for value in std::iter::once(None).chain(node.entries.values().iter().copied().map(Some)) {
+                if looks_left == 0 {
+                    return None;
+                }
+                looks_left -= 1;
+                if value.is_some_and(&mut wanted) {
+                    return Some(true);
+                }
+            }
+            open.extend(node.edges.iter().map(|edge| &self.nodes[edge.node as usize]));
+        }
+        Some(false)
+    }
+
     /// How many values [`Trie::for_each_match`] visits, at the cost of the way there: none of them is looked at.
     #[must_use]
     pub fn match_count(&self, subject: &[u8]) -> usize {

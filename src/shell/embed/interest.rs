@@ -118,7 +118,7 @@ impl Drop for Watches {
 
 /// Whether anybody listens to a subject: what a source of events asks before it does any work (rule P-35).
 ///
-/// Somebody listens if a session has a subscription that matches the subject, has listened at least once, and is still kept (one whose
+/// Somebody listens if a session has a subscription that matches the subject or one that begins with it, has listened at least once, and is still kept (one whose
 /// connection has just broken counts until it is given up, for it would get the event). The server looks ten times a second, so the answer
 /// may be 0.1 s old. It belongs to one thread at a time; others may ask for the same subject again.
 pub struct Interest {

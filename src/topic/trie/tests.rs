@@ -30,6 +30,11 @@ impl Scan {
         let mut collected = vec![u32::MAX];
         trie.collect_matches(subject, |_| 0, &mut collected);
         assert_eq!(collected[1..], visited, "what is collected comes in the order of a visit");
+        let below =
+            |value: u32| self.filed.iter().any(|(filed, known, _)| *known == value && filed.starts_with(subject));
+        for (_, value, _) in &self.filed {
+            assert_eq!(trie.any_below(subject, usize::MAX, |found| found == *value), Some(below(*value)), "{value}");
+        }
         let mut at = 0;
         for group in wanted.chunk_by(|a, b| a.0 == b.0) {
             let got = &mut visited[at..at + group.len()];
@@ -66,6 +71,31 @@ fn a_subscription_matches_every_subject_that_begins_with_it() {
     assert_eq!(found(&trie, "/chess"), [4, 2]);
     assert!(found(&trie, "x").is_empty());
     assert!(found(&trie, "").is_empty());
+}
+
+/// P-35: what is filed below a prefix is found, also where the prefix ends within a label, and no further than one may look.
+#[test]
+fn what_lies_below_a_prefix_is_found() {
+    let mut trie = Trie::new();
+    for (value, prefix) in ["/demo/stocks/", "/demo/stocks/ABC", "/demo/chat", "/x"].into_iter().enumerate() {
+        trie.insert(prefix.as_bytes(), value);
+    }
+    let any = |prefix: &str, value| trie.any_below(prefix.as_bytes(), 100, |found| found == value);
+    for (prefix, value, is_below) in [
+        ("/demo/stocks", 0, true),
+        ("/demo/st", 1, true),
+        ("/demo/stocks/", 0, true),
+        ("/demo/stocks/A", 0, false),
+        ("/demo/stocks/A", 1, true),
+        ("/demo/stocks/ABC", 1, true),
+        ("/demo/stocks/ABCD", 1, false),
+        ("/demo/stox", 1, false),
+        ("/x", 2, false),
+        ("", 3, true),
+    ] {
+        assert_eq!(any(prefix, value), Some(is_below), "{prefix} {value}");
+    }
+    assert_eq!(trie.any_below(b"/", 2, |_| false), None, "there is more than one may look at");
 }
 
 /// P-19: a prefix that ends within a character is compared byte for byte like any other.
