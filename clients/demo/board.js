@@ -4,7 +4,7 @@
 //     line    a part of a stroke: its name, colour, width and some points
 //     move    where a pen is that does not draw
 //     undo    a stroke is taken back
-//     clear   a new sheet for all. A sheet's number is the time at which it began; what belongs to an older one is ignored
+//     clear   a new sheet for all. Its number is the time at which it began; what belongs to an older one is ignored
 //     ask     somebody is new, and everybody who has something answers:
 //     offer   (to one) how many strokes they have; the newcomer takes the largest offer:
 //     want    (to one) send it
