@@ -1,10 +1,12 @@
-// The iframe client for Pushlet servers: the functions p_* and the class PushletEvent, for pages written for the original.
+// The iframe client for Pushlet servers: the functions p_* and the class PushletEvent, for pages written for the
+// original.
 //
-// A page calls p_embed(), p_join(), p_listen(subject, mode) and so on, and defines functions named onData, onJoinAck, ..., or one
-// onEvent for everything that has no function of its own. All of it, with examples: docs/classic-clients.md.
+// A page calls p_embed(), p_join(), p_listen(subject, mode) and so on, and defines functions named onData, onJoinAck,
+// ..., or one onEvent for everything that has no function of its own. All of it, with examples:
+// docs/classic-clients.md.
 //
-// The parts, in the order of this file: events, the web root, addresses, tabs that share a host's connections, the hidden
-// frame, the queue of requests, outages, what the server's answers mean, and the functions for the page.
+// The parts, in the order of this file: events, the web root, addresses, tabs that share a host's connections, the
+// hidden frame, the queue of requests, outages, what the server's answers mean, and the functions for the page.
 (function () {
     "use strict";
 
@@ -75,7 +77,7 @@
         }
     }
 
-    // ---------------------------------------------------------------------------------------------------------------- events
+    // ---------------------------------------------------------------------------------------------------------- events
 
     /** One event: names and values. Made of an array of names and values in turn. */
     class PushletEvent {
@@ -94,13 +96,16 @@
             return this.get("p_event");
         }
 
-        /** The value, or null if there is none of that name. */
+        /** The value, or undefined if there is none of that name. */
         get(name) {
-            const value = this.fields.get(String(name));
-            return value === undefined ? null : value;
+            return this.fields.get(String(name));
         }
 
-        /** Sets a value and returns the one before it, or null. */
+        getKeys() {
+            return Array.from(this.fields.keys());
+        }
+
+        /** Sets a value and returns the one before it. */
         put(name, value) {
             const before = this.get(name);
             this.fields.set(String(name), String(value));
@@ -161,11 +166,14 @@
         }
     }
 
-    function deliverError(reason, waitMs) {
-        deliver(new PushletEvent(["p_event", "error", "p_reason", reason, "p_wait", waitMs]));
+    /** A trouble that is told and not tried again. It may be one of a request. */
+    function deliverError(reason, request) {
+        const about = request ? ["p_request", request.event] : [];
+        const subject = request && request.subject !== undefined ? ["p_subject", request.subject] : [];
+        deliver(new PushletEvent(["p_event", "error", "p_reason", reason].concat(about, subject)));
     }
 
-    // -------------------------------------------------------------------------------------------------------------- web root
+    // -------------------------------------------------------------------------------------------------------- web root
 
     /** The part of a script's address in front of its last /lib/, or null. */
     function rootOf(script) {
@@ -210,7 +218,7 @@
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------------- addresses
+    // ------------------------------------------------------------------------------------------------------- addresses
 
     /** Half a character pair has no UTF-8, and encodeURIComponent throws on it: it becomes U+FFFD. */
     function wellFormed(text) {
@@ -244,15 +252,15 @@
         for (const [name, value] of request.fields) {
             address += "&" + name + "=" + value;
         }
-        // Two requests with one address would wait for each other in the browser's cache. A publish has no p_time of ours:
-        // it would hide the server's from those who get the event.
+        // Two requests with one address would wait for each other in the browser's cache. A publish has no p_time of
+        // ours: it would hide the server's from those who get the event.
         return request.event === "publish" ? address : address + "&p_time=" + Date.now();
     }
 
-    // ------------------------------------------------------------------------------------------------------------------ tabs
+    // ------------------------------------------------------------------------------------------------------------ tabs
 
-    // A browser opens six connections to a host, for all its tabs together, and each data channel holds one. Tabs tell each other
-    // that they are there; who comes late, or is hidden, polls, so that connections stay free.
+    // A browser opens six connections to a host, for all its tabs together, and each data channel holds one. Tabs
+    // tell each other that they are there; who comes late, or is hidden, polls, so that connections stay free.
     const tabs = {
         channel: null,
         id: randomId(),
@@ -400,7 +408,7 @@
         pump();
     }
 
-    // ----------------------------------------------------------------------------------------------------------- the frame
+    // ------------------------------------------------------------------------------------------------------- the frame
 
     // The hidden iframe, what its script offers once it has loaded, and the timer that ends the waiting for it.
     let frame = null;
@@ -450,7 +458,7 @@
         }
         if (wrong !== null && !rootTold) {
             rootTold = true;
-            setTimeout(deliverError, 0, wrong, 0);
+            setTimeout(deliverError, 0, wrong);
         }
         return wrong === null;
     }
@@ -505,13 +513,14 @@
         return net !== null;
     }
 
-    // ---------------------------------------------------------------------------------------------------------------- queue
+    // ----------------------------------------------------------------------------------------------------------- queue
 
     // {id, address, isGone}, or null before a join and after a leave.
     let session = null;
     // {wanted, asked, isOpen}: the mode that the page wants and the one asked for; null while the page does not listen.
     let channel = null;
-    // {sid, serverSid, subject, label}, oldest first. `sid` is what the page knows, `serverSid` what this session calls it.
+    // {sid, serverSid, subject, label}, oldest first. `sid` is what the page knows, `serverSid` what this session
+    // calls it.
     let subscriptions = [];
     // What the page has asked for and was not sent; and what restores a session, which goes first.
     let queue = [];
@@ -528,10 +537,8 @@
     function enqueue(request) {
         embedOnce();
         if (queue.length >= QUEUE_MAX) {
-            deliverError(
-                "More than " + QUEUE_MAX + " requests wait to be sent: this " + request.event + " is dropped.",
-                0,
-            );
+            const what = "More than " + QUEUE_MAX + " requests wait to be sent: this " + request.event + " is dropped.";
+            deliverError(what, request);
             return;
         }
         queue.push(request);
@@ -560,7 +567,7 @@
         if (next.needsId && !session) {
             // Old pages leave when they are closed, whether they have joined or not.
             if (next.event !== "leave" && !next.isSilent) {
-                deliverError("This " + next.event + " was not sent: there is no session. Call p_join first.", 0);
+                deliverError("This " + next.event + " was not sent: there is no session. Call p_join first.", next);
             }
             pump();
             return;
@@ -574,7 +581,9 @@
         send(next);
     }
 
-    /** Whether the page means a subscription that has ended. The server may have given its p_sid to another one since. */
+    /**
+     * Whether the page means a subscription that has ended. The server may have given its p_sid to another one since.
+     */
     function isStale(sid) {
         return sidsTold.has(sid) && !findSubscription(sid);
     }
@@ -664,7 +673,10 @@
         return { reason: failed + text, gone: gone, status: outcome.status };
     }
 
-    /** An answer of the data channel has ended: right for a pull or a poll that will load the next one, the end of a stream otherwise. */
+    /**
+     * An answer of the data channel has ended: right for a pull or a poll that will load the next one, the end of a
+     * stream otherwise.
+     */
     function channelLoaded(outcome) {
         if (outcome.hasSpoken && outcome.reloadWait !== null) {
             channel.reloadWait = outcome.reloadWait;
@@ -677,7 +689,7 @@
         fail(trouble.reason, { gone: trouble.gone, channelDown: true });
     }
 
-    // -------------------------------------------------------------------------------------------------------------- outages
+    // --------------------------------------------------------------------------------------------------------- outages
 
     // {tries, reason, isTold, isWaiting, rejoins, channelDown, nextAt, timer}; null while all is well.
     let outage = null;
@@ -711,7 +723,7 @@
         request.tries += trouble.status > 0 && !trouble.gone ? 1 : 0;
         const isRefused = trouble.status >= 400 && trouble.status < 500 && !trouble.gone && trouble.status !== 429;
         if (request.own && session && request.frame === "controlFrame" && (isRefused || request.tries > TRIES_MAX)) {
-            deliverError(trouble.reason + ". It is not sent again.", 0);
+            deliverError(trouble.reason + ". It is not sent again.", request);
             settle();
             pump();
             return;
@@ -721,17 +733,21 @@
         if (request.own && (isUndone || request.event !== "publish")) {
             queue.unshift(request);
         } else if (request.own) {
-            reason += ", and nobody knows whether this publish was done; it is not sent again";
+            reason += ", and nobody knows whether this publish has arrived; it is not sent again";
         }
-        // A subscription that the server may have made and that nobody told us of would send us events with an unknown p_sid.
+        // A subscription that the server may have made and that nobody told us of would send us events with an
+        // unknown p_sid.
         const isUnclear = !isUndone && (request.event === "subscribe" || request.makesSubscription === true);
-        fail(reason, { gone: trouble.gone, unclear: isUnclear, channelDown: request.frame === "listenFrame" });
+        const about = request.own ? request : null;
+        const isData = request.frame === "listenFrame";
+        fail(reason, { gone: trouble.gone, unclear: isUnclear, channelDown: isData, about: about });
     }
 
     /** Something does not work: plans the next try, and tells the page once. */
     function fail(reason, what) {
         if (current && current.request.frame === "listenFrame") {
-            // Its answer would come in a channel that is given up. A control request may still be answered, and is waited for.
+            // Its answer would come in a channel that is given up. A control request may still be answered, and is
+            // waited for.
             clearTimeout(current.timer);
             if (current.request.own && !current.answered) {
                 queue.unshift(current.request);
@@ -766,7 +782,7 @@
         const wait = backoff(outage.tries);
         outage.nextAt = Date.now() + wait;
         outage.timer = setTimeout(retry, wait);
-        tellOutage(outage, wait);
+        tellOutage(outage, wait, what.about);
     }
 
     function newOutage(tries) {
@@ -781,10 +797,13 @@
         }
     }
 
-    function tellOutage(told, wait) {
+    function tellOutage(told, wait, request) {
         const reason =
             told.reason + (told.rejoins && session ? "; joining again in " : "; trying again in ") + wait + " ms.";
         const fields = ["p_reason", reason, "p_wait", wait, "p_tries", told.tries];
+        if (request && request.event === "publish") {
+            fields.push("p_request", "publish", "p_subject", request.subject);
+        }
         told.reason = reason;
         if (told.isTold) {
             call("onRetry", new PushletEvent(["p_event", "retry"].concat(fields)));
@@ -894,7 +913,7 @@
         fail(describe("The data channel") + " was silent for " + silence / 1000 + " s", { channelDown: true });
     }
 
-    // ---------------------------------------------------------------------------------------------------------------- leave
+    // ----------------------------------------------------------------------------------------------------------- leave
 
     function isLeave(request) {
         return request.event === "leave";
@@ -941,7 +960,7 @@
             tellLeave(id);
         }
         if (dropped > 0) {
-            deliverError(reason + "; the page leaves, and " + dropped + " of its requests were not sent.", 0);
+            deliverError(reason + "; the page leaves, and " + dropped + " of its requests were not sent.");
         }
         deliver(new PushletEvent(["p_event", "leave-ack", "p_id", id === null ? "" : id]));
         pump();
@@ -951,7 +970,7 @@
         const id = session.id;
         forget();
         if (!trouble.gone) {
-            deliverError(trouble.reason + ". The session is left; the server will end it by itself.", 0);
+            deliverError(trouble.reason + ". The session is left; the server will end it by itself.");
         }
         deliver(new PushletEvent(["p_event", "leave-ack", "p_id", id]));
         pump();
@@ -967,7 +986,7 @@
         }
     }
 
-    // -------------------------------------------------------------------------------------------------------------- answers
+    // --------------------------------------------------------------------------------------------------------- answers
 
     function findSubscription(sid) {
         return subscriptions.find(function (subscription) {
@@ -975,7 +994,8 @@
         });
     }
 
-    // Every p_sid that the page was ever told: a new session begins to count again, and the page must not take one for another.
+    // Every p_sid that the page was ever told: a new session begins to count again, and the page must not take one
+    // for another.
     const sidsTold = new Set();
 
     /** The p_sid to tell the page for one of the server's. */
@@ -1003,7 +1023,7 @@
     /** Writes the p_sid that the page knows into an event of the server. */
     function translateSid(event) {
         const serverSid = event.get("p_sid");
-        if (serverSid === null) {
+        if (serverSid === undefined) {
             return;
         }
         for (const subscription of subscriptions) {
@@ -1089,7 +1109,10 @@
         }
     }
 
-    /** From now on this join-ack's session is the one. What the page did in an older one is over if the page itself has joined again. */
+    /**
+     * From now on this join-ack's session is the one. What the page did in an older one is over if the page itself
+     * has joined again.
+     */
     function beginSession(ack, isNew) {
         if (session && !session.isGone) {
             tellLeave(session.id);
@@ -1115,10 +1138,11 @@
             return;
         }
         const serverSid = event.get("p_sid");
-        if (serverSid !== null) {
+        if (serverSid !== undefined) {
             event.put("p_sid", addSubscription(serverSid, request).sid);
         }
-        // As the original does: the lease begins anew, and the page learns that requests get through beside the data channel.
+        // As the original does: the lease begins anew, and the page learns that requests get through beside the data
+        // channel.
         queue.unshift(makeRequest("hb", [], {}));
         deliver(event);
         if (request.isSecond) {
@@ -1134,7 +1158,7 @@
 
     /** Where others send events for this session alone (rule P-22); servers of old have none. */
     function putAddress(event) {
-        if (session && session.address !== null) {
+        if (session && session.address !== undefined) {
             event.put("p_from", session.address);
         }
     }
@@ -1202,7 +1226,7 @@
         }
     }
 
-    // ------------------------------------------------------------------------------------------------------ for the page
+    // ---------------------------------------------------------------------------------------------------- for the page
 
     function embedOnce() {
         if (webRoot === null && brokenRoot === null) {
@@ -1211,7 +1235,10 @@
         embedFrame();
     }
 
-    /** Puts the hidden frame into the page. `root` is where pushlet.srv and lib/ are; usually the script's own address tells. */
+    /**
+     * Puts the hidden frame into the page. `root` is where pushlet.srv and lib/ are; usually the script's own address
+     * tells.
+     */
     function p_embed(root) {
         if (root !== undefined && root !== null && root !== "" && frame === null) {
             setRoot(root);
@@ -1263,7 +1290,7 @@
         for (let at = 0; at < names.length; at += 2) {
             fields.push([encodeGiven(names[at]), at + 1 < names.length ? encodeGiven(names[at + 1]) : ""]);
         }
-        enqueue(makeRequest("publish", fields, {}));
+        enqueue(makeRequest("publish", fields, { subject: String(subject) }));
     }
 
     function p_subscribe(subject, label) {
@@ -1316,7 +1343,10 @@
         };
     }
 
-    /** p_debug(true, label, text), as old pages write it, or p_debug(label, text), which is shown after p_setDebug(true). */
+    /**
+     * p_debug(true, label, text), as old pages write it, or p_debug(label, text), which is shown after
+     * p_setDebug(true).
+     */
     function p_debug(flag, label, text) {
         if (typeof flag !== "boolean") {
             debug(flag, label);
@@ -1333,7 +1363,10 @@
         debuggingNet = flag === true || flag === "true";
     }
 
-    /** Takes one event as names and values: what the hidden frame calls. Also for pages that bring events of their own. */
+    /**
+     * Takes one event as names and values: what the hidden frame calls. Also for pages that bring events of their
+     * own.
+     */
     function _push(names, name, ...rest) {
         if (typeof names === "string") {
             take([names, name].concat(rest), "");

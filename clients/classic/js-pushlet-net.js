@@ -1,11 +1,13 @@
-// The hidden frame of the iframe client, between js-pushlet-client.js in the page around it and the server's answers in its frames.
+// The hidden frame of the iframe client, between js-pushlet-client.js in the page around it and the server's answers
+// in its frames.
 //
-// An answer in format js is a page of scripts that call parent.push(...). This file loads addresses into two frames, controlFrame
-// and listenFrame, and says what came of it; what to load, and when, is the client's business.
+// An answer in format js is a page of scripts that call parent.push(...). This file loads addresses into two frames,
+// controlFrame and listenFrame, and says what came of it; what to load, and when, is the client's business.
 //
-// Each address gets a frame of its own, inside another one, the holder. A new frame leaves no entry in the history, so the page's
-// back button works as if we were not there. And when a connection breaks in the middle of a stream, Chromium tells the page
-// in it nothing, no load event and no change of its readyState; but a holder is loaded when whatever is in it has ended, however.
+// Each address gets a frame of its own, inside another one, the holder. A new frame leaves no entry in the history,
+// so the page's back button works as if we were not there. And when a connection breaks in the middle of a stream,
+// Chromium tells the page in it nothing, no load event and no change of its readyState; but a holder is loaded when
+// whatever is in it has ended, however.
 (function () {
     "use strict";
 
@@ -45,7 +47,10 @@
         return frame;
     }
 
-    /** A request too long for an address: by POST (rule P-3), and its answer is read instead of run. In place of a frame. */
+    /**
+     * A request too long for an address: by POST (rule P-3), and its answer is read instead of run. In place of a
+     * frame.
+     */
     function post(name, address) {
         const stop = new AbortController();
         const holder = {
@@ -153,7 +158,10 @@
         return names[names.indexOf("p_event") + 1] === "nack";
     }
 
-    /** Returns to the data channel that was open before the last go, which the server has refused; false if there is none. */
+    /**
+     * Returns to the data channel that was open before the last go, which the server has refused; false if there is
+     * none.
+     */
     function goBack() {
         if (!older) {
             return false;
@@ -207,7 +215,10 @@
         window.parent._push(names, frame.name);
     }
 
-    /** The answers of pull and poll load the next one themselves, by their function refresh. Ours does it without a history entry. */
+    /**
+     * The answers of pull and poll load the next one themselves, by their function refresh. Ours does it without a
+     * history entry.
+     */
     function takeReload(frame) {
         const inner = frame.inner.contentWindow;
         if (typeof inner.refresh === "function") {
@@ -278,8 +289,9 @@
     }
 
     /**
-     * For the client. `onEnded(name, outcome)` is its own: called when all of an answer is there. `outcome.text` is what a person
-     * would read there, null if the page is not ours to read; `hasSpoken` says whether any event came of it.
+     * For the client. `onEnded(name, outcome)` is its own: called when all of an answer is there. `outcome.text` is
+     * what a person would read there, null if the page is not ours to read; `hasSpoken` says whether any event came
+     * of it.
      */
     const net = { go: go, goBack: goBack, blank: blank, tell: tell, onEnded: null };
     window.PushletNet = net;

@@ -1,10 +1,10 @@
 // A drawing board for all who have the page open, by stream.js.
 //
-// The server keeps no drawing: it only passes on what is published to one subject. The field `kind` says what an event is:
+// The server keeps no drawing: it only passes on what is published to one subject. The field `kind` says what it is:
 //     line    a part of a stroke: its name, colour, width and some points
 //     move    where a pen is that does not draw
 //     undo    a stroke is taken back
-//     clear   a new sheet for all. Each sheet has a number, the time at which it began; what belongs to an older sheet is ignored
+//     clear   a new sheet for all. Its number is the time at which it began; what belongs to an older one is ignored
 //     ask     somebody is new, and everybody who has something answers:
 //     offer   (to one) how many strokes they have; the newcomer takes the largest offer:
 //     want    (to one) send it
@@ -22,7 +22,8 @@ const MOVE_MS = 150; // A pen that only moves needs less.
 const PEN_SHOWN_MS = 2500;
 const OFFERS_MS = 600; // How long a newcomer waits for offers, and then for each that it takes.
 const HAVE_MS = 4000;
-const AHEAD_MS = 3_600_000; // A sheet from a clock that is more than an hour fast is not believed: nobody could clear it.
+// A sheet from a clock that is more than an hour fast is not believed: nobody could clear it.
+const AHEAD_MS = 3_600_000;
 
 // Bounds of what others can make us keep and send.
 const STROKES_MAX = 2000;
@@ -31,8 +32,8 @@ const POINTS_PER_STROKE_MAX = 4000;
 const DRAWING_CHARS_MAX = 150_000; // The server takes bodies of 256 KiB.
 const PENS_MAX = 50;
 
-// What is sent is the index of a colour or width: so nothing that others write comes near a style, and each of us sees ink that suits
-// their own light or dark sheet.
+// What is sent is the index of a colour or width: so nothing that others write comes near a style, and each of us sees
+// ink that suits their own light or dark sheet.
 const COLOURS = [
     ["Ink", "#1a232d", "#e4eaf0"],
     ["Red", "#c62828", "#ff7b72"],
@@ -133,7 +134,8 @@ function textOfDrawing() {
 }
 
 function takeDrawing(text) {
-    // What we have seen ourselves since we came is newer: it goes on top. A stroke that we have only the end of is taken whole.
+    // What we have seen ourselves since we came is newer: it goes on top. A stroke that we have only the end of is
+    // taken whole.
     const newer = new Map(strokes);
     strokes.clear();
     pointsKept = 0;
@@ -275,7 +277,10 @@ function end() {
     sendSoon();
 }
 
-/** Gathers what happens within SEND_MS into one event, and sends the next one when this one has its ack: so they keep their order. */
+/**
+ * Gathers what happens within SEND_MS into one event, and sends the next one when this one has its ack: so they keep
+ * their order.
+ */
 function sendSoon() {
     sending ||= setTimeout(async () => {
         await sendNext();

@@ -1,12 +1,13 @@
-// The chat. It is the same script for both classic clients, because they have the same functions: p_join_listen, p_publish and so on,
-// and call the same functions of the page: onData for what was published, and some more.
+// The chat. It is the same script for both classic clients, because they have the same functions: p_join_listen,
+// p_publish and so on, and call the same functions of the page: onData for what was published, and some more.
 //
 // Everybody publishes to one subject. The field `kind` says what an event is:
 //     join   somebody is new; everybody answers to them alone, so that they know who is here
 //     here   somebody is still here, or has another name
 //     text   a message, to all or (with p_to) to one
 //     bye    somebody has closed the page
-// People are known by the p_from of their events: an address that one can write to, and that gives no other right (P-22, P-23).
+// People are known by the p_from of their events: an address that one can write to, and that gives no other right
+// (P-22, P-23).
 
 import { at, clock, put } from "./page.js";
 import { field, showStatus, status } from "./classic.js";
@@ -222,8 +223,9 @@ function changeName() {
     greet("here");
 }
 
-// The client itself leaves when the page goes (pagehide). By then a word from us would come too late, so it is said at the first sign; if
-// the page stays after all (a download, a dialog), it greets again. Where a browser gives no sign our name fades at the others.
+// The client itself leaves when the page goes (pagehide). By then a word from us would come too late, so it is said at
+// the first sign; if the page stays after all (a download, a dialog), it greets again. Where a browser gives no sign,
+// or the leave is quicker, our name fades at the others.
 function sayBye() {
     const id = window.p_getSessionId();
     if (!id) return;

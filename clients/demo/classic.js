@@ -2,7 +2,10 @@
 
 import { badge } from "./page.js";
 
-/** How the client is: { state, tries, reason, nextTryInMs }. The client with XHR has it in PL, the one with frames as p_getStatus. */
+/**
+ * How the client is: { state, tries, reason, nextTryInMs }. The client with XHR has it in PL, the one with frames as
+ * p_getStatus.
+ */
 export function status() {
     return window.PL ? window.PL.getStatus() : window.p_getStatus();
 }

@@ -162,10 +162,12 @@ function showAnswer(answer) {
     answer.size.textContent = `${answer.total} bytes, ${answer.open ? `open for ${seconds} s` : `${seconds} s`}`;
     const text = textOfBody(answer);
     if (answer.body.textContent !== text) {
-        const atEnd = answer.body.scrollHeight - answer.body.scrollTop - answer.body.clientHeight < 30;
+        // Whoever reads the newest of a stream goes on doing so; other answers are read from the top.
+        const { scrollHeight, scrollTop, clientHeight } = answer.body;
+        const follows = answer.item.classList.contains("open") && scrollHeight - scrollTop - clientHeight < 30;
         answer.body.classList.toggle("dump", answer.binary);
         answer.body.textContent = text;
-        if (atEnd) {
+        if (follows) {
             answer.body.scrollTop = answer.body.scrollHeight;
         }
     }

@@ -97,7 +97,10 @@ function showFigures() {
     put(at("heartbeats"), String(kinds.get("hb") || 0));
 }
 
-/** The mode that the server has granted: another one than we asked for if it makes us pull (P-18), or if we are one of too many tabs. */
+/**
+ * The mode that the server has granted: another one than we asked for if it makes us pull (P-18), or if we are one of
+ * too many tabs.
+ */
 function showMode() {
     const now = status().mode || granted;
     put(at("mode"), now || "–");

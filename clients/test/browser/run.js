@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Bench } from "./lib/bench.js";
+import { Bench, newContext } from "./lib/bench.js";
 import { launch } from "./lib/browser.js";
 import { tests } from "./lib/registry.js";
 import { findProgram } from "./lib/server.js";
@@ -33,8 +33,8 @@ function folderFor(name) {
     return path;
 }
 
-async function runOne(browser, { name, seconds, body }) {
-    const bench = new Bench(browser);
+async function runOne(browser, home, { name, seconds, body }) {
+    const bench = new Bench(browser, home);
     const begin = performance.now();
     let trouble;
     try {
@@ -70,9 +70,15 @@ console.log(`Chromium ${browser.version()}, ${findProgram()}, ${chosen.length} t
 const waiting = [...chosen];
 let failures = 0;
 async function work() {
+    let home = await newContext(browser);
     for (let next = waiting.shift(); next; next = waiting.shift()) {
-        if (!(await runOne(browser, next))) failures += 1;
+        if (await runOne(browser, home, next)) continue;
+        failures += 1;
+        // Nobody knows what the failed test has left.
+        await home.close();
+        home = await newContext(browser);
     }
+    await home.close();
 }
 try {
     await Promise.all(Array.from({ length: AT_ONCE }, work));

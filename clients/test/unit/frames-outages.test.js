@@ -1,4 +1,5 @@
-// What the iframe client does when things go wrong: it says so once, tries again at a growing distance, and loses nothing it can keep.
+// What the iframe client does when things go wrong: it says so once, tries again at a growing distance, and loses
+// nothing it can keep.
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ORIGIN, World } from "./frames-world.js";
@@ -13,7 +14,8 @@ function live(options) {
     return { world, page, stream: page.live(options) };
 }
 
-// Ends an outage by a new session, which `subscriptions` = [[subject, label or undefined, new p_sid]] must be restored in.
+// Ends an outage by a new session, which `subscriptions` = [[subject, label or undefined, new p_sid]] must be
+// restored in.
 function rejoin(page, subscriptions, { id = "ID2", listens = true } = {}) {
     page.next("join").answer({ p_event: "join-ack", p_id: id });
     for (const [subject, label, sid] of subscriptions) {
@@ -56,7 +58,7 @@ test("P-31: a broken stream goes on with its session; the page hears of it once"
     assert.deepEqual(page.status(), { state: "listening", tries: 0, reason: "", nextTryInMs: 0 });
 });
 
-test("a session that is gone is joined again, with all subscriptions and labels in order, and no ack is told twice", () => {
+test("a session that is gone is joined again: all subscriptions and labels, in order, and no ack is told twice", () => {
     const { world, page, stream } = live();
     page.subscribe("/b", "s2", "the label &");
     page.subscribe("/c,/d", "s3");
@@ -301,7 +303,8 @@ test("a publish that may have been done is not sent again, and the page is told;
     page.call("p_publish", "/a", "n", "2");
     page.next("publish").fail();
     const [[, error]] = page.takeNews();
-    assert.match(error.p_reason, /publish at .* nobody knows whether this publish was done; it is not sent again/);
+    assert.match(error.p_reason, /publish at .* nobody knows whether this publish has arrived; it is not sent again/);
+    assert.deepEqual([error.p_request, error.p_subject], ["publish", "/a"]);
     world.pass(500);
     page.next("hb").answer({ p_event: "hb-ack" });
     const second = page.next("publish");

@@ -1,5 +1,5 @@
-// A browser that is not there: pages with the iframe client, its hidden frame and the frames in it, one clock, one server that the
-// test plays. Answers are bytes of format js; their scripts run as they would in a frame.
+// A browser that is not there: pages with the iframe client, its hidden frame and the frames in it, one clock, one
+// server that the test plays. Answers are bytes of format js; their scripts run as they would in a frame.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import vm from "node:vm";

@@ -22,9 +22,31 @@ function moveScriptsOut(name, html) {
     return [moved, scripts];
 }
 
+export async function newContext(browser, options) {
+    const context = await browser.newContext(options);
+    // In every frame of every page.
+    await context.addInitScript(() => {
+        Object.defineProperty(globalThis, "hacked", {
+            set() {
+                globalThis.console.error("a publisher's script runs in a page");
+            },
+        });
+        // Chromium tells violations on its console as well; this names the rule and the place.
+        globalThis.document.addEventListener("securitypolicyviolation", (event) => {
+            globalThis.console.error(
+                `CSP: ${event.violatedDirective} forbids ${event.blockedURI} at ${event.sourceFile}:${event.lineNumber}`,
+            );
+        });
+    });
+    return context;
+}
+
 export class Bench {
-    constructor(browser) {
+    // home: the context in which pages are opened. It outlives a test, because a new one is a window of Chromium and costs most of a
+    // second; tests do not meet there, as each has a server and so an origin of its own.
+    constructor(browser, home) {
         this.browser = browser;
+        this.home = home;
         this.browsers = [];
         this.servers = [];
         this.contexts = [];
@@ -52,37 +74,23 @@ export class Bench {
         return server.start();
     }
 
-    // pageCache: a browser of its own that keeps pages aside when the user goes on (bfcache).
+    // A context of this test alone. pageCache: in a browser of its own that keeps pages aside when the user goes on (bfcache).
     async context({ pageCache = false, ...options } = {}) {
         this.mustBeOpen();
-        let browser = this.browser;
+        let { browser } = this;
         if (pageCache) {
             browser = await launch({ pageCache });
             this.browsers.push(browser);
         }
-        const context = await browser.newContext(options);
+        const context = await newContext(browser, options);
         this.contexts.push(context);
-        context.on("page", (page) => this.watch(page));
-        // In every frame of every page.
-        await context.addInitScript(() => {
-            Object.defineProperty(globalThis, "hacked", {
-                set() {
-                    globalThis.console.error("a publisher's script runs in a page");
-                },
-            });
-        });
-        // Chromium tells violations on its console as well; this names the rule and the place.
-        await context.addInitScript(() => {
-            globalThis.document.addEventListener("securitypolicyviolation", (event) => {
-                globalThis.console.error(
-                    `CSP: ${event.violatedDirective} forbids ${event.blockedURI} at ${event.sourceFile}:${event.lineNumber}`,
-                );
-            });
-        });
         return context;
     }
 
-    watch(page) {
+    // A page that answers for what it complains of.
+    async page(context = this.home) {
+        this.mustBeOpen();
+        const page = await context.newPage();
         const number = this.pages.push(page);
         const note = (kind, text) => this.console.push(`page ${number} ${kind}: ${text}`);
         page.on("console", (message) => {
@@ -94,18 +102,19 @@ export class Bench {
             this.faults.push(`exception: ${error.message}`);
         });
         page.on("crash", () => this.faults.push("the page crashed"));
+        page.on("popup", (popup) => this.faults.push(`a window that nobody asked for: ${popup.url()}`));
         page.on("dialog", (dialog) => {
             this.faults.push(`dialog: ${dialog.message()}`);
             dialog.dismiss().catch(() => {});
         });
         page.on("request", (sent) => note("request", `${sent.method()} ${sent.url()}`));
         page.on("requestfailed", (sent) => note("failed", `${sent.failure()?.errorText} ${sent.url()}`));
+        return page;
     }
 
     // Opens a page of pages/ as a page of the server itself. With a policy (CSP) its scripts are files.
-    // It is a new one, in a context of its own, unless one is given.
     async open(server, name, { page: given, context, policy, change = (html) => html } = {}) {
-        const page = given ?? (await (context ?? (await this.context())).newPage());
+        const page = given ?? (await this.page(context));
         let html = change(readFileSync(join(PAGES, `${name}.html`), "utf8"));
         const headers = { "Content-Type": "text/html; charset=utf-8" };
         let scripts = {};
@@ -124,7 +133,7 @@ export class Bench {
 
     // Opens one of the server's own pages.
     async visit(server, path, { context } = {}) {
-        const page = await (context ?? (await this.context())).newPage();
+        const page = await this.page(context);
         await page.goto(`${server.base}${path}`);
         return page;
     }
@@ -157,6 +166,7 @@ export class Bench {
 
     async close() {
         this.closed = true;
+        for (const page of this.pages) await page.close().catch(() => {});
         for (const context of this.contexts) await context.close().catch(() => {});
         for (const browser of this.browsers) await browser.close();
         for (const server of this.servers) await server.close();
