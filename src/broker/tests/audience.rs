@@ -19,7 +19,7 @@ fn unsubscribe(world: &mut World, id: SessionId, sid: &str) {
 }
 
 fn listen(world: &mut World, id: SessionId, mode: Mode) {
-    let listen = Listen { mode: ModeName::Known(mode), subject: None, label: None };
+    let listen = Listen { mode: ModeName::Known(mode), subject: None, ..Listen::default() };
     world.request(Command::Listen { id: ClaimedId::WellFormed(id), listen });
 }
 
