@@ -276,10 +276,10 @@ fn the_readme_can_be_typed() {
     assert!(asked.contains("publish-ack"), "the publish was not acked:\n{asked}");
 }
 
-/// The page that a browser gets at `/` and the lines at start say commands, too.
+/// What is at `/` where the demo is off and the lines at start say commands, too.
 #[test]
 fn the_commands_that_the_server_prints_can_be_typed() {
-    let server = Server::start(Driver::Epoll, &[], "");
+    let server = Server::start(Driver::Epoll, &["--demo", "off"], "");
     let mut connection = support::http::Connection::open(server.addr());
     connection.request(&support::http::get("/"));
     let page = connection.wait_answer(support::pushlet::SOON).text();

@@ -566,6 +566,9 @@ fn announce(config: &Config, started: &[Started], limits: NodeLimits) -> io::Res
         out,
         "limits: {node_max} connections ({descriptors} descriptors {tables}), queue of {events} events and {bytes} bytes a session"
     )?;
+    if config.demo_is_on() {
+        writeln!(out, "open: http://{address}/ in a browser")?;
+    }
     writeln!(out, "try:  curl -N 'http://{address}/pushlet.srv?p_event=join-listen&p_subject=/hello&p_format=json'")?;
     writeln!(out, "then: pushletd pub http://{address}/ /hello text=world   (in a second terminal)")?;
     out.flush()

@@ -83,6 +83,29 @@ fn a_page_is_only_read() {
     });
 }
 
+/// `--demo`: the pages are there by default on loopback alone, the classic clients always.
+#[test]
+fn the_demo_can_be_switched() {
+    on_both_drivers_at_once(|driver| {
+        for (listen, demo, is_on) in [
+            ("127.0.0.1:0", "auto", true),
+            ("127.0.0.1:0", "off", false),
+            ("0.0.0.0:0", "auto", false),
+            ("0.0.0.0:0", "on", true),
+        ] {
+            let server = Server::start_at(listen, driver, &["--demo", demo]);
+            let mut connection = Connection::open((std::net::Ipv4Addr::LOCALHOST, server.addr().port()).into());
+            let home = connection.ask(&get("/"), SOON);
+            assert_eq!(home.head.status, 200);
+            assert_eq!(home.head.get("content-type") == Some("text/html;charset=UTF-8"), is_on, "{listen} {demo}");
+            let chat = connection.ask(&get("/demo/chat.html"), SOON);
+            assert_eq!(chat.head.status == 200, is_on, "{listen} {demo}");
+            assert_eq!(connection.ask(&get("/lib/ajax-pushlet-client.js"), SOON).head.status, 200);
+            assert_eq!(server.stdout().contains("open: http://"), is_on, "{listen} {demo}");
+        }
+    });
+}
+
 /// A page and requests pipelined on one connection are answered in order, also to a reader that takes them in small bits.
 #[test]
 fn pages_and_requests_share_a_connection() {
