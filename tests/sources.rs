@@ -5,12 +5,16 @@
 
 #[path = "sources/commands.rs"]
 mod commands;
+#[path = "docs/document.rs"]
+mod document;
 #[path = "sources/embedded.rs"]
 mod embedded;
 #[path = "sources/feeds.rs"]
 mod feeds;
 #[path = "sources/node.rs"]
 mod node;
+#[path = "sources/page.rs"]
+mod page;
 mod support;
 
 use std::sync::atomic::{AtomicU32, Ordering};

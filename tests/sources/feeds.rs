@@ -87,7 +87,7 @@ fn a_file_is_followed() {
 }
 
 /// A server of pages: each request gets the next answer, the last one again and again. An empty one is never sent.
-fn pages(answers: Vec<String>) -> std::net::SocketAddr {
+pub(crate) fn pages(answers: Vec<String>) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
@@ -111,7 +111,7 @@ fn pages(answers: Vec<String>) -> std::net::SocketAddr {
     address
 }
 
-fn page(status: &str, body: &str) -> String {
+pub(crate) fn page(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
