@@ -79,6 +79,17 @@ fn processes(word: &str) -> Vec<u32> {
     numbers.filter(has).collect()
 }
 
+/// Those of them that lead a process group. A shell that is about to start something else is two processes of one command line for a moment.
+fn leaders(word: &str) -> Vec<u32> {
+    let leads = |number: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        // Behind the name: state, parent, group.
+        let group = stat.rsplit_once(')').and_then(|(_, behind)| behind.split_whitespace().nth(2));
+        group == Some(number.to_string().as_str())
+    };
+    processes(word).into_iter().filter(leads).collect()
+}
+
 /// How often the words stand in the server's log.
 fn told(server: &Server, words: &str) -> usize {
     server.stderr().matches(words).count()

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::support::pushlet::SOON;
 use crate::support::server::{Driver, Server, on_both_drivers_at_once, wait_for};
-use crate::{LATER, figure, listen, mark, processes, start, wait_figure};
+use crate::{LATER, figure, leaders, listen, mark, processes, start};
 
 fn names(event: &crate::support::pushlet::Event) -> BTreeSet<&str> {
     event.fields().map(|(name, _)| name).filter(|name| !name.starts_with("p_")).collect()
@@ -101,7 +101,7 @@ fn hup_changes_sources() {
     for name in ["kept", "before", "removed"] {
         channel.wait_for(SOON, saw(name));
     }
-    let (process, counted) = (processes(&kept), figure(&server, "events", "changed"));
+    let (process, counted) = (leaders(&kept), figure(&server, "events", "changed"));
     assert_eq!(process.len(), 1);
     server.rewrite_config(
         &(forever("kept", &kept, "kept") + &forever("changed", &changed, "after") + &forever("added", &added, "added")),
@@ -111,7 +111,7 @@ fn hup_changes_sources() {
         channel.wait_for(LATER, saw(name));
     }
     assert!(wait_for(SOON, || processes(&removed).is_empty()), "{:?}", processes(&removed));
-    assert_eq!((processes(&kept), processes(&changed).len()), (process, 1));
+    assert_eq!((leaders(&kept), leaders(&changed).len()), (process, 1));
     assert!(figure(&server, "events", "changed") > counted, "a counter went back");
     let gone = crate::support::look::metrics(&server).keys().all(|name| !name.contains("\"removed\""));
     assert!(gone, "a source that is gone has figures");
@@ -119,7 +119,7 @@ fn hup_changes_sources() {
     server.rewrite_config("[[source]]\nkind = \"nothing\"\nsubject = \"/r\"\n");
     server.signal(Signal::HUP);
     server.wait_stderr("the configuration was not reloaded", SOON);
-    assert_eq!((processes(&added).len(), figure(&server, "active", "added")), (1, 1));
+    assert_eq!((leaders(&added).len(), figure(&server, "active", "added")), (1, 1));
 }
 
 /// No program of a source outlives the server, however it resists and whatever it has started, and whether the server ends in order or at once.
@@ -143,7 +143,8 @@ fn no_program_is_left_behind() {
             server.wait_stderr("draining", SOON);
         }
         let status = server.wait(Duration::from_secs(20)).expect("it ends");
-        assert_eq!(status.success(), signals == 1 || status.success());
+        // The second signal may find it gone already.
+        assert!(status.success() || signals == 2, "{status:?}");
         assert!(processes(&word).is_empty(), "{:?}", processes(&word));
     }
 }

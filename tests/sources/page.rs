@@ -8,7 +8,7 @@ use rustix::fs::{FileType, Mode};
 use crate::document::Document;
 use crate::feeds::{page, pages};
 use crate::support::pushlet::{Event, SOON};
-use crate::support::server::Server;
+use crate::support::server::{Server, wait_for};
 use crate::{listen, wait_figure};
 
 /// Whether the event is what a line of the page says: `SUBJECT name=value ...`, where `*` is anything.
@@ -69,8 +69,10 @@ fn the_examples_of_the_page_do_what_it_says() {
     }
     assert_eq!(due.len(), 10, "{due:#?}");
     for line in due {
-        channel.wait_for(SOON, |events| {
-            events.iter().filter(|event| event.kind() == "data").any(|event| is_told(&line, event))
-        });
+        let came = wait_for(SOON, || channel.data().iter().any(|event| is_told(&line, event)));
+        let subject =
+            line.split(' ').next().map(|subject| subject.trim_end_matches('*').to_owned()).unwrap_or_default();
+        let near = channel.data().into_iter().find(|event| event.field("p_subject").starts_with(&subject));
+        assert!(came, "{line} is due, and {near:?} came");
     }
 }
