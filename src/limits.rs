@@ -93,7 +93,7 @@ pub const INTAKE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// One turn takes in at most this many events of the server's own program.
 pub const INTAKE_PER_TURN_MAX: usize = 256;
 /// Most subjects whose subscribers the server's own program asks for at one time (rule P-35). Each core looks for all of them at every tick.
-pub const WATCHED_SUBJECTS_MAX: usize = 64;
+pub const WATCHED_SUBJECTS_MAX: usize = 128;
 /// A core looks at no more than this many subscriptions to say whether anybody listens to a subject. If so many sessions have subscribed and
 /// never listened, it says yes: a source that runs for nobody is better than one that sleeps while somebody waits.
 pub const INTEREST_LOOKS_MAX: usize = 256;
@@ -274,6 +274,7 @@ const _: () = assert!(CLIENT_BACKOFF_MS < CLIENT_BACKOFF_MAX_MS);
 const _: () = assert!(CLIENT_TICK_MS < CLIENT_BACKOFF_MS);
 const _: () = assert!(CLIENT_IDLE_MS < KEEP_ALIVE_IDLE_MS);
 const _: () = assert!(SOURCE_LINE_BYTES_MAX < BODY_BYTES_MAX, "the event of a line is no longer than one by POST");
+const _: () = assert!(SOURCES_MAX * 3 / 2 <= WATCHED_SUBJECTS_MAX, "there is room for sources that the program adds");
 const _: () = assert!(SOURCE_BACKOFF_MS < SOURCE_BACKOFF_MAX_MS);
 const _: () = assert!(HEAD_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(SLICES_PER_WRITE_MAX < 1024, "the kernel takes at most 1,024 slices");

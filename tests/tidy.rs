@@ -71,8 +71,8 @@ const FILE_LINES_MAX: usize = 800;
 const FUNCTION_LINES_MAX: usize = 70;
 /// The same for test functions, which may hold tables.
 const TEST_FUNCTION_LINES_MAX: usize = 120;
-/// The contract: rules P-1 to this one must be obeyed and tested. P-35 (event sources) waits for its release.
-const RULES_DONE: usize = 34;
+/// The contract: rules P-1 to this one must be obeyed and tested.
+const RULES_DONE: usize = 35;
 /// The last rule of the contract that exists at all.
 const RULES_KNOWN: usize = 35;
 

@@ -101,6 +101,13 @@ impl Server {
         Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", driver.name(), args, "")
     }
 
+    /// The same with its standard input from a file.
+    pub(crate) fn start_fed(input: &std::path::Path, args: &[&str], toml: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"input="$0" && exec "$@" < "$input""#]).arg(input).arg(env!("CARGO_BIN_EXE_pushletd"));
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, toml)
+    }
+
     /// The same in a sandbox that forbids file tables of threads and io_uring, as containers do. It looks for a driver by itself.
     pub(crate) fn start_in_a_sandbox(args: &[&str]) -> Self {
         let mut command = Command::new("python3");
@@ -134,6 +141,10 @@ impl Server {
 
     fn launch(mut command: Command, listen: &str, admin: &str, driver: &str, args: &[&str], toml: &str) -> Self {
         command.args(["--listen", listen, "--admin", admin, "--io-driver", driver]).args(args);
+        // On a loopback address the demo sources would publish into the tests of everything else.
+        if !args.contains(&"--demo") {
+            command.args(["--demo", "off"]);
+        }
         let config = (!toml.is_empty()).then(|| {
             let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
             file.write_all(toml.as_bytes()).expect("the configuration is written");

@@ -93,6 +93,7 @@ impl Follow {
                     if is_first_look {
                         found.go_to(SeekFrom::End(0))?;
                     }
+                    tracing::debug!(source = seat.name(), from = found.position, "the file is followed");
                     Some(found)
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
