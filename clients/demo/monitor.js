@@ -21,7 +21,7 @@ const figures = silence((quiet) => (at("quiet").hidden = !quiet));
 
 const stream = new Stream({
     url: "../pushlet.srv",
-    subject: "/demo/system",
+    subject: "$server/system",
     onEvent(event) {
         figures.news();
         show(event);

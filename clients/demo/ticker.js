@@ -2,7 +2,7 @@
 import { at, badge, figure, put, rate, reasonFor, silence } from "./page.js";
 import { Stream } from "./stream.js";
 
-const SUBJECT = "/demo/stocks/";
+const SUBJECT = "$demo/stocks/";
 const RATE_OVER_MS = 5000;
 // Two answers on two connections do not arrive at the same instant: prices are compared with what was live this long before and after.
 const TOLERANCE_MS = 400;

@@ -46,7 +46,7 @@ fn the_demo_sources_are_there_by_default() {
             assert!(!value.contains(&session.id) && !value.contains(&session.address), "{name}={value}");
             assert!(!value.contains("127.0.0.1"), "{name}={value}");
         }
-        let (_session, mut system) = listen(&server, "/demo/system");
+        let (_session, mut system) = listen(&server, "$server/system");
         let event = &system.wait_data(1)[0];
         let due = [
             "load1",
@@ -62,10 +62,10 @@ fn the_demo_sources_are_there_by_default() {
         assert_eq!(names(event), BTreeSet::from(due));
         assert!(event.field("mem_total_kib").parse::<u64>().is_ok_and(|kib| kib > 1_000), "{event:?}");
         assert!(event.field("load1").parse::<f64>().is_ok() && event.field("cpu_percent").parse::<f64>().is_ok());
-        let (_session, mut stocks) = listen(&server, "/demo/stocks");
+        let (_session, mut stocks) = listen(&server, "$demo/stocks");
         for event in stocks.wait_data(5) {
             assert_eq!(names(&event), BTreeSet::from(["symbol", "name", "price", "change"]));
-            assert_eq!(event.field("p_subject"), format!("/demo/stocks/{}", event.field("symbol")));
+            assert_eq!(event.field("p_subject"), format!("$demo/stocks/{}", event.field("symbol")));
             assert!(event.field("price").parse::<f64>().is_ok_and(|price| price > 0.0), "{event:?}");
         }
     });

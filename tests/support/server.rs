@@ -141,10 +141,6 @@ impl Server {
 
     fn launch(mut command: Command, listen: &str, admin: &str, driver: &str, args: &[&str], toml: &str) -> Self {
         command.args(["--listen", listen, "--admin", admin, "--io-driver", driver]).args(args);
-        // On a loopback address the demo sources would publish into the tests of everything else.
-        if !args.contains(&"--demo") {
-            command.args(["--demo", "off"]);
-        }
         let config = (!toml.is_empty()).then(|| {
             let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
             file.write_all(toml.as_bytes()).expect("the configuration is written");

@@ -27,8 +27,8 @@ use crate::topic::Subject;
 /// may hold a slash, so none is taken.
 const DEMO: [(&str, &str, SourceWork, u64); 3] = [
     ("demo/figures", "$server/figures", SourceWork::Server, 1_000),
-    ("demo/system", "/demo/system", SourceWork::System, 2_000),
-    ("demo/stocks", "/demo/stocks", SourceWork::Stocks, 100),
+    ("demo/system", "$server/system", SourceWork::System, 2_000),
+    ("demo/stocks", "$demo/stocks", SourceWork::Stocks, 100),
 ];
 
 /// How long sources are waited for: a program has its time between TERM and KILL, and as long again to be gone.
