@@ -24,7 +24,8 @@ use support::server::{Driver, on_both_drivers, wait_for};
 static PROCESS: RwLock<()> = RwLock::new(());
 
 fn config(driver: Driver, more: &[(&str, &str)]) -> Config {
-    let flags = [("listen", "127.0.0.1:0"), ("admin", "off"), ("io-driver", driver.name())];
+    // The demo sources watch subjects, too, and one test counts those.
+    let flags = [("listen", "127.0.0.1:0"), ("admin", "off"), ("io-driver", driver.name()), ("demo", "off")];
     let flags = flags.iter().chain(more).map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     config::load(&Inputs { flags, ..Inputs::default() }).expect("a good configuration")
 }
