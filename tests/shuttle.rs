@@ -1,5 +1,6 @@
-//! The room `mesh` under a scheduler that tries many interleavings: no wake-up is lost, neither for a message nor for room; a message goes
-//! to all or to none; each sender's messages stay in order; a connection that moves ends in one place.
+//! The room `mesh` under a scheduler that tries many interleavings: no wake-up is lost, neither for a message nor for room nor for what
+//! threads hand in that are no cores; a message goes to all or to none; each sender's messages stay in order; a connection that moves ends in
+//! one place.
 //!
 //! A lost wake-up shows as a deadlock, for a sleeping core waits here without a time limit. A failure prints its schedule, which
 //! `shuttle::replay` runs again; `SHUTTLE_RANDOM_SEED` tries others than the fixed ones.
@@ -22,7 +23,7 @@ mod limits {
     pub(crate) const HANDOVERS_MAX: usize = 2;
 }
 
-use mesh::{LaneBounds, Port, Weigh, ports};
+use mesh::{Intake, LaneBounds, Port, Weigh, intake, ports};
 
 const SEED: u64 = 0x9d5f_2b1c_77aa_4e03;
 /// Places at which one interleaving of the PCT scheduler departs from strict priorities: wake-ups are lost by two or three.
@@ -269,4 +270,61 @@ fn what_follows_an_ack_is_received_behind_it() {
         assert_eq!(received, [1, 2], "the effect before its cause");
     }
     explore(1000, scenario);
+}
+
+/// Threads that are no cores hand in so many messages each, again where there is no room; a core that sleeps without a time limit takes all of
+/// them, each thread's in order.
+fn hand_in(threads: u64, count: u64, messages_max: usize) {
+    let wakes = Wakes::new(1);
+    let (inlet, mut core): (_, Intake<Message>) = intake(LaneBounds { messages_max, bytes_max: 100 });
+    let inlet = Arc::new(inlet);
+    let producers: Vec<_> = (0..threads)
+        .map(|thread| {
+            let (inlet, wakes) = (Arc::clone(&inlet), wakes.clone());
+            thread::spawn(move || {
+                for number in 0..count {
+                    let number = thread * count + number;
+                    let mut refused = Some(Message { number, weight: 1 });
+                    while let Some(message) = refused.take() {
+                        match inlet.push(message) {
+                            Ok(rings) => rings.then(|| wakes.write(0)),
+                            Err(message) => {
+                                refused = Some(message);
+                                thread::yield_now();
+                                None
+                            }
+                        };
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut next: Vec<u64> = (0..threads).map(|thread| thread * count).collect();
+    let mut left = threads * count;
+    while left > 0 {
+        core.wake_up();
+        // As in a turn: a share, and then the look before the sleep.
+        for message in (0..2).map_while(|_| core.take()) {
+            let from = usize::try_from(message.number / count).unwrap();
+            assert_eq!(message.number, next[from], "in order from thread {from}, nothing twice, nothing lost");
+            next[from] += 1;
+            left -= 1;
+        }
+        if left > 0 && core.prepare_sleep() {
+            wakes.wait(0);
+        }
+    }
+    producers.into_iter().for_each(|producer| producer.join().unwrap());
+    assert!(core.is_empty());
+}
+
+#[test]
+fn a_sleeper_learns_of_what_is_handed_in() {
+    explore(4000, || hand_in(1, 3, 4));
+    explore(4000, || hand_in(2, 2, 4));
+}
+
+#[test]
+fn what_finds_no_room_is_handed_in_again() {
+    explore(1500, || hand_in(2, 3, 1));
 }

@@ -1,5 +1,5 @@
 //! The simulator: one to five cores with real hubs and real lanes between them, an invented kernel, and clients that come, stall, vanish,
-//! move, publish, pull and return. Bells come late, queues are full, descriptors are dropped, cores pause and clocks jump. One seed is one
+//! move, publish, pull and return, beside a program that publishes without a session. Bells come late, queues are full, descriptors are dropped, cores pause and clocks jump. One seed is one
 //! run; time is virtual. `sim/oracle.rs` says what everybody must hear, and nothing of it comes from the program.
 //!
 //! ```text
@@ -21,6 +21,8 @@ mod kernel;
 mod oracle;
 #[path = "sim/plan.rs"]
 mod plan;
+#[path = "sim/program.rs"]
+mod program;
 #[path = "sim/reader.rs"]
 mod reader;
 #[path = "sim/run.rs"]
@@ -45,7 +47,7 @@ const THREADS: u64 = 2;
 type Counts = BTreeMap<&'static str, u64>;
 
 /// What must have happened in the seeds of every day. A change of the generator must not stop testing something in silence.
-const SITUATIONS: [&str; 33] = [
+const SITUATIONS: [&str; 39] = [
     "abort: lease",
     "abort: queue full",
     "abort: shutdown",
@@ -68,6 +70,12 @@ const SITUATIONS: [&str; 33] = [
     "descriptor socket full",
     "event heard",
     "event lost",
+    "event of the program for everyone",
+    "event of the program for one",
+    "event of the program for subscribers",
+    "event of the program published",
+    "event of the program refused",
+    "event of the program waits",
     "event relayed",
     "events told to be lost",
     "half-close",

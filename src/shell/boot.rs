@@ -36,6 +36,8 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 const SESSIONS_PER_CONNECTION: usize = 4;
 /// How long a core may take to start.
 const START_MAX: Duration = Duration::from_secs(30);
+/// How long the cores may take to give each other what the program's own threads have published before the end.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
 /// How long the cores may take to end when they are told to.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -96,6 +98,18 @@ pub(super) struct Node {
     started: Vec<Started>,
     limits: NodeLimits,
     drain: Duration,
+    end: End,
+}
+
+/// How far the end of a server has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It is not in sight.
+    Far,
+    /// The cores take in what the program's own threads have published, until then at most; so many have done so.
+    Settling { until: Instant, settled: usize },
+    /// The cores were told to drain.
+    Draining,
 }
 
 /// How many connections there may be.
@@ -182,8 +196,8 @@ impl Node {
         let (hall, booths) = Hall::new(Arc::clone(&boards), Arc::clone(&wiring));
         let drain = Duration::from_millis(config.drain_ms.value);
         let (orders, threads, started) = (Vec::new(), Vec::new(), Vec::new());
-        let roster = Roster::new(Arc::clone(&hall), hall.sources());
-        let mut node = Self { host, wiring, hall, roster, news, orders, threads, started, limits, drain };
+        let (roster, end) = (Roster::new(Arc::clone(&hall), hall.sources()), End::Far);
+        let mut node = Self { host, wiring, hall, roster, news, orders, threads, started, limits, drain, end };
         for ((number, port), booth) in (0..cores).zip(mesh::ports::<Letter>(cores, bounds)).zip(booths) {
             let (order, orders) = mpsc::channel();
             let seat = Seat {
@@ -262,12 +276,42 @@ impl Node {
         Publisher::new(&self.hall)
     }
 
-    /// P-32: the cores are told to drain. Nothing of the server's own program is taken any more.
-    fn begin_drain(&mut self) {
-        // Before the handles that they publish with are refused. Nobody waits for them here.
+    /// P-32: begins the end. Nothing of the program's own threads is taken any more, and the cores are told to drain once what was taken has
+    /// come to all of them.
+    fn begin_end(&mut self) {
+        // Sources of events stop before the handles that they publish with are refused. Nobody waits for them here.
         self.roster.order_stop();
         self.hall.close();
+        if self.hall.has_publishers() {
+            self.order_all(|| Order::Settle);
+            self.end = End::Settling { until: Instant::now() + SETTLE_MAX, settled: 0 };
+        } else {
+            self.begin_drain();
+        }
+    }
+
+    fn begin_drain(&mut self) {
         self.order_all(|| Order::Drain);
+        self.end = End::Draining;
+    }
+
+    /// A core has settled, or time has passed.
+    fn go_on_settling(&mut self, more: usize) {
+        let cores = self.orders.len();
+        if let End::Settling { until, settled } = &mut self.end {
+            *settled += more;
+            if *settled == cores || Instant::now() >= *until {
+                self.begin_drain();
+            }
+        }
+    }
+
+    /// When there is something to do although nothing comes: the end of the drain time, or of settling.
+    fn next_look(&self, drain_until: Option<Instant>) -> Option<Instant> {
+        match self.end {
+            End::Settling { until, .. } => Some(drain_until.map_or(until, |drain| drain.min(until))),
+            End::Far | End::Draining => drain_until,
+        }
     }
 
     /// Drains and stops, as `pushletd` does on a signal.
@@ -276,19 +320,22 @@ impl Node {
     ///
     /// If a core has ended by a fault of ours.
     pub(super) fn drain_and_stop(mut self) -> io::Result<embed::Stopped> {
-        self.begin_drain();
         let until = Instant::now() + self.drain;
+        self.begin_end();
         let (mut drained, mut ended, mut fault) = (0, 0, None);
-        while drained + ended < self.orders.len() {
-            match self.news.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        while drained + ended < self.orders.len() && Instant::now() < until {
+            let next = self.next_look(Some(until)).unwrap_or(until);
+            match self.news.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(News { came: Came::Drained, .. }) => drained += 1,
+                Ok(News { came: Came::Settled, .. }) => self.go_on_settling(1),
                 Ok(News { came: Came::Started(_) | Came::Tuned, .. }) => {}
                 Ok(News { came: Came::Failed(error), .. }) => fault = Some(error),
                 Ok(News { core, came: Came::Ended { .. } }) => {
                     ended += 1;
                     fault.get_or_insert_with(|| io::Error::other(format!("core {core} had ended before the server")));
+                    self.go_on_settling(1);
                 }
-                Err(_) => break,
+                Err(_) => self.go_on_settling(0),
             }
         }
         let connections_cut = self.stop(ended);
@@ -300,7 +347,7 @@ impl Node {
         let mut running = config.clone();
         let (mut signals_seen, mut drain_until, mut drained, mut untuned) = (0, None, 0, 0);
         loop {
-            self.wait(signals, drain_until)?;
+            self.wait(signals, self.next_look(drain_until))?;
             signals_seen += signals::count(&signals.stop);
             if signals_seen >= 2 {
                 tracing::warn!("stopping now");
@@ -310,7 +357,7 @@ impl Node {
                 tracing::info!("draining; a second signal stops at once");
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
                 drain_until = Some(Instant::now() + self.drain);
-                self.begin_drain();
+                self.begin_end();
             }
             if signals::count(&signals.reload) > 0 && drain_until.is_none() {
                 untuned += self.reload(&mut running, inputs);
@@ -318,6 +365,7 @@ impl Node {
             while let Ok(News { core, came }) = self.news.try_recv() {
                 match came {
                     Came::Drained => drained += 1,
+                    Came::Settled => self.go_on_settling(1),
                     Came::Tuned => {
                         untuned -= 1;
                         if untuned == 0 {
@@ -333,6 +381,7 @@ impl Node {
                     }
                 }
             }
+            self.go_on_settling(0);
             let over = drain_until.is_some_and(|until| Instant::now() >= until);
             if drained == self.orders.len() || over {
                 self.stop(0);

@@ -38,6 +38,8 @@ use crate::wire::http::{self, HttpError, Phase};
 
 /// So long the log says nothing more of the same trouble, in milliseconds.
 const QUIET_MS: u64 = 10_000;
+/// A core that is to drain takes at most so many turns before for what other cores have sent: whole inboxes of usual size, well below a second.
+const TURNS_BEFORE_END: u32 = 64;
 /// The core's own bell among the readiness events: no connection has this slot.
 const BELL: u64 = u64::MAX;
 /// The timer of a delayed flush.
@@ -375,16 +377,19 @@ impl Core {
         may
     }
 
-    /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of.
+    /// P-32: ends all sessions with a reason and lets every connection finish what it is in the middle of. What was published before the
+    /// cores were told, on whichever of them, is delivered before that.
     pub(super) fn drain(&mut self) {
+        for _ in 0..TURNS_BEFORE_END {
+            if self.hub.inbox_depth() == 0 && !self.hub.has_work() {
+                break;
+            }
+            self.turn();
+        }
         let now = self.parts.clock.now();
         self.draining = true;
-        // What is queued for sockets that take it goes out before the end is told, and so does what was published here before.
+        // What is queued for sockets that take it goes out before the end is told.
         self.hub.finish_delivery(now);
-        while let Some(Published { event, audience }) = self.intake.take() {
-            self.hub.handle_event(now, event, audience);
-            self.hub.finish_delivery(now);
-        }
         self.apply_effects(now);
         while self.flush(now) {}
         self.hub.handle_shutdown(now);
@@ -403,6 +408,11 @@ impl Core {
             }
             self.go_on(now, key);
         }
+    }
+
+    /// Whether nothing waits any more that the program's own threads have published.
+    pub(super) fn is_settled(&self) -> bool {
+        self.intake.is_empty() && !self.hub.holds_publishes()
     }
 
     /// Whether nothing more is accepted, on the admin port or on the other.

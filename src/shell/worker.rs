@@ -64,6 +64,8 @@ pub(super) struct Tuning {
 /// What the main thread wants.
 #[derive(Debug)]
 pub(super) enum Order {
+    /// Give to all cores what the program's own threads have published. Nothing more comes from them.
+    Settle,
     /// P-32: no new connections, end all sessions.
     Drain,
     /// Take new settings.
@@ -82,6 +84,8 @@ pub(super) struct News {
 /// What has come to pass on a core.
 #[derive(Debug)]
 pub(super) enum Came {
+    /// It has nothing left of what the program's own threads have published.
+    Settled,
     /// It serves.
     Started(Started),
     /// It could not start.
@@ -299,13 +303,14 @@ async fn take_turns(core: Rc<RefCell<Core>>, epoll: Readiness, fair: Rc<Fair>, d
 /// Moves the deadlines on and does what the main thread orders, until it orders the end.
 async fn obey(core: &RefCell<Core>, fair: &Fair, orders: &mpsc::Receiver<Order>, listener: &OwnedFd, teller: &Teller) {
     let mut next = monoio::time::Instant::now();
-    let mut told_drained = false;
+    let (mut told_drained, mut settling) = (false, false);
     loop {
         next += Duration::from_millis(TICK_MS);
         monoio::time::sleep_until(next).await;
         next = next.max(monoio::time::Instant::now());
         while let Ok(order) = orders.try_recv() {
             match order {
+                Order::Settle => settling = true,
                 Order::Drain => {
                     net::stop_listening(listener);
                     core.borrow_mut().drain();
@@ -323,6 +328,10 @@ async fn obey(core: &RefCell<Core>, fair: &Fair, orders: &mpsc::Receiver<Order>,
         while more && monoio::time::Instant::now() < next + Duration::from_millis(TICK_MS) {
             fair.yield_now().await;
             more = core.borrow_mut().turn();
+        }
+        if settling && core.borrow().is_settled() {
+            settling = false;
+            teller.tell(Came::Settled);
         }
         if !told_drained && core.borrow().is_drained() {
             told_drained = true;

@@ -3,12 +3,15 @@
 
 #[path = "../../src/mesh/handover.rs"]
 mod handover;
+#[path = "../../src/mesh/intake.rs"]
+mod intake;
 #[path = "../../src/mesh/lane.rs"]
 mod lane;
 #[path = "../../src/mesh/port.rs"]
 mod port;
 
 pub use handover::{Arrivals, Departures};
+pub use intake::{Intake, intake};
 pub use lane::{LaneBounds, Weigh};
 pub use port::{Port, ports};
 

@@ -4,6 +4,7 @@ use pushletd::protocol::{SessionId, ShardTable};
 
 use super::kernel::{Cut, SocketId};
 use super::oracle::Outcome;
+use super::oracle::To;
 use super::reader::{Event, Heard, Reader};
 use super::world::{Happening, World};
 
@@ -74,7 +75,7 @@ pub(super) struct Client {
     lines: Vec<usize>,
 }
 
-fn subject(rng: &mut fastrand::Rng) -> String {
+pub(super) fn subject(rng: &mut fastrand::Rng) -> String {
     let letters = (0..rng.usize(0..=3)).map(|_| if rng.bool() { 'a' } else { 'b' });
     std::iter::once('/').chain(letters).collect()
 }
@@ -281,7 +282,8 @@ impl World {
         let told = to.map(|to| &self.oracle.sessions[to]);
         let told = told
             .map_or(String::new(), |known| format!("&p_to={}", if by_address { &known.address } else { &known.id }));
-        let number = self.oracle.publishes(session, self.lines[line].socket, &subject, to, padding);
+        let whom = to.map_or(To::Subscribers, To::One);
+        let number = self.oracle.publishes(Some(session), self.lines[line].socket, &subject, whom, padding);
         let query = format!("p_event=publish&p_subject={subject}&n={number}&x={}{told}", "x".repeat(padding));
         self.send(line, &query, Want::Publish(number), Some(session), None);
         number

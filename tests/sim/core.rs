@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 
 use pushletd::broker::{Effect, Home, Hub, Settings};
-use pushletd::limits::{EVENTS_PER_TURN_MAX, LINGER_MS, STALE_DEADLINES_MAX, WRITES_PER_TURN_MAX};
-use pushletd::mesh::{Arrivals, Departures};
-use pushletd::protocol::{ReplyToken, Request};
+use pushletd::limits::{EVENTS_PER_TURN_MAX, INTAKE_PER_TURN_MAX, LINGER_MS, STALE_DEADLINES_MAX, WRITES_PER_TURN_MAX};
+use pushletd::mesh::{Arrivals, Departures, Intake, Weigh};
+use pushletd::protocol::{Audience, Event, ReplyToken, Request};
 use pushletd::session::Gather;
 use pushletd::time::{Instant, Now, Wheel};
 use pushletd::wire::http::{HttpError, Phase, ReplyTo, RequestReader, Version};
@@ -82,6 +82,22 @@ pub(super) struct Departure {
     pub(super) request: Option<Request>,
 }
 
+/// An event of the server's own program on its way to a core.
+pub(super) struct Spoken {
+    pub(super) number: usize,
+    pub(super) event: Event,
+    pub(super) audience: Audience,
+}
+
+impl Weigh for Spoken {
+    fn weight(&self) -> usize {
+        self.event.payload.bytes()
+    }
+}
+
+/// Turns that a core takes before it drains, at most.
+const TURNS_BEFORE_END: u32 = 64;
+
 pub(crate) struct Core {
     pub(super) number: u16,
     pub(crate) hub: Hub,
@@ -89,6 +105,9 @@ pub(crate) struct Core {
     unfinished: VecDeque<Key>,
     pub(super) departures: Departures<Departure>,
     pub(super) arrivals: Arrivals<SocketId>,
+    intake: Intake<Spoken>,
+    /// Those of them that were published at once.
+    pub(super) accepted: Vec<usize>,
     pub(super) requests_left: u32,
     wheel: Wheel<(u32, u32)>,
     gather: Gather,
@@ -116,7 +135,13 @@ pub(crate) enum Next {
 }
 
 impl Core {
-    pub(crate) fn new(number: u16, hub: Hub, patience: Patience, connections_max: usize) -> Self {
+    pub(crate) fn new(
+        number: u16,
+        hub: Hub,
+        intake: Intake<Spoken>,
+        patience: Patience,
+        connections_max: usize,
+    ) -> Self {
         Self {
             number,
             hub,
@@ -124,6 +149,8 @@ impl Core {
             unfinished: VecDeque::new(),
             departures: Departures::new(),
             arrivals: Arrivals::new(),
+            intake,
+            accepted: Vec::new(),
             requests_left: 0,
             wheel: Wheel::new(Instant::ZERO),
             gather: Gather::new(),
@@ -145,6 +172,7 @@ impl Core {
         self.ready = kernel.harvest(self.number, EVENTS_PER_TURN_MAX);
         self.hub.set_time(kernel.now_us * 1000);
         self.hub.begin_turn(now);
+        self.take_spoken(kernel, now);
         self.apply_effects(kernel, now);
         self.depart_waiting(kernel, now);
         for _ in 0..self.unfinished.len() {
@@ -165,7 +193,7 @@ impl Core {
         let pressed = self.hub.broker().is_pressed() || self.draining;
         let next = if self.hub.broker().has_dirty() && !pressed && kernel.rng.u32(..100) < 30 {
             Next::Flush(kernel.rng.u64(100..2_000))
-        } else if self.flush(kernel, now) || self.hub.has_work() {
+        } else if self.flush(kernel, now) || self.hub.has_work() || self.takes_more() {
             Next::Turn
         } else {
             Next::Sleep
@@ -176,13 +204,38 @@ impl Core {
 
     /// The last part, if the second one left nothing to do: whether the core may sleep.
     pub(crate) fn may_sleep(&mut self) -> bool {
-        self.hub.prepare_sleep()
+        self.hub.prepare_sleep() && (self.hub.holds_publishes() || self.intake.prepare_sleep())
+    }
+
+    /// Takes in what the server's own program has published.
+    fn take_spoken(&mut self, kernel: &mut Kernel, now: Now) {
+        self.intake.wake_up();
+        for _ in 0..INTAKE_PER_TURN_MAX {
+            if self.hub.holds_publishes() {
+                return;
+            }
+            let Some(Spoken { number, event, audience }) = self.intake.take() else { return };
+            self.hub.set_time(kernel.now_us * 1000);
+            let before = self.hub.broker().counters().published;
+            self.hub.handle_event(now, event, audience);
+            if self.hub.broker().counters().published > before {
+                self.accepted.push(number);
+            } else {
+                kernel.count("event of the program waits");
+            }
+        }
+    }
+
+    /// Whether there is an event of the program that can be taken in.
+    pub(super) fn takes_more(&self) -> bool {
+        !self.hub.holds_publishes() && !self.intake.is_empty()
     }
 
     /// Does what has become due. A turn is to follow, which says where the core waits for room.
     pub(crate) fn tick(&mut self, kernel: &mut Kernel, now: Now) {
         self.hub.handle_timeout(now);
         self.apply_effects(kernel, now);
+        kernel.count_many("event of the program refused", self.intake.take_refused());
         let mut expired = Vec::new();
         self.wheel.expire(now.instant, &mut expired);
         for (slot, generation) in expired {
@@ -194,6 +247,13 @@ impl Core {
 
     /// P-32: as the shell drains.
     pub(crate) fn drain(&mut self, kernel: &mut Kernel, now: Now) {
+        for _ in 0..TURNS_BEFORE_END {
+            if self.hub.inbox_depth() == 0 && !self.hub.has_work() {
+                break;
+            }
+            self.begin_turn(kernel, now);
+            self.go_on_turn(kernel);
+        }
         self.draining = true;
         self.hub.finish_delivery(now);
         self.apply_effects(kernel, now);
@@ -235,6 +295,7 @@ impl Core {
         assert!(!broker.has_dirty() && !broker.is_delivering(), "core {number} has work for nobody");
         assert!(broker.deadline_count() <= STALE_DEADLINES_MAX, "core {number} keeps deadlines of nobody");
         assert_eq!((self.hub.waiting(), self.hub.inbox_depth()), (0, 0), "letters of core {number} after its drain");
+        assert!(self.intake.is_empty(), "core {number} has not taken in what the program has published");
         assert!(self.departures.is_empty(), "core {number} waits for an answer to a hand-over");
         assert!(self.arrivals.is_empty(), "core {number} keeps a descriptor that nobody claims");
         assert!(self.connections.is_empty(), "core {number} has connections");

@@ -43,13 +43,28 @@ pub(crate) enum Outcome {
 
 #[derive(Debug)]
 pub(crate) struct Published {
-    pub(crate) publisher: usize,
+    /// `None` for the server's own program.
+    publisher: Option<usize>,
+    /// The connection that it came by, or one of [`handle`].
     socket: SocketId,
     subject: String,
-    to: Option<usize>,
+    to: To,
     padding: usize,
     sent: Stamp,
     pub(crate) outcome: Outcome,
+}
+
+/// For whom something is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Subscribers,
+    One(usize),
+    Everyone,
+}
+
+/// A handle of the server's own program, as if it were a connection.
+pub(crate) const fn handle(number: usize) -> SocketId {
+    SocketId::MAX - number
 }
 
 /// An event that a session heard.
@@ -241,10 +256,10 @@ impl Oracle {
 
     pub(crate) fn publishes(
         &mut self,
-        publisher: usize,
+        publisher: Option<usize>,
         socket: SocketId,
         subject: &str,
-        to: Option<usize>,
+        to: To,
         padding: usize,
     ) -> usize {
         let sent = self.step();
@@ -316,11 +331,11 @@ impl Oracle {
         );
         assert_eq!(field("p_subject"), Some(published.subject.as_str()), "{event:?}");
         assert_eq!(field("x").map(str::len), Some(published.padding), "publish {number} came with another text");
-        let own = published.publisher == session;
-        let publisher = &self.sessions[published.publisher];
-        let from = if own { &publisher.id } else { &publisher.address };
-        assert_eq!(field("p_from"), Some(from.as_str()), "P-22: {event:?}");
-        assert_eq!(field("p_id"), own.then_some(publisher.id.as_str()), "P-22: {event:?}");
+        let own = published.publisher == Some(session);
+        let publisher = published.publisher.map(|at| &self.sessions[at]);
+        let from = publisher.map(|publisher| if own { &*publisher.id } else { &*publisher.address });
+        assert_eq!(field("p_from"), from, "P-22: {event:?}");
+        assert_eq!(field("p_id"), from.filter(|_| own), "P-22: {event:?}");
         self.check_label(session, number, field("p_sid"), field("p_label"));
         let lost: u64 = field("p_lost").map_or(0, |text| text.parse().expect("a number"));
         let known = &mut self.sessions[session];
@@ -332,7 +347,7 @@ impl Oracle {
     /// P-19, P-20: which subscription it came by.
     fn check_label(&self, session: usize, number: usize, sid: Option<&str>, label: Option<&str>) {
         let (known, published) = (&self.sessions[session], &self.published[number]);
-        if published.to.is_some() {
+        if published.to != To::Subscribers {
             assert_eq!((sid, label), (None, None), "P-23: publish {number} is not by a subscription");
             return;
         }
@@ -369,12 +384,10 @@ impl Oracle {
         };
         let listened = known.listens.is_some_and(|stamp| stamp < published.sent);
         let certain = acked.is_some() && listened;
-        if let Some(to) = published.to {
-            return match (to == session, certain) {
-                (false, _) => Claim::Wrong,
-                (true, true) => Claim::Due,
-                (true, false) => Claim::Possible,
-            };
+        match published.to {
+            To::One(to) if to != session => return Claim::Wrong,
+            To::One(_) | To::Everyone => return if certain { Claim::Due } else { Claim::Possible },
+            To::Subscribers => {}
         }
         let mut claim = Claim::Wrong;
         for sub in known.subs.iter().filter(|sub| !sub.refused && sub.longest(&published.subject).is_some()) {
@@ -427,13 +440,15 @@ impl Oracle {
         );
     }
 
-    /// A8: what one publisher, or one connection for several, has sent in an order is heard in that order.
+    /// A8: what one publisher, one connection for several, or one handle of the program has sent in an order is heard in that order.
     pub(crate) fn check_order(&self) {
         for (session, known) in self.sessions.iter().enumerate() {
             let mut groups: BTreeMap<(bool, usize), Vec<Heard>> = BTreeMap::new();
             for heard in &known.heard {
                 let Published { publisher, socket, .. } = self.published[heard.number];
-                groups.entry((false, publisher)).or_default().push(*heard);
+                if let Some(publisher) = publisher {
+                    groups.entry((false, publisher)).or_default().push(*heard);
+                }
                 groups.entry((true, socket)).or_default().push(*heard);
             }
             for heard in groups.values() {
@@ -448,7 +463,8 @@ impl Oracle {
     fn check_pair(&self, session: usize, sooner: &Heard, later: &Heard) {
         let (a, b) = (&self.published[sooner.number], &self.published[later.number]);
         let acked_before = matches!(b.outcome, Outcome::Acked(stamp) if stamp < a.sent);
-        let (one_publisher, one_line) = (a.publisher == b.publisher, a.socket == b.socket);
+        let one_publisher = a.publisher.is_some() && a.publisher == b.publisher;
+        let one_line = a.socket == b.socket;
         if !(one_publisher && acked_before || one_line && b.sent < a.sent) {
             return;
         }

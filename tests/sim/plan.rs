@@ -36,6 +36,10 @@ pub(crate) struct Plan {
     pub(crate) long_pauses: u32,
     /// Whether the clocks jump.
     pub(crate) clocks_jump: bool,
+    /// Handles by which the server's own program publishes.
+    pub(crate) handles: usize,
+    /// Most of its events that wait at a core.
+    pub(crate) intake: LaneBounds,
     /// Most subscriptions that one step of a delivery serves.
     pub(crate) slice: usize,
 }
@@ -86,6 +90,8 @@ impl Plan {
             pace_ms: rng.u64(200..1_200),
             long_pauses: rng.u32(..30),
             clocks_jump: rng.u32(..4) == 0,
+            handles: rng.usize(0..=3),
+            intake: LaneBounds { messages_max: rng.usize(1..6), bytes_max: 4_000 },
             slice: if rng.u32(..3) == 0 { rng.usize(1..6) } else { 2_048 },
         }
     }

@@ -6,11 +6,11 @@ use std::fmt;
 
 use pushletd::broker::{Broker, Hub, Settings};
 use pushletd::limits::{TICK_MS, connection_bytes_max};
-use pushletd::mesh::ports;
+use pushletd::mesh::{Inlet, intake, ports};
 use pushletd::time::{Instant, Now};
 
 use super::client::{Client, Line};
-use super::core::{Core, Next};
+use super::core::{Core, Next, Spoken};
 use super::kernel::{Kernel, SocketId};
 use super::oracle::Oracle;
 use super::plan::{DOOR_MAX, Plan};
@@ -42,6 +42,8 @@ pub(super) enum Happening {
     /// A session of a client is to come again.
     Refresh(usize, usize),
     Drain(u16),
+    /// The server's own program publishes by one of its handles.
+    Speak(usize),
 }
 
 /// How a core is doing.
@@ -57,6 +59,8 @@ struct Life {
     letters_since: Option<u64>,
     /// Since when it sleeps over letters that everybody has room for.
     room_since: Option<u64>,
+    /// Since when it sleeps over an event of the program that it could take.
+    spoken_since: Option<u64>,
 }
 
 pub(crate) struct World {
@@ -64,6 +68,8 @@ pub(crate) struct World {
     pub(super) kernel: Kernel,
     pub(super) cores: Vec<Core>,
     lives: Vec<Life>,
+    /// The ways of the program to the cores.
+    pub(super) inlets: Vec<Inlet<Spoken>>,
     pub(super) oracle: Oracle,
     pub(super) clients: Vec<Client>,
     pub(super) lines: Vec<Line>,
@@ -88,11 +94,12 @@ impl World {
         let mut kernel = Kernel::new(rng, plan.cores, plan.door_max, plan.table_full);
         kernel.trace = traced.then(VecDeque::new);
         let ends = ports(plan.cores, plan.lanes);
-        let cores = (0..plan.cores).zip(ends).map(|(number, port)| {
+        let (inlets, intakes): (Vec<_>, Vec<_>) = ends.iter().map(|_| intake(plan.intake)).unzip();
+        let cores = (0..plan.cores).zip(ends).zip(intakes).map(|((number, port), intake)| {
             let settings = Settings { core: number, ..plan.settings.clone() };
             let mut broker = Broker::new(settings, Now::default(), seed.wrapping_add(u64::from(number)));
             broker.set_slice(plan.slice);
-            Core::new(number, Hub::new(broker, port), plan.patience, plan.connections_max)
+            Core::new(number, Hub::new(broker, port), intake, plan.patience, plan.connections_max)
         });
         let cores: Vec<Core> = cores.collect();
         let life = || Life {
@@ -103,9 +110,11 @@ impl World {
             bell: false,
             letters_since: None,
             room_since: None,
+            spoken_since: None,
         };
         let mut world = Self {
             lives: cores.iter().map(|_| life()).collect(),
+            inlets,
             oracle: Oracle::new(plan.cores, plan.roomy),
             clients: (0..plan.clients).map(|_| Client::default()).collect(),
             lines: Vec::new(),
@@ -137,6 +146,7 @@ impl World {
             let act = self.kernel.rng.u64(1..2_000_000);
             self.at(act, Happening::Act(client));
         }
+        self.begin_to_speak();
         if self.plan.clocks_jump {
             self.at(3_000_000, Happening::ClockJump);
         }
@@ -206,6 +216,7 @@ impl World {
             Happening::Pause(core) => self.pause(core),
             Happening::ClockJump => self.clock_jump(),
             Happening::Act(client) => self.act(client),
+            Happening::Speak(handle) => self.speak(handle),
             Happening::Read(line) => self.read(line),
             Happening::Refresh(client, session) => self.come_again(client, session),
         }
@@ -225,6 +236,7 @@ impl World {
             Happening::Drain(_) => {
                 self.note(format_args!("core {core} drains"));
                 self.cores[at].drain(&mut self.kernel, now);
+                self.note_accepted(at);
                 self.wake(core);
             }
             Happening::Accept(_, socket) => self.cores[at].welcome(&mut self.kernel, now, socket),
@@ -266,6 +278,7 @@ impl World {
                 self.check_letters(core);
                 self.kernel.count("turn");
                 self.cores[at].begin_turn(&mut self.kernel, now);
+                self.note_accepted(at);
                 let hub = &self.cores[at].hub;
                 if hub.inbox_depth() == 0 && !hub.broker().is_delivering() {
                     self.oracle.core_delivered(core);
@@ -332,6 +345,9 @@ impl World {
             let has_room = waits && self.cores.iter().all(|other| other.hub.inbox_depth() == 0);
             let since = &mut self.lives[core].room_since;
             *since = has_room.then(|| since.unwrap_or(self.now_us));
+            let waits = self.lives[core].asleep && self.cores[core].takes_more();
+            let since = &mut self.lives[core].spoken_since;
+            *since = waits.then(|| since.unwrap_or(self.now_us));
         }
     }
 
@@ -357,6 +373,11 @@ impl World {
             let late = waited(since);
             let told = late <= self.plan.bell_us + TURN_US + WAKE_US;
             assert!(told, "core {core} sleeps since {late} us over letters that everybody has room for");
+        }
+        if let Some(since) = self.lives[at].spoken_since {
+            let late = waited(since);
+            let told = late <= self.plan.bell_us + TURN_US + WAKE_US;
+            assert!(told, "core {core} sleeps since {late} us over an event of the program");
         }
         if let Some(since) = self.lives[at].letters_since.filter(|_| self.lives[at].asleep) {
             let late = waited(since);
@@ -431,6 +452,7 @@ impl World {
             let act = self.kernel.rng.u64(1..1_000_000);
             self.after(act, Happening::Act(client));
         }
+        self.begin_to_speak();
         for core in 0..self.plan.cores {
             let pause = self.kernel.rng.u64(1..2_000_000);
             self.after(pause, Happening::Pause(core));

@@ -291,3 +291,82 @@ fn a_flush_leaves_nothing_to_be_sent_later() {
     node.settle();
     assert_eq!(node.hubs[2].broker().counters().relayed, 2);
 }
+
+fn event(text: &str) -> Event {
+    Event {
+        subject: crate::topic::Subject::new("/s").unwrap(),
+        payload: crate::protocol::Payload::Fields([("text", text)].into_iter().collect::<Fields>()),
+        origin: crate::protocol::Origin::default(),
+        position: None,
+        accepted_at: 0,
+    }
+}
+
+/// An event of the server's own program goes to whom it concerns on every core: to subscribers, to everyone, to one (P-23).
+#[test]
+fn an_audience_is_found_on_all_cores() {
+    let mut node = Node::new(16);
+    let ids: Vec<_> = (0..CORES).map(|core| node.join(core, Mode::Pull)).collect();
+    node.settle();
+    for (audience, expected) in [
+        (Audience::Subscribers, [1, 1, 1]),
+        (Audience::Everyone, [2, 2, 2]),
+        (Audience::One(Box::from(ids[1].to_string())), [2, 3, 2]),
+        (Audience::One(Box::from(ids[0].to_string())), [3, 3, 2]),
+    ] {
+        node.hubs[0].handle_event(node.now, event("x"), audience);
+        assert!(node.settle().is_empty());
+        assert_eq!([0, 1, 2].map(|core| node.queued(core)), expected);
+    }
+    let counters = |core: usize| node.hubs[core].broker().counters();
+    assert_eq!([0, 1, 2].map(|core| counters(core).published), [4, 0, 0]);
+    assert_eq!([0, 1, 2].map(|core| counters(core).relayed), [0, 3, 2]);
+}
+
+/// A8: where one inbox is full an event waits, in one line with clients' publishes; then it reaches everybody, in order. P-21: accepted when
+/// it was handed in.
+#[test]
+fn an_event_waits_in_one_line_with_publishes() {
+    let mut node = Node::new(4);
+    let id = node.join(0, Mode::Pull);
+    node.join(2, Mode::Pull);
+    node.settle();
+    for number in 0..5 {
+        assert_eq!(node.hubs[0].holds_publishes(), number > 4);
+        node.hubs[0].handle_event(node.now, event(&number.to_string()), Audience::Subscribers);
+    }
+    assert!(node.hubs[0].holds_publishes(), "core 2 has no room for a fifth");
+    let token = node.publish(0, id, "5", None);
+    node.hubs[0].handle_event(node.now, event("6"), Audience::Everyone);
+    assert_eq!(node.queued(0), 4);
+    assert!(answer(&node.settle(), token).contains("publish-ack"));
+    assert!(!node.hubs[0].holds_publishes());
+    let token = node.request(2, Command::Refresh { id: ClaimedId::WellFormed(id) });
+    let text = answer(&node.settle(), token);
+    let order: Vec<&str> = text.split(r#""text":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(order, ["0", "1", "2", "3", "4", "5", "6"]);
+    assert_eq!(text.matches(r#""p_time":"1000""#).count(), 7 + 2, "with what is around them: {text}");
+}
+
+/// A8: an event that finds no room for too long reaches nobody, and is counted as a client's publish is.
+#[test]
+fn an_event_that_waits_too_long_is_dropped() {
+    let mut node = Node::new(4);
+    node.join(0, Mode::Pull);
+    node.settle();
+    for _ in 0..6 {
+        node.hubs[0].handle_event(node.now, event("x"), Audience::Everyone);
+    }
+    assert!(!node.hubs[0].has_work() && node.hubs[0].prepare_sleep(), "there is nothing to do but wait");
+    node.now.instant = node.now.instant + OVERLOAD_MS;
+    node.hubs[0].handle_timeout(node.now);
+    node.settle();
+    assert_eq!(node.hubs[0].broker().counters().overloaded, 2);
+    assert_eq!((node.queued(0), node.hubs[0].waiting()), (4, 0));
+    // P-32: what waits when the server ends is dropped and counted as well.
+    for _ in 0..5 {
+        node.hubs[0].handle_event(node.now, event("x"), Audience::Everyone);
+    }
+    node.hubs[0].handle_shutdown(node.now);
+    assert_eq!(node.hubs[0].broker().counters().overloaded, 3);
+}

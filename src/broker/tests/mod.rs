@@ -9,6 +9,7 @@ use crate::session::Gather;
 use crate::topic::Subject;
 use std::sync::Arc;
 
+mod audience;
 mod delivery;
 mod relay;
 mod rounds;

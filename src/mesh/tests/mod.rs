@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 
 mod handover;
+mod intake;
 mod model;
 mod threads;
 

@@ -100,6 +100,11 @@ impl Hall {
         self.closed.store(true, Ordering::SeqCst);
     }
 
+    /// Whether anybody has ever had a handle.
+    pub(super) fn has_publishers(&self) -> bool {
+        self.handles.load(Ordering::Relaxed) > 0
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
