@@ -197,9 +197,8 @@ impl Node {
         let (hall, booths) = Hall::new(Arc::clone(&boards), Arc::clone(&wiring));
         let drain = Duration::from_millis(config.drain_ms.value);
         let (orders, threads, started) = (Vec::new(), Vec::new(), Vec::new());
-        let roster = Roster::new(Arc::clone(&hall), hall.sources());
-        let mut node =
-            Self { host, wiring, hall, roster, news, orders, threads, started, limits, drain, end: End::Far };
+        let (roster, end) = (Roster::new(Arc::clone(&hall), hall.sources()), End::Far);
+        let mut node = Self { host, wiring, hall, roster, news, orders, threads, started, limits, drain, end };
         for ((number, port), booth) in (0..cores).zip(mesh::ports::<Letter>(cores, bounds)).zip(booths) {
             let (order, orders) = mpsc::channel();
             let seat = Seat {
@@ -281,7 +280,7 @@ impl Node {
     /// P-32: begins the end. Nothing of the program's own threads is taken any more, and the cores are told to drain once what was taken has
     /// come to all of them.
     fn begin_end(&mut self) {
-        // Before the handles that they publish with are refused. Nobody waits for them here.
+        // Sources of events stop before the handles that they publish with are refused. Nobody waits for them here.
         self.roster.order_stop();
         self.hall.close();
         if self.hall.has_publishers() {
