@@ -19,8 +19,7 @@ export function findProgram() {
 }
 
 // Short waits, so that a test of pull takes as long as one of stream.
-const settings = (pullWait, [pollMin, pollMax], lease) => `heartbeat = "1s"
-session_timeout = "${lease}"
+const settings = (pullWait, [pollMin, pollMax]) => `heartbeat = "1s"
 drain_time = "2s"
 cores = 2
 [pushlet]
@@ -38,15 +37,15 @@ process.on("exit", () => {
 });
 
 export class Server {
-    // pullWait: how long a pull waits; pollRest: from one poll to the next; lease: of a session; admin: true for an admin port.
-    constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], lease = "5m", admin = false } = {}) {
+    // pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port.
+    constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], admin = false } = {}) {
         this.admin = admin;
         this.listeners = [];
         this.port = 0;
         this.log = "";
         this.folder = mkdtempSync(join(tmpdir(), "pushletd-server-"));
         this.config = join(this.folder, "pushletd.toml");
-        writeFileSync(this.config, settings(pullWait, pollRest, lease));
+        writeFileSync(this.config, settings(pullWait, pollRest));
     }
 
     get base() {
