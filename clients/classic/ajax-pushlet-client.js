@@ -7,7 +7,7 @@
 //
 // One control request is under way at a time, in the order of the calls; beside it one data request (a refresh that
 // waits for events). An outage begins with the first failure and ends with the first good answer; while it lasts calls
-// are kept in the queue.
+// are kept in the queue. A page that goes away leaves, and joins anew if it comes back.
 
 (function () {
     "use strict";
@@ -223,8 +223,13 @@
 
     function setWebRoot(root) {
         const absolute = new URL(String(root), document.baseURI).href;
+        const before = PL.pushletURL;
         PL.webRoot = absolute.endsWith("/") ? absolute : `${absolute}/`;
         PL.pushletURL = `${PL.webRoot}pushlet.srv`;
+        if (PL.pushletURL !== before) {
+            tabs.move();
+            hurry();
+        }
         showState();
         pump();
     }
@@ -344,8 +349,10 @@
 
     // ---- The session, as the page knows it
 
-    // id is null while the server has none for us; joined, listening and subs are what a re-join restores.
-    const session = { id: null, joined: false, listening: false, mode: null, wantsPoll: false, rejoins: 0, subs: [] };
+    // id is null while the server has none for us; joined, listening and subs are what a re-join restores. from is the
+    // session's address (P-22), mode is what was asked for by the last listen, granted is what the server made of it.
+    const NO_SESSION = { id: null, from: null, joined: false, listening: false, mode: null, granted: "", rejoins: 0 };
+    const session = Object.assign({ wantsPoll: false, subs: [] }, NO_SESSION);
 
     // A subscription keeps the sid that the page was told; `now` is what the server calls it in the session `on`.
     function bind(event, request) {
@@ -381,22 +388,20 @@
     function adopt(event, request) {
         const type = event.getEvent();
         const sub = findNow(event.get("p_sid"));
-        if (type === "join-ack" || type === "join-listen-ack") {
-            if (request.page) {
-                forget();
-            } else {
-                session.rejoins += 1;
-            }
+        if ((type === "join-ack" || type === "join-listen-ack") && event.get("p_id")) {
             session.id = event.get("p_id");
+            session.from = event.get("p_from");
             session.joined = true;
+            session.rejoins += request.page ? 0 : 1;
             PL.sessionId = session.id;
         }
-        if (type === "join-listen-ack" || type === "listen-ack") {
+        if ((type === "join-listen-ack" || type === "listen-ack") && session.id) {
             request.listened = true;
             session.listening = true;
             session.mode = request.mode;
+            session.granted = event.get("p_mode") || request.mode;
         }
-        if (["join-listen-ack", "listen-ack", "subscribe-ack"].includes(type)) {
+        if (["join-listen-ack", "listen-ack", "subscribe-ack"].includes(type) && session.id) {
             bind(event, request);
         } else if (type === "unsubscribe-ack" && event.get("p_sid") === undefined) {
             session.subs = [];
@@ -427,7 +432,6 @@
             }
         });
         if (request.listened && session.id && session.listening) {
-            failures = 0;
             // P-26: the server ends the answer that still waits; its events are welcome, its end means nothing.
             channel.request = null;
             refreshIn(request.wait === undefined ? PAUSE_MS : request.wait);
@@ -436,16 +440,18 @@
 
     function forget() {
         stopChannel();
-        if (session.listening) {
-            tabs.close();
-        }
-        Object.assign(session, { id: null, joined: false, listening: false, mode: null, rejoins: 0, subs: [] });
+        tabs.close();
+        Object.assign(session, NO_SESSION, { subs: [] });
     }
 
     // ---- Control requests: a queue, one under way
 
     const queue = [];
     let busy = null;
+    let cancelBusy = null;
+    let tellsDrop = false;
+    // True from pagehide to pageshow: nothing is sent.
+    let away = false;
 
     function isJoin(entry) {
         return entry.event === "join" || entry.event === "join-listen";
@@ -455,10 +461,19 @@
         return entry.event === "leave";
     }
 
+    function isLeaving() {
+        return queue.some(isLeave) || Boolean(busy && isLeave(busy));
+    }
+
     function enqueue(event, fields) {
         if (queue.length >= QUEUE_MAX && event !== "leave") {
-            const reason = `${event} is dropped: ${QUEUE_MAX} calls wait for the server already.`;
-            deliver(localEvent("error", { p_request: event, p_reason: reason }));
+            // A page that publishes its errors would be told of that without end.
+            if (!tellsDrop) {
+                tellsDrop = true;
+                const reason = `${event} is dropped: ${QUEUE_MAX} calls wait for the server already.`;
+                deliver(localEvent("error", { p_request: event, p_reason: reason }));
+                tellsDrop = false;
+            }
             return;
         }
         queue.push(Object.assign({ event, page: true, tries: 0 }, fields));
@@ -467,7 +482,7 @@
 
     /** Sends the next request that can be sent: without a session that is a join, whatever was called before it. */
     function pump() {
-        if (busy || PL.state === PL.STATE_NULL || !PL.pushletURL || (outage && !outage.joining)) {
+        if (busy || away || PL.state === PL.STATE_NULL || !PL.pushletURL || (outage && !outage.joining)) {
             return;
         }
         if (!session.id) {
@@ -490,6 +505,10 @@
             send("leave", "", session.id, () => {});
             forget();
         }
+        if (!entry.page && !session.listening) {
+            pump(); // Our own listen, and by now there is nothing to listen to.
+            return;
+        }
         if (entry.event === "unsubscribe" && entry.sid !== undefined && currentSid(entry.sid) === null) {
             deliver(localEvent("nack", { p_id: session.id, p_reason: `no subscription for sid=${entry.sid}` }));
             pump();
@@ -497,7 +516,7 @@
         }
         busy = entry;
         entry.on = session.id;
-        send(entry.event, queryFor(entry), session.id, (failure, events) => {
+        const request = send(entry.event, queryFor(entry), session.id, (failure, events) => {
             busy = null;
             if (failure) {
                 controlFailed(entry, failure);
@@ -507,12 +526,14 @@
             showState();
             pump();
         });
+        cancelBusy = request.cancel;
         showState();
     }
 
     function queryFor(entry) {
         const listens = entry.event === "listen" || entry.event === "join-listen";
         if (listens) {
+            session.wantsPoll = entry.poll === undefined ? session.wantsPoll : entry.poll;
             tabs.open();
             entry.mode = modeNow();
         }
@@ -531,6 +552,13 @@
     }
 
     function controlAnswered(entry, events) {
+        if (isLeave(entry)) {
+            take(events, entry);
+            if (session.id === entry.on) {
+                hasLeft(entry);
+            }
+            return;
+        }
         if (!isJoin(entry) && entry.on !== session.id) {
             // Its session has been replaced meanwhile, and with it what the server did for this request.
             if (entry.page && session.joined && entry.event !== "publish") {
@@ -556,14 +584,20 @@
         }
     }
 
+    /** A leave has ended without its ack. The page has left in any case; the server forgets a session by itself. */
+    function hasLeft(leave) {
+        if (session.id === leave.on) {
+            forget();
+        }
+        deliver(localEvent("leave-ack", { p_id: leave.on }));
+    }
+
     function controlFailed(entry, failure) {
         const stale = !isJoin(entry) && entry.on !== session.id;
         const untaken = failure.kind === "expired" || failure.kind === "busy";
         entry.tries += untaken ? 0 : 1;
         if (isLeave(entry)) {
-            // The server forgets the session by itself; the page has left in any case.
-            forget();
-            deliver(localEvent("leave-ack", { p_id: entry.on }));
+            hasLeft(entry);
             return;
         }
         if (stale && !session.joined) {
@@ -572,17 +606,11 @@
         const hopeless = failure.kind === "refused" || entry.tries >= TRIES_MAX;
         const lost = entry.event === "publish" && !untaken;
         if (!isJoin(entry) && (hopeless || lost)) {
-            const fate = hopeless && failure.kind === "refused" ? "it was not taken" : "it may have arrived";
-            const details = { p_request: entry.event };
-            if (entry.subject !== undefined) {
-                details.p_subject = entry.subject;
-            }
+            const fate = failure.kind === "refused" ? "it was not taken" : "it may have arrived";
             if (failure.kind === "refused" || stale || outage) {
-                const told = `${entry.event} at ${PL.pushletURL} failed: ${failure.why}`;
-                details.p_reason = `${told}; ${fate} and is not repeated.`;
-                deliver(localEvent("error", details));
+                tellLost(entry, failure.why, fate);
             } else {
-                fail(failure, entry.event, `${fate} and is not repeated, `, details);
+                fail(failure, entry.event, `${fate} and is not repeated, `, detailsOf(entry));
             }
             return;
         }
@@ -592,6 +620,19 @@
         if (!stale) {
             fail(failure, entry.event);
         }
+    }
+
+    function detailsOf(entry) {
+        const details = { p_request: entry.event };
+        if (entry.subject !== undefined) {
+            details.p_subject = entry.subject;
+        }
+        return details;
+    }
+
+    function tellLost(entry, why, fate) {
+        const reason = `${entry.event} at ${PL.pushletURL} failed: ${why}; ${fate} and is not repeated.`;
+        deliver(localEvent("error", Object.assign(detailsOf(entry), { p_reason: reason })));
     }
 
     // ---- The data channel: refresh, wait, refresh
@@ -615,7 +656,7 @@
     function refresh() {
         clearTimeout(channel.timer);
         channel.timer = 0;
-        if (!session.id || !session.listening || channel.request) {
+        if (!session.id || !session.listening || channel.request || isLeaving()) {
             return;
         }
         const id = session.id;
@@ -654,7 +695,7 @@
                 fail({ kind, why: `the server ended the session: ${answer.aborted || answer.nacked}` }, "refresh");
                 return;
             }
-            failures = 0;
+            startPausesAnew();
             refreshIn(answer.wait === undefined ? PAUSE_MS : answer.wait);
             overcome();
         };
@@ -664,18 +705,29 @@
 
     // ---- Outages
 
-    // From the first failure to the first good answer: {since, tries, reason, timer, at, request, joining, expired}.
-    // Either a timer runs (the pause) or a try is under way: request, the channel's refresh, or the page's own join
-    // (joining).
+    // From the first failure to the first good answer: {since, tries, reason, timer, at, request, joining}. Either a
+    // timer runs (the pause) or a try is under way: request, the channel's refresh, or the page's own join (joining).
+    // No tries have failed yet in the one that brings back a page that was away.
     let outage = null;
     // Tries in a row without one whole good answer of the data channel: what the pause depends on.
     let failures = 0;
+    // No such answer since a session was unknown: joining again may not help, as behind a balancer that sends each
+    // request to another server.
+    let inVain = false;
+
+    function retryTimes() {
+        return { first: Number(PL.retry.first) || 500, longest: Number(PL.retry.longest) || 20000 };
+    }
+
+    function startPausesAnew() {
+        failures = 0;
+        inVain = false;
+    }
 
     function pauseAfter(failure) {
-        const first = Number(PL.retry.first) || 500;
-        const longest = Number(PL.retry.longest) || 20000;
+        const { first, longest } = retryTimes();
         // A session that is unknown can be made anew at once, but not in a circle.
-        const quick = failure.kind === "expired" && !(outage && outage.expired);
+        const quick = failure.kind === "expired" && !inVain;
         const most = quick ? first : Math.min(longest, first * Math.pow(2, Math.min(failures - 1, 30)));
         const asked = Math.min(failure.retryAfter || 0, 3 * longest);
         return Math.round(asked + Math.max(Math.min(PAUSE_MIN_MS, first), Math.random() * most));
@@ -683,6 +735,9 @@
 
     /** Something failed: says so, and sees to a new try. `details` are further fields of the error event. */
     function fail(failure, what, plan, details) {
+        if (busy && isLeave(busy)) {
+            return; // Whatever has failed ends with the session.
+        }
         if (failure.kind === "expired" || failure.kind === "abort") {
             session.id = null;
             stopChannel();
@@ -695,7 +750,7 @@
             return; // One more loss in the same outage; the next try is already decided.
         }
         failures += 1;
-        const begins = !outage;
+        const begins = !outage || outage.tries === 0;
         const wait = pauseAfter(failure);
         const verb = session.joined && !session.id ? "joining again" : "trying again";
         const reason = `${what} at ${PL.pushletURL} failed: ${failure.why}; ${plan || ""}${verb} in ${wait} ms.`;
@@ -709,8 +764,8 @@
             timer: setTimeout(recover, wait),
             request: null,
             joining: false,
-            expired: failure.kind === "expired",
         });
+        inVain = inVain || failure.kind === "expired";
         debug(reason);
         showState();
         const fields = { p_reason: reason, p_wait: wait, p_tries: outage.tries };
@@ -804,11 +859,17 @@
             return;
         }
         endOutage();
-        failures = session.listening ? failures : 0;
+        if (!session.listening) {
+            startPausesAnew();
+        }
         if (session.listening && !channel.request && !channel.timer) {
             refreshIn(0);
         }
-        call("onRejoined", localEvent("rejoined", { p_id: session.id }));
+        const fields = { p_id: session.id };
+        if (session.from) {
+            fields.p_from = session.from;
+        }
+        call("onRejoined", localEvent("rejoined", fields));
         followRank();
         pump();
     }
@@ -819,7 +880,7 @@
         queue.splice(0, queue.findIndex(isLeave) + 1);
         endOutage();
         forget();
-        failures = 0;
+        startPausesAnew();
         showState();
         if (id) {
             const bye = { event: "leave", on: id, tries: 0 };
@@ -827,7 +888,8 @@
                 failure ? controlFailed(bye, failure) : events.forEach(deliver),
             );
         } else if (joined) {
-            setTimeout(() => deliver(localEvent("leave-ack", { p_id: PL.sessionId })), 0);
+            const ack = localEvent("leave-ack", { p_id: PL.sessionId });
+            setTimeout(() => deliver(ack), 0);
         }
         pump();
     }
@@ -868,6 +930,14 @@
                 clearTimeout(this.answering);
                 this.settling = this.answering = 0;
                 this.others.clear();
+            }
+        },
+
+        /** The tabs of another server are others. */
+        move() {
+            if (this.bus) {
+                this.close();
+                this.open();
             }
         },
 
@@ -948,23 +1018,33 @@
     function followRank() {
         const relistens = (entry) => entry.event === "listen" && !entry.page;
         const underWay = queue.some(relistens) || (busy && relistens(busy));
-        if (session.id && session.listening && !outage && !underWay && session.mode !== modeNow()) {
+        const settled = session.id && session.listening && !outage && !underWay && !isLeaving();
+        if (settled && session.mode !== modeNow()) {
             enqueue("listen", { page: false });
         }
     }
 
     // ---- The life of the page
 
-    function onPageHide(hiding) {
+    /**
+     * The page is closed, or kept aside by the browser for a way back. Either way nobody hears it now, so its session
+     * ends, and nothing stays open: a browser does not keep a page aside that waits for an answer.
+     */
+    function onPageHide() {
+        const id = session.id;
+        away = true;
+        endOutage();
+        stopChannel();
         tabs.close();
-        if (hiding.persisted) {
-            // The page may come back as it is. A request that stays open would keep it from being kept.
-            stopChannel();
+        session.id = null;
+        if (busy) {
+            cancelBusy();
         }
-        if (hiding.persisted || !session.id) {
+        showState();
+        if (!id) {
             return;
         }
-        const text = `p_event=leave&p_id=${encodeURIComponent(session.id)}`;
+        const text = `p_event=leave&p_id=${encodeURIComponent(id)}`;
         if (typeof Request === "function" && "keepalive" in Request.prototype) {
             fetch(`${PL.pushletURL}?${text}`, { keepalive: true, mode: "no-cors", cache: "no-store" }).catch(() => {});
         } else if (navigator.sendBeacon) {
@@ -972,21 +1052,36 @@
         }
     }
 
-    function onPageShow(showing) {
-        if (!showing.persisted || !session.listening) {
+    /** The page is back, with all that it knew: what it had at the server is made anew. */
+    function onPageShow() {
+        if (!away) {
             return;
         }
-        tabs.open();
-        if (!outage) {
-            refresh();
+        away = false;
+        const cut = busy;
+        busy = null;
+        if (cut && cut.page && cut.event !== "publish") {
+            queue.unshift(cut);
+        }
+        if (queue.some(isLeave)) {
+            leaveNow();
+        } else if (session.joined) {
+            outage = { since: Date.now(), tries: 0, reason: "", timer: 0, at: 0, request: null, joining: false };
+            showState();
+            restore(false);
+            if (cut && cut.event === "publish") {
+                tellLost(cut, "the page went away before the answer", "it may have arrived");
+            }
+        } else {
+            pump();
         }
     }
 
-    /** The network is back: no reason to wait out a long pause. */
-    function onOnline() {
+    /** The network is back, or the server is another: no reason to wait out a long pause. */
+    function hurry() {
         if (outage && outage.timer) {
             clearTimeout(outage.timer);
-            const wait = Math.round(Math.random() * PL.retry.first);
+            const wait = Math.round(Math.random() * retryTimes().first);
             outage.at = Date.now() + wait;
             outage.timer = setTimeout(recover, wait);
         }
@@ -998,7 +1093,7 @@
         if (PL.state === PL.STATE_NULL) {
             return;
         }
-        if (outage) {
+        if (outage && outage.tries > 0) {
             PL.state = PL.STATE_ERROR;
         } else if (session.id) {
             PL.state = listening ? PL.STATE_LISTENING : PL.STATE_JOINED;
@@ -1034,6 +1129,7 @@
                         "The server is unknown: the client was not loaded from .../lib/ajax-pushlet-client.js. " +
                         "Call PL.setWebRoot(url); calls made so far wait for it.";
                     PL.state = PL.STATE_READY;
+                    showState();
                     deliver(localEvent("error", { p_reason: reason }));
                     return;
                 }
@@ -1055,12 +1151,10 @@
             enqueue("join");
         },
         joinListen(subject, mode) {
-            session.wantsPoll = mode === "poll";
-            enqueue("join-listen", { subject });
+            enqueue("join-listen", { subject, poll: mode === "poll" });
         },
         listen(subject, mode) {
-            session.wantsPoll = mode === "poll";
-            enqueue("listen", { subject });
+            enqueue("listen", { subject, poll: mode === "poll" });
         },
         leave() {
             enqueue("leave");
@@ -1084,6 +1178,7 @@
         getStatus() {
             return {
                 state: stateWord(),
+                mode: session.granted,
                 tries: outage ? outage.tries : 0,
                 reason: outage ? outage.reason : "",
                 nextTryInMs: outage && outage.timer ? Math.max(0, outage.at - Date.now()) : 0,
@@ -1105,6 +1200,7 @@
                 setWebRoot(webRoot);
             }
         },
+        p_getStatus: () => PL.getStatus(),
         p_getSessionId: () => PL.sessionId,
         p_getWebRoot: () => PL.webRoot,
         p_heartbeat: () => PL.heartbeat(),
@@ -1126,7 +1222,7 @@
 
     window.addEventListener("pagehide", onPageHide);
     window.addEventListener("pageshow", onPageShow);
-    window.addEventListener("online", onOnline);
+    window.addEventListener("online", hurry);
     document.addEventListener("visibilitychange", () => tabs.say());
     if (document.readyState === "complete") {
         PL._init();

@@ -21,7 +21,7 @@ test("the names that old pages use are there", () => {
     for (const name of calls.split(" ")) assert.equal(typeof PL[name], "function", name);
     const old =
         "p_debug p_embed p_join p_listen p_join_listen p_leave p_heartbeat p_publish p_subscribe p_unsubscribe p_setDebug " +
-        "p_getSessionId p_getWebRoot PushletEvent";
+        "p_getSessionId p_getWebRoot p_getStatus PushletEvent";
     for (const name of old.split(" ")) assert.equal(typeof window[name], "function", name);
     const states = [PL.STATE_ERROR, PL.STATE_ABORT, PL.STATE_NULL, PL.STATE_READY, PL.STATE_JOINED, PL.STATE_LISTENING];
     assert.deepEqual(states, [-2, -1, 1, 2, 3, 3]);
@@ -29,6 +29,34 @@ test("the names that old pages use are there", () => {
     assert.equal(PL.NV_P_MODE, "p_mode=pull");
     assert.equal(PL.state, PL.STATE_NULL);
     assert.equal(PL.sessionId, null);
+});
+
+test("the status tells the mode that the server has granted with the newest listen", () => {
+    const world = new World();
+    const modes = () => [world.PL.getStatus().mode, world.window.p_getStatus().mode];
+    assert.deepEqual(modes(), ["", ""]);
+    world.PL.joinListen("/a", "poll");
+    world.next("join-listen").events({ ...joinAck, p_event: "join-listen-ack", p_mode: "poll" });
+    assert.deepEqual(modes(), ["poll", "poll"]);
+    world.PL.listen("/b");
+    world.next("listen").events({ p_event: "nack", p_reason: "no" });
+    assert.deepEqual(modes(), ["poll", "poll"]);
+    world.PL.listen("/b");
+    world.next("listen").events({ p_event: "listen-ack", p_mode: "pull" });
+    assert.deepEqual(modes(), ["pull", "pull"]);
+    world.PL.leave();
+    world.next("leave").events({ p_event: "leave-ack" });
+    assert.deepEqual(modes(), ["", ""]);
+});
+
+test("two listens in a row each have the mode of their own call", () => {
+    const world = new World();
+    world.PL.joinListen("/a", "poll");
+    world.PL.listen("/b");
+    const join = world.next("join-listen");
+    assert.equal(join.params.p_mode, "poll");
+    join.events({ ...joinAck, p_event: "join-listen-ack", p_mode: "poll" });
+    assert.equal(world.next("listen").params.p_mode, "pull");
 });
 
 test("the state goes from null to listening and back, and tells joined from listening", () => {

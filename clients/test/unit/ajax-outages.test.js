@@ -11,6 +11,8 @@ const data = (fields) => ({ p_event: "data", p_subject: "/a", ...fields });
 // Answers a refresh as a server that has nothing to say.
 const empty = (exchange) => exchange.events({ p_event: "refresh-ack" }, { p_event: "hb" }, refreshEvent);
 
+const LIVE = { state: "listening", mode: "pull", tries: 0, reason: "", nextTryInMs: 0 };
+
 const FAILURES = [
     ["no network", (exchange) => exchange.cut(), /cannot be reached/],
     [
@@ -45,7 +47,10 @@ test("each failure of a refresh is told once, with what, where, why and when, an
         assert.ok(!reason.includes("ID1"), "the secret id");
         assert.equal(world.PL.state, world.PL.STATE_ERROR);
         const status = world.PL.getStatus();
-        assert.deepEqual({ ...status }, { state: "waiting", tries: 1, reason, nextTryInMs: Number(wait) });
+        assert.deepEqual(
+            { ...status },
+            { state: "waiting", mode: "pull", tries: 1, reason, nextTryInMs: Number(wait) },
+        );
         world.advance(Number(wait) - 1);
         assert.equal(world.waiting().length, 0, "too early");
         world.advance(1);
@@ -56,7 +61,7 @@ test("each failure of a refresh is told once, with what, where, why and when, an
         again.part('<pushlet><event p_event="refresh-ack" />');
         assert.deepEqual(world.names(), ["onRefreshAck", "onRejoined"]);
         assert.equal(world.heard[1].p_id, "ID1");
-        assert.deepEqual({ ...world.PL.getStatus() }, { state: "listening", tries: 0, reason: "", nextTryInMs: 0 });
+        assert.deepEqual({ ...world.PL.getStatus() }, LIVE);
         again.answer('<event p_event="hb" /><event p_event="refresh" p_wait="2000" /></pushlet>');
         assert.deepEqual(world.names(), ["onRefreshAck", "onRejoined", "onHeartbeat"]);
         world.next("refresh");
@@ -583,6 +588,156 @@ test("a request that cannot even be made is a failure like others", () => {
     assert.match(world.heard[0].p_reason, /could not be made \(not allowed\)/);
 });
 
+// A balancer that sends each request to another server: joining works, and helps nothing.
+test("a session that is lost right after each join slows the client down", () => {
+    const world = new World({ random: () => 0.999 });
+    let refresh = world.listening();
+    const waits = [];
+    for (let n = 0; n < 4; n += 1) {
+        refresh.expire();
+        waits.push(Math.round(Number(world.heard.at(-1).p_wait) / 500) * 500);
+        world.next("join-listen").events(listenAck(`ID${n}`, "s1"), refreshEvent);
+        refresh = world.next("refresh");
+    }
+    assert.deepEqual(waits, [500, 1000, 2000, 4000]);
+    empty(refresh);
+    world.next("refresh").expire();
+    assert.ok(Number(world.heard.at(-1).p_wait) <= 500, "all is well in between");
+});
+
+// P-22: the address by which others reach the page is new as well, and no ack of the re-join is told.
+test("P-22: onRejoined tells the address, the new one or that of the session that went on", () => {
+    const world = new World();
+    world.PL.joinListen("/a");
+    const ack = (id, address) => ({ ...listenAck(id, "s1"), p_from: address });
+    world.next("join-listen").events(ack("ID1", "addr1"), refreshEvent);
+    world.next("refresh").cut();
+    empty(world.next("refresh"));
+    world.next("refresh").expire();
+    world.next("join-listen").events(ack("ID2", "addr2"), refreshEvent);
+    const heard = world.heard.filter(({ name }) => name === "onRejoined");
+    assert.deepEqual(
+        heard.map(({ p_id: id, p_from: from }) => [id, from]),
+        [
+            ["ID1", "addr1"],
+            ["ID2", "addr2"],
+        ],
+    );
+});
+
+test("an ack of a join without an id is no session", () => {
+    const world = new World();
+    world.PL.joinListen("/a");
+    world.next("join-listen").events({ p_event: "join-listen-ack", p_sid: "s1" }, refreshEvent);
+    assert.match(world.heard.at(-1).p_reason, /the answer names no session; trying again/);
+    world.next("join-listen").events(listenAck("ID1", "s1"), refreshEvent);
+    world.advance(5000);
+    assert.deepEqual(
+        world.requests.map(({ event }) => event),
+        ["join-listen", "join-listen", "refresh"],
+    );
+});
+
+test("a server that answers 400 to every join is asked ever more slowly, and told of once", () => {
+    const world = new World({ random: () => 0.999 });
+    world.PL.joinListen("/a");
+    world.PL.subscribe("/b");
+    const waits = [];
+    for (let n = 0; n < 8; n += 1) {
+        world.next("join-listen").refuse(400, "No eventType specified");
+        waits.push(Math.round(Number(world.heard.at(-1).p_wait) / 500) * 500);
+    }
+    assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 16000, 20000, 20000]);
+    assert.deepEqual(world.names(), ["onError", ...Array(7).fill("onRetry")]);
+    world.next("join-listen").events(listenAck("ID1", "s1"), refreshEvent);
+    world.next("subscribe");
+});
+
+test("setWebRoot while the client waits is tried soon, and an unchanged one changes nothing", () => {
+    const world = new World({ random: () => 0.5 });
+    world.PL.retry = { first: 20000 };
+    world.PL.joinListen("/a");
+    world.next("join-listen").cut();
+    assert.equal(world.PL.getStatus().nextTryInMs, 10000);
+    world.window.p_embed("/pushlet/");
+    assert.equal(world.PL.getStatus().nextTryInMs, 10000);
+    world.PL.retry = {};
+    world.PL.setWebRoot("http://other.example/push");
+    assert.equal(world.PL.getStatus().nextTryInMs, 250);
+    assert.match(world.next("join-listen").url, /^http:\/\/other\.example\/push\/pushlet\.srv\?/);
+});
+
+test("a page that publishes its errors does not go round in a circle when the queue is full", () => {
+    const world = new World();
+    world.listening().expire();
+    let errors = 0;
+    world.window.onError = () => {
+        errors += 1;
+        world.window.p_publish("/errors", "n", errors);
+    };
+    for (let n = 0; n < 1001; n += 1) world.window.p_publish("/a", "n", n);
+    assert.equal(errors, 1);
+    assert.deepEqual(world.thrown, []);
+});
+
+test("P-27: no refresh follows the call of leave, whatever the timers say", () => {
+    const world = new World();
+    empty(world.listening());
+    world.news();
+    world.PL.leave();
+    const leave = world.next("leave", 0);
+    world.advance(10000);
+    assert.deepEqual(
+        world.waiting().map(({ event }) => event),
+        ["leave"],
+    );
+    leave.events({ p_event: "leave-ack", p_id: "ID1" });
+    world.advance(100000);
+    assert.deepEqual(world.names(), ["onLeaveAck"]);
+    assert.equal(world.waiting().length, 0);
+    // The same where the leave has to wait for another request.
+    world.listening("/b", { id: "ID2" }).answer("<pushlet><event p_event='refresh-ack' /></pushlet>");
+    world.window.p_publish("/b", "n", 1);
+    world.PL.leave();
+    world.advance(10000);
+    assert.equal(world.waiting("refresh").length, 0);
+    world.next("publish").events({ p_event: "publish-ack" });
+    assert.equal(world.next("leave", 0).params.p_id, "ID2");
+});
+
+test("what fails while a leave is under way is not told, and nothing is tried again", () => {
+    for (const happens of [(exchange) => exchange.cut(), (exchange) => exchange.expire()]) {
+        for (const answer of [happens, (exchange) => exchange.events({ p_event: "nack", p_reason: "no" })]) {
+            const world = new World();
+            const refresh = world.listening();
+            world.PL.leave();
+            const leave = world.next("leave", 0);
+            happens(refresh);
+            answer(leave);
+            world.advance(100000);
+            assert.equal(world.names().filter((name) => name === "onLeaveAck").length, 1);
+            assert.ok(!world.names().includes("onError"));
+            assert.equal(world.PL.getStatus().state, "ready");
+            assert.equal(world.waiting().length, 0);
+            assert.equal(world.clock.timers.size, 0);
+        }
+    }
+});
+
+test("a late failure of a leave does not end the session that came after it", () => {
+    const world = new World();
+    world.listening().cut();
+    world.PL.leave();
+    const leave = world.next("leave");
+    world.listening("/b", { id: "ID2" });
+    leave.cut();
+    assert.equal(world.heard.at(-1).p_id, "ID1");
+    assert.equal(world.PL.getStatus().state, "listening");
+    assert.equal(world.waiting("refresh").length, 1);
+});
+
+// ---- The end of a page, and its way back
+
 test("a page that is closed leaves by a request that outlives it", () => {
     const world = new World();
     world.listening();
@@ -599,15 +754,146 @@ test("a page that is closed leaves by a request that outlives it", () => {
     assert.deepEqual(unused.beacons, []);
 });
 
-test("a page that goes into the history and comes back goes on", () => {
+// What a browser says when it keeps the page aside, and when it shows it again.
+const goAway = (world) => world.fire("window", "pagehide", { persisted: true });
+const comeBack = (world) => world.fire("window", "pageshow", { persisted: true });
+
+test("a page that is kept aside leaves, is still, and joins anew without a word when it is back", () => {
     const world = new World();
-    const refresh = world.listening();
-    world.fire("window", "pagehide", { persisted: true });
+    const refresh = world.listening("/a");
+    world.PL.subscribe("/b", "the label");
+    world.next("subscribe").events({ p_event: "subscribe-ack", p_sid: "s2" });
+    world.PL.unsubscribe("s1");
+    world.next("unsubscribe").events({ p_event: "unsubscribe-ack", p_sid: "s1" });
+    world.news();
+
+    goAway(world);
     assert.ok(refresh.aborted);
-    assert.deepEqual(world.beacons, []);
-    world.advance(10000);
+    assert.deepEqual(
+        world.beacons.map(({ url }) => url),
+        [`${URL}?p_event=leave&p_id=ID1`],
+    );
+    assert.equal(world.clock.timers.size, 0);
+    world.fire("window", "online", {});
+    world.fire("document", "visibilitychange", {});
+    world.window.p_publish("/a", "n", 1);
+    world.advance(600000);
     assert.equal(world.waiting().length, 0);
-    world.fire("window", "pageshow", { persisted: true });
-    empty(world.next("refresh", 0));
-    assert.deepEqual(world.names(), ["onRefreshAck", "onHeartbeat"]);
+
+    comeBack(world);
+    assert.deepEqual([world.PL.state, world.PL.getStatus().state], [world.PL.STATE_READY, "trying"]);
+    const join = world.next("join-listen", 0);
+    assert.deepEqual([join.params.p_subject, join.params.p_label], ["/b", "the label"]);
+    join.events({ ...listenAck("ID2", "s1"), p_from: "addr2" }, refreshEvent);
+    assert.deepEqual(world.news(), [{ name: "onRejoined", p_event: "rejoined", p_id: "ID2", p_from: "addr2" }]);
+    assert.deepEqual({ ...world.PL.getStatus() }, LIVE);
+    world.next("publish", 0);
+    world.next("refresh").events({ p_event: "refresh-ack" }, data({ p_sid: "s1" }));
+    assert.equal(world.news().find(({ name }) => name === "onData").p_sid, "s2", "the page's own sid");
+});
+
+test("a page that was shown all the time has nothing to come back to", () => {
+    const world = new World();
+    world.listening();
+    comeBack(world);
+    world.advance(1000);
+    assert.equal(world.requests.length, 2);
+    const unused = new World();
+    goAway(unused);
+    comeBack(unused);
+    unused.advance(60000);
+    assert.deepEqual([unused.requests, unused.beacons, unused.heard], [[], [], []]);
+});
+
+test("a page that comes back to a server that is away hears of it as of any outage", () => {
+    const world = new World();
+    world.listening();
+    goAway(world);
+    comeBack(world);
+    world.next("join-listen", 0).cut();
+    world.next("join-listen").cut();
+    assert.deepEqual(world.names(), ["onError", "onRetry"]);
+    assert.deepEqual(
+        world.heard.map((each) => each.p_tries),
+        ["1", "2"],
+    );
+    assert.equal(world.PL.state, world.PL.STATE_ERROR);
+    world.next("join-listen").events(listenAck("ID2", "s1"), refreshEvent);
+    assert.equal(world.names().at(-1), "onRejoined");
+});
+
+test("a page that goes away in an outage waits for nothing, and tries at once when it is back", () => {
+    const world = new World({ random: () => 0.999 });
+    world.listening().cut();
+    world.next("refresh").cut();
+    world.news();
+    goAway(world);
+    assert.equal(world.beacons.length, 1);
+    assert.equal(world.clock.timers.size, 0);
+    comeBack(world);
+    world.next("join-listen", 0).events(listenAck("ID2", "s1"), refreshEvent);
+    assert.deepEqual(world.names(), ["onRejoined"]);
+});
+
+test("what was under way when the page went away is done when it is back; a publish is told", () => {
+    const world = new World();
+    world.PL.joinListen("/a");
+    const first = world.next("join-listen");
+    goAway(world);
+    assert.ok(first.aborted);
+    assert.deepEqual(world.beacons, []);
+    comeBack(world);
+    world.next("join-listen", 0).events(listenAck("ID1", "s1"), refreshEvent);
+    assert.deepEqual(
+        world.news().map(({ name }) => name),
+        ["onJoinListenAck"],
+    );
+
+    world.PL.subscribe("/b");
+    goAway(world);
+    comeBack(world);
+    world.next("join-listen", 0).events(listenAck("ID2", "s1"), refreshEvent);
+    world.next("subscribe", 0).events({ p_event: "subscribe-ack", p_sid: "s2" });
+    assert.deepEqual(
+        world.news().map(({ name }) => name),
+        ["onRejoined", "onSubscribeAck"],
+    );
+
+    world.window.p_publish("/a", "n", 1);
+    goAway(world);
+    assert.deepEqual(world.heard, []);
+    comeBack(world);
+    const [error] = world.news();
+    assert.deepEqual([error.name, error.p_request, error.p_subject], ["onError", "publish", "/a"]);
+    assert.match(error.p_reason, /went away before the answer; it may have arrived and is not repeated\.$/);
+    assert.equal(world.requests.filter(({ event }) => event === "publish").length, 1);
+});
+
+test("a page that had left, or leaves on its way out, has no session when it is back", () => {
+    const calls = {
+        before: (world) => {
+            world.PL.leave();
+            world.next("leave", 0).events({ p_event: "leave-ack", p_id: "ID1" });
+            goAway(world);
+        },
+        underWay: (world) => {
+            world.PL.leave();
+            goAway(world);
+        },
+        after: (world) => {
+            goAway(world);
+            world.PL.leave();
+        },
+    };
+    for (const [when, leave] of Object.entries(calls)) {
+        const world = new World();
+        world.listening();
+        leave(world);
+        comeBack(world);
+        world.advance(60000);
+        assert.equal(world.waiting().length, 0, when);
+        assert.deepEqual(world.names(), ["onLeaveAck"], when);
+        assert.equal(world.PL.getStatus().state, "ready", when);
+        assert.equal(world.clock.timers.size, 0, when);
+    }
 });

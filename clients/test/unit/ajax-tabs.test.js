@@ -243,3 +243,78 @@ test("without BroadcastChannel each tab is alone", () => {
     assert.equal(world.waiting("refresh").length, 1);
     assert.deepEqual(world.thrown, []);
 });
+
+// A page can show the mode that it has now, though it does not hear of the listen that brought it.
+test("the status tells a demoted tab that it polls", () => {
+    const browser = new Browser();
+    for (let n = 0; n < 5; n += 1) {
+        browser.open({ hidden: n === 4 }).PL.joinListen("/a");
+        browser.serve(500);
+    }
+    browser.serve(3000);
+    const modes = () => browser.tabs.map((tab) => tab.PL.getStatus().mode);
+    assert.deepEqual(modes(), [...pull(4), "poll"]);
+    browser.show(browser.tabs[0], false);
+    browser.show(browser.tabs[4], true);
+    browser.serve(3000);
+    assert.equal(modes()[4], "pull");
+    assert.equal(modes().filter((mode) => mode === "poll").length, 1);
+});
+
+test("a tab that gives up its join before it listens leaves its place to others", () => {
+    const browser = new Browser();
+    const tab = browser.open();
+    tab.PL.joinListen("/a");
+    tab.next("join-listen").cut();
+    assert.equal(browser.waves.open.size, 1);
+    tab.PL.leave();
+    assert.equal(browser.waves.open.size, 0);
+    assert.equal(browser.clock.timers.size, 0);
+});
+
+test("a tab that leaves does not listen again, whatever its rank", () => {
+    const browser = new Browser();
+    for (let n = 0; n < 4; n += 1) browser.open().PL.joinListen("/a");
+    const last = browser.open({ hidden: true });
+    last.PL.joinListen("/a");
+    browser.serve(3000);
+    browser.show(browser.tabs[0], false);
+    browser.show(last, true);
+    const before = last.requests.length;
+    last.PL.leave();
+    browser.clock.advance(1000); // The leave takes its time.
+    browser.serve(1000);
+    last.PL.join();
+    browser.serve(3000);
+    const asked = last.requests.slice(before).map(({ event }) => event);
+    assert.deepEqual(asked, ["leave", "join"]);
+});
+
+test("another server has other tabs", () => {
+    const browser = new Browser();
+    const [one, other] = [browser.open(), browser.open()];
+    one.PL.joinListen("/a");
+    other.PL.joinListen("/a");
+    browser.serve(1000);
+    one.PL.setWebRoot("http://other.example/push/");
+    const names = [...browser.waves.open].map(({ name }) => name).sort();
+    assert.deepEqual(names, [
+        "pushlet:http://host.example/pushlet/pushlet.srv",
+        "pushlet:http://other.example/push/pushlet.srv",
+    ]);
+});
+
+test("a tab that is kept aside says good-bye, and has its place again when it is back", () => {
+    const browser = new Browser();
+    for (let n = 0; n < 5; n += 1) {
+        browser.open().PL.joinListen("/a");
+        browser.serve(500);
+    }
+    browser.serve(3000);
+    browser.tabs[0].fire("window", "pagehide", { persisted: true });
+    browser.serve(3000);
+    assert.equal(browser.tabs[4].mode, "pull");
+    browser.tabs[0].fire("window", "pageshow", { persisted: true });
+    browser.serve(5000);
+    assert.deepEqual(browser.modes(), [...pull(4), "poll"]);
+});

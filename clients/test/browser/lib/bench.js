@@ -8,6 +8,9 @@ import { until } from "./wait.js";
 
 const PAGES = join(dirname(fileURLToPath(import.meta.url)), "../pages");
 
+// How long a click or a look may wait for its element; who can wait longer looks again (until).
+const ACTION_MS = 5000;
+
 // What Chromium says by itself when a request fails: expected wherever a test takes the server away.
 export const NO_SERVER = /^Failed to load resource: /;
 
@@ -91,6 +94,7 @@ export class Bench {
     async page(context = this.home) {
         this.mustBeOpen();
         const page = await context.newPage();
+        page.setDefaultTimeout(ACTION_MS);
         const number = this.pages.push(page);
         const note = (kind, text) => this.console.push(`page ${number} ${kind}: ${text}`);
         page.on("console", (message) => {

@@ -99,7 +99,7 @@ export class Client {
     }
 
     status() {
-        return this.page.evaluate(() => (globalThis.PL ? globalThis.PL.getStatus() : globalThis.p_getStatus()));
+        return this.page.evaluate(() => globalThis.p_getStatus());
     }
 
     // What was called back so far: [{ call, fields }], of one function or of all.

@@ -61,6 +61,15 @@ for (const variant of VARIANTS) {
         assert.equal(await client.count("onError"), 0);
     });
 
+    test(`${name}: tells its mode`, {}, async (bench) => {
+        const server = await bench.server();
+        const client = await Client.open(bench, server, variant);
+        assert.equal((await client.status()).mode, "");
+        await client.live("/a");
+        const { state, mode, tries, reason } = await client.status();
+        assert.deepEqual([state, mode, tries, reason], ["listening", variant.mode, 0, ""]);
+    });
+
     // Order is kept, and nothing comes twice.
     test(`${name}: a burst arrives whole and in order`, {}, async (bench) => {
         const server = await bench.server();
@@ -191,5 +200,14 @@ for (const variant of VARIANTS) {
         await client.text("again");
         assert.notEqual(await client.id(), id);
         assert.equal(await client.count("onError"), 0);
+    });
+}
+
+for (const variant of VARIANTS.slice(0, 2)) {
+    test(`${variant.client}: a name that an event does not have is null`, {}, async (bench) => {
+        const server = await bench.server();
+        const client = await Client.open(bench, server, variant);
+        await client.live("/a");
+        assert.equal(await client.page.evaluate(() => globalThis.seen.at(-1)[1].get("nothing")), null);
     });
 }

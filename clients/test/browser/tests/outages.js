@@ -148,6 +148,18 @@ for (const variant of VARIANTS) {
         assert.ok((await state.client.count("onError")) <= 1);
     });
 
+    // P-22, P-23: a new session has a new address, and only the client can tell the page.
+    test(`${name}: tells its new address when it has joined again`, { seconds: 60 }, async (bench) => {
+        bench.allow(NO_SERVER);
+        const server = await bench.server();
+        const { client, first } = await listeningPage(bench, server, variant);
+        await server.command({ p_event: "leave", p_id: first });
+        const { p_from: address } = await client.heard("onRejoined", { patience: RECOVERY_MS });
+        assert.ok(address, "onRejoined without p_from");
+        await server.publish("/private", { p_to: address, text: "to the new address" });
+        await client.text("to the new address");
+    });
+
     test(`${name}: waits while the server answers 503`, { seconds: 60 }, async (bench) => {
         bench.allow(NO_SERVER);
         const server = await bench.server();

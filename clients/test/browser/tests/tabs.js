@@ -53,6 +53,9 @@ for (const variant of [
         await until(`${CHANNELS} tabs with their mode, the others polling`, () => {
             return modes(tabs) === expected(TABS, variant.mode);
         });
+        for (const tab of tabs) {
+            await until("a status with the mode", async () => (await tab.status()).mode === tab.asked);
+        }
         await allHear(server, tabs, "to all seven");
         await allHear(server, tabs, "and once more");
 
