@@ -1,6 +1,6 @@
 //! pushletd inside a program: a running server, and handles that publish from any thread.
 //!
-//! What crosses between those threads and the cores stands in one shared [`Hall`]: a bounded queue into each core, a list of watched subjects
+//! What crosses between those threads and the cores stands in one shared hall: a bounded queue into each core, a list of watched subjects
 //! for each core, the boards with the figures. There is no lock, so no thread of the program can hold a core up.
 
 mod interest;
