@@ -392,6 +392,7 @@
             session.id = event.get("p_id");
             session.from = event.get("p_from");
             session.joined = true;
+            request.joined = true;
             session.rejoins += request.page ? 0 : 1;
             PL.sessionId = session.id;
         }
@@ -455,6 +456,10 @@
 
     function isJoin(entry) {
         return entry.event === "join" || entry.event === "join-listen";
+    }
+
+    function isListen(entry) {
+        return entry.event === "listen" || entry.event === "join-listen";
     }
 
     function isLeave(entry) {
@@ -531,7 +536,7 @@
     }
 
     function queryFor(entry) {
-        const listens = entry.event === "listen" || entry.event === "join-listen";
+        const listens = isListen(entry);
         if (listens) {
             session.wantsPoll = entry.poll === undefined ? session.wantsPoll : entry.poll;
             tabs.open();
@@ -567,12 +572,12 @@
             return;
         }
         take(events, entry);
-        if (!session.listening) {
+        if (!session.listening && !(busy && isListen(busy))) {
             tabs.close(); // A listen that was nacked.
         }
         if (entry.aborted) {
             fail({ kind: "abort", why: `the server ended the session: ${entry.aborted}` }, entry.event);
-        } else if (isJoin(entry) && !entry.nacked && !session.id) {
+        } else if (isJoin(entry) && !entry.nacked && !entry.joined) {
             queue.unshift(entry);
             fail({ kind: "malformed", why: "the answer names no session" }, entry.event);
         } else if (outage && outage.joining) {

@@ -638,6 +638,17 @@ test("an ack of a join without an id is no session", () => {
     );
 });
 
+test("a join in the callback of a join replaces it, and is no failure", () => {
+    const world = new World();
+    world.window.onJoinAck = () => world.PL.joinListen("/a");
+    world.PL.join();
+    world.next("join").events({ p_event: "join-ack", p_id: "ID1" });
+    assert.equal(world.next("leave", 0).params.p_id, "ID1");
+    world.next("join-listen", 0).events(listenAck("ID2", "s1"), refreshEvent);
+    world.next("refresh");
+    assert.deepEqual(world.names(), ["onJoinListenAck"]);
+});
+
 test("a server that answers 400 to every join is asked ever more slowly, and told of once", () => {
     const world = new World({ random: () => 0.999 });
     world.PL.joinListen("/a");

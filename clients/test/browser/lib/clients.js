@@ -1,7 +1,7 @@
 // The two classic clients behind one face, as a page uses them.
 import { until } from "./wait.js";
 
-// Fields that a test may ask for. PushletEvent has no list of names in either client.
+// Fields that a test may ask for. What an event does not have is undefined in one client and empty in the other.
 const FIELDS = [
     ...[
         "p_event",
@@ -110,7 +110,7 @@ export class Client {
                     const fields = {};
                     for (const name of names) {
                         const value = event.get(name);
-                        if (value !== null && value !== undefined) fields[name] = value;
+                        if (value !== undefined && value !== "") fields[name] = value;
                     }
                     return { call: called, fields };
                 }),
