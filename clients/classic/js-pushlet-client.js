@@ -6,7 +6,8 @@
 // docs/classic-clients.md.
 //
 // The parts, in the order of this file: events, the web root, addresses, tabs that share a host's connections, the
-// hidden frame, the queue of requests, outages, what the server's answers mean, and the functions for the page.
+// hidden frame, the queue of requests, outages, leaving, a page that goes away and comes back, what the server's answers
+// mean, and the functions for the page.
 (function () {
     "use strict";
 
@@ -204,6 +205,7 @@
     let brokenRoot = null;
 
     function setRoot(given) {
+        brokenRoot = null;
         if (given === undefined || given === null || given === "") {
             webRoot = findRoot();
             return;
@@ -474,9 +476,14 @@
             return;
         }
         clearTimeout(frameTimer);
+        const isAgain = net !== null;
         net = found;
         net.onEnded = frameEnded;
         debugNet("ready", frame.src);
+        if (isAgain) {
+            // The page has moved our frame, which loads it anew and ends all that was in it.
+            resume();
+        }
         if (queue.length === 0) {
             settle();
         }
@@ -499,6 +506,13 @@
         net = null;
     }
 
+    /** Ends what a frame does, unless the page has thrown ours away. */
+    function blank(name) {
+        if (net && frame.isConnected) {
+            net.blank(name);
+        }
+    }
+
     /** Whether requests can be sent now. A page that has thrown our frame away gets a new one. */
     function isReady() {
         if (frame && !frame.isConnected) {
@@ -517,7 +531,8 @@
 
     // {id, address, isGone}, or null before a join and after a leave.
     let session = null;
-    // {wanted, asked, isOpen}: the mode that the page wants and the one asked for; null while the page does not listen.
+    // {wanted, asked, mode, isOpen, reloadWait}: the mode that the page wants, the one asked for, the one that the server
+    // gave, and the time until a pull or poll loads its next answer; null while the page does not listen.
     let channel = null;
     // {sid, serverSid, subject, label}, oldest first. `sid` is what the page knows, `serverSid` what this session
     // calls it.
@@ -528,6 +543,8 @@
     // The request whose answer is awaited: {request, address, answered, timer}. One at a time, in order.
     let current = null;
     let leaving = false;
+    // True from pagehide to pageshow: nothing is sent, and nothing fails.
+    let away = false;
 
     function makeRequest(event, fields, more) {
         const base = { event: event, fields: fields, needsId: true, own: true, frame: "controlFrame", tries: 0 };
@@ -536,7 +553,7 @@
 
     function enqueue(request) {
         embedOnce();
-        if (queue.length >= QUEUE_MAX) {
+        if (queue.length >= QUEUE_MAX && !isLeave(request)) {
             const what = "More than " + QUEUE_MAX + " requests wait to be sent: this " + request.event + " is dropped.";
             deliverError(what, request);
             return;
@@ -546,7 +563,7 @@
     }
 
     function hasWork() {
-        return !current && !(outage && outage.isWaiting) && (queue.length > 0 || recovery.length > 0);
+        return !away && !current && !(outage && outage.isWaiting) && (queue.length > 0 || recovery.length > 0);
     }
 
     /** Sends the next request, if its time has come. */
@@ -691,7 +708,7 @@
 
     // --------------------------------------------------------------------------------------------------------- outages
 
-    // {tries, reason, isTold, isWaiting, rejoins, channelDown, nextAt, timer}; null while all is well.
+    // {tries, reason, isTold, endIsTold, isWaiting, rejoins, channelDown, nextAt, timer}; null while all is well.
     let outage = null;
     // A row of failures goes on if the connection did not last.
     let lastTries = 0;
@@ -745,6 +762,9 @@
 
     /** Something does not work: plans the next try, and tells the page once. */
     function fail(reason, what) {
+        if (away) {
+            return;
+        }
         if (current && current.request.frame === "listenFrame") {
             // Its answer would come in a channel that is given up. A control request may still be answered, and is
             // waited for.
@@ -769,7 +789,7 @@
         outage.isWaiting = true;
         if (what.channelDown) {
             stopWatch();
-            blankChannel();
+            blank("listenFrame");
         }
         if (what.channelDown && channel) {
             channel.isOpen = false;
@@ -786,15 +806,8 @@
     }
 
     function newOutage(tries) {
-        const nothing = { isTold: false, isWaiting: false, rejoins: false, channelDown: false };
+        const nothing = { isTold: false, endIsTold: false, isWaiting: false, rejoins: false, channelDown: false };
         return Object.assign(nothing, { tries: tries, reason: "", nextAt: 0, timer: 0 });
-    }
-
-    /** Ends what the listen frame does, unless the page has thrown our frame away. */
-    function blankChannel() {
-        if (net && frame.isConnected) {
-            net.blank("listenFrame");
-        }
     }
 
     function tellOutage(told, wait, request) {
@@ -809,6 +822,7 @@
             call("onRetry", new PushletEvent(["p_event", "retry"].concat(fields)));
         } else {
             told.isTold = true;
+            told.endIsTold = true;
             deliver(new PushletEvent(["p_event", "error"].concat(fields)));
         }
     }
@@ -857,11 +871,11 @@
     }
 
     function recovered() {
-        const wasTold = outage.isTold;
+        const isTold = outage.endIsTold;
         lastTries = outage.tries;
         recoveredAt = Date.now();
         outage = null;
-        if (wasTold) {
+        if (isTold) {
             const event = new PushletEvent(["p_event", "rejoined", "p_id", session ? session.id : ""]);
             putAddress(event);
             call("onRejoined", event);
@@ -870,7 +884,7 @@
 
     /** Goes on with the data channel without a word to the page, unless that fails. */
     function resume() {
-        if (!outage && session && channel) {
+        if (!outage && !away && session && channel) {
             channel.isOpen = false;
             stopWatch();
             outage = newOutage(0);
@@ -931,7 +945,7 @@
             clearTimeout(outage.timer);
             outage = null;
         }
-        blankChannel();
+        blank("listenFrame");
         stopTabs();
     }
 
@@ -940,9 +954,7 @@
         if (current) {
             clearTimeout(current.timer);
             current = null;
-            if (frame.isConnected) {
-                net.blank("controlFrame");
-            }
+            blank("controlFrame");
         }
     }
 
@@ -953,7 +965,7 @@
         const id = session ? session.id : null;
         queue = queue.slice(at + 1);
         const isGone = session !== null && session.isGone;
-        const reason = outage.reason;
+        const reason = outage.reason || "The page was away";
         dropCurrent();
         forget();
         if (id !== null && !isGone) {
@@ -986,6 +998,76 @@
         }
     }
 
+    // ------------------------------------------------------------------------------------------ a page that goes away
+
+    // What was cut off when the page went away: whether an outage had been told, and a publish in doubt or null.
+    let cut = null;
+
+    /**
+     * The page is closed, or the browser keeps it for the way back. Nobody hears it either way, so its session ends
+     * (rule P-27), and nothing stays open: a browser does not keep a page that waits for an answer.
+     */
+    function goAway() {
+        if (away) {
+            return;
+        }
+        away = true;
+        stopTabs();
+        stopWatch();
+        const request = current && !current.answered && current.request.own ? current.request : null;
+        const isPublish = request !== null && request.event === "publish";
+        cut = { wasTold: outage !== null && outage.isTold, publish: isPublish ? request : null };
+        if (request && !isPublish) {
+            queue.unshift(request);
+        }
+        if (current) {
+            clearTimeout(current.timer);
+            current = null;
+        }
+        if (outage) {
+            clearTimeout(outage.timer);
+            outage = null;
+        }
+        recovery = [];
+        leaving = false;
+        if (channel) {
+            channel.isOpen = false;
+        }
+        if (session && !session.isGone) {
+            tellLeave(session.id);
+            session.isGone = true;
+        }
+        blank("controlFrame");
+        blank("listenFrame");
+        if (!net) {
+            // It may be half loaded, and is made anew when it is needed.
+            dropFrame();
+        }
+    }
+
+    /** The page is shown again, with all that it knew: what it had at the server is made anew. */
+    function comeBack() {
+        if (!away) {
+            return;
+        }
+        away = false;
+        if (session || cut.wasTold) {
+            outage = newOutage(0);
+            Object.assign(outage, { isTold: cut.wasTold, endIsTold: true, rejoins: true });
+            if (queue.some(isLeave)) {
+                leaveInOutage();
+            } else {
+                retry();
+            }
+        }
+        if (cut.publish) {
+            const reason =
+                " failed: the page went away, and nobody knows whether this publish has arrived; it is not sent again";
+            deliverError(describe("publish") + reason, cut.publish);
+        }
+        pump();
+    }
+
     // --------------------------------------------------------------------------------------------------------- answers
 
     function findSubscription(sid) {
@@ -1008,14 +1090,15 @@
         return sid;
     }
 
+    /** Without a `sid`: all of them. */
+    function dropSubscription(sid) {
+        subscriptions = subscriptions.filter(function (subscription) {
+            return sid !== undefined && subscription.sid !== sid;
+        });
+    }
+
     function addSubscription(serverSid, request) {
-        const subject = request.given.subject;
-        const subscription = {
-            sid: newSid(serverSid),
-            serverSid: serverSid,
-            subject: subject,
-            label: request.given.label,
-        };
+        const subscription = Object.assign({ sid: newSid(serverSid), serverSid: serverSid }, request.given);
         subscriptions.push(subscription);
         return subscription;
     }
@@ -1023,33 +1106,28 @@
     /** Writes the p_sid that the page knows into an event of the server. */
     function translateSid(event) {
         const serverSid = event.get("p_sid");
-        if (serverSid === undefined) {
-            return;
-        }
-        for (const subscription of subscriptions) {
-            if (subscription.serverSid === serverSid) {
-                event.put("p_sid", subscription.sid);
-                return;
-            }
+        const known = subscriptions.find(function (subscription) {
+            return serverSid !== undefined && subscription.serverSid === serverSid;
+        });
+        if (known) {
+            event.put("p_sid", known.sid);
         }
     }
 
     /** An event of the server. `name` is the frame that it came in, or empty if the browser does not tell. */
     function take(names, name) {
         const event = new PushletEvent(names);
-        const kind = event.getEvent();
         if (name === "listenFrame" && channel && channel.isOpen) {
             watch();
         }
         if (current && !current.answered && answers(event, name)) {
             answered(event);
-        } else if (kind === "abort") {
-            translateSid(event);
-            deliver(event);
+            return;
+        }
+        translateSid(event);
+        deliver(event);
+        if (event.getEvent() === "abort") {
             aborted(event);
-        } else {
-            translateSid(event);
-            deliver(event);
         }
     }
 
@@ -1078,14 +1156,22 @@
 
     function refused(event, request) {
         if (request.restores) {
-            subscriptions = subscriptions.filter(function (subscription) {
-                return subscription !== request.restores;
-            });
+            dropSubscription(request.restores.sid);
         }
         if (!request.own && request.event === "refresh") {
             // The server knows the session and nothing of its listening.
             recovery = channel ? [listenAgain()] : [];
             return;
+        }
+        if (!request.own && (request.event === "join" || request.event === "listen")) {
+            // The page has not asked for it now, and nothing would slow down the next one.
+            const failed = describe(request.event) + " failed: " + (event.get("p_reason") || "refused");
+            requestFailed({ reason: failed, gone: false, status: 0 });
+            return;
+        }
+        if (request.event === "unsubscribe" && request.sid !== undefined) {
+            // Also where it was done before, and only the answer was lost: a new session must not bring it back.
+            dropSubscription(request.sid);
         }
         if (request.event === "leave") {
             forget();
@@ -1123,7 +1209,7 @@
         }
         if (channel) {
             stopWatch();
-            blankChannel();
+            blank("listenFrame");
             channel.isOpen = false;
             channel = isNew ? null : channel;
         }
@@ -1146,10 +1232,7 @@
         queue.unshift(makeRequest("hb", [], {}));
         deliver(event);
         if (request.isSecond) {
-            const both = new PushletEvent([]);
-            for (const [name, value] of event.fields) {
-                both.put(name, value);
-            }
+            const both = new PushletEvent(Array.from(event.fields).flat());
             both.put("p_event", "join-listen-ack");
             putAddress(both);
             call("onJoinListenAck", both);
@@ -1182,9 +1265,7 @@
 
     function unsubscribed(event, request) {
         translateSid(event);
-        subscriptions = subscriptions.filter(function (subscription) {
-            return request.sid !== undefined && subscription.sid !== request.sid;
-        });
+        dropSubscription(request.sid);
         deliver(event);
     }
 
@@ -1337,6 +1418,7 @@
     function p_getStatus() {
         return {
             state: stateName(),
+            mode: (channel && channel.mode) || "",
             tries: outage ? outage.tries : 0,
             reason: outage ? outage.reason : "",
             nextTryInMs: outage && outage.isWaiting ? Math.max(0, outage.nextAt - Date.now()) : 0,
@@ -1417,21 +1499,6 @@
         }
     });
 
-    window.addEventListener("pagehide", function (event) {
-        stopTabs();
-        if (event.persisted) {
-            // The page may come back as it is, and an open data channel would keep it from being kept.
-            blankChannel();
-        } else if (session) {
-            tellLeave(session.id);
-            session = null;
-        }
-    });
-
-    window.addEventListener("pageshow", function (event) {
-        if (event.persisted && channel) {
-            startTabs();
-            resume();
-        }
-    });
+    window.addEventListener("pagehide", goAway);
+    window.addEventListener("pageshow", comeBack);
 })();

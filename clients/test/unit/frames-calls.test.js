@@ -225,6 +225,7 @@ test("the queue has a bound, and says so", () => {
     for (let n = 2; n <= 1000; n += 1) page.call("p_publish", "/a", "n", n);
     assert.deepEqual(page.takeNews(), []);
     page.call("p_publish", "/a", "n", 1001);
+    page.call("p_leave");
     const [[name, fields]] = page.takeNews();
     assert.equal(name, "onError");
     assert.match(fields.p_reason, /1000 requests wait .* publish is dropped/);
@@ -235,7 +236,8 @@ test("the queue has a bound, and says so", () => {
         assert.equal(request.fields.n, String(n));
         request.answer({ p_event: "publish-ack" });
     }
-    assert.deepEqual(page.requests, []);
+    // A page that leaves is never told to stay.
+    page.next("leave");
 });
 
 test("a call from within a callback waits for its turn", () => {
@@ -334,6 +336,30 @@ test("p_embed twice makes one frame; without a body it waits for it; without p_e
     const without = world.page();
     without.call("p_join");
     assert.ok(without.netElement);
+});
+
+test("a broken web root can be mended by another p_embed, and what was called goes out", () => {
+    const page = new World().page();
+    page.call("p_embed", "http://[");
+    page.call("p_join");
+    page.world.pass(0);
+    assert.deepEqual(page.takeNames(), ["onError"]);
+    page.call("p_embed", "/pushlet/");
+    page.next("join");
+});
+
+test("p_getStatus tells the mode of the newest listen-ack, which may be another than the one asked for", () => {
+    const page = joined();
+    assert.equal(page.status().mode, "");
+    page.call("p_listen", "/a", "stream");
+    page.world.settle();
+    assert.equal(page.status().mode, "");
+    page.next("listen").events({ p_event: "listen-ack", p_mode: "pull", p_sid: "s1" });
+    assert.equal(page.status().mode, "pull");
+    page.next("hb").answer({ p_event: "hb-ack" });
+    page.call("p_leave");
+    page.next("leave").answer({ p_event: "leave-ack" });
+    assert.equal(page.status().mode, "");
 });
 
 test("a data channel waits for the page's load event, which it would hold back; control requests do not", () => {

@@ -45,7 +45,7 @@ test("P-31: a broken stream goes on with its session; the page hears of it once"
     ]);
     world.pass(200);
     const { reason, ...status } = page.status();
-    assert.deepEqual(status, { state: "waiting", tries: 1, nextTryInMs: 300 });
+    assert.deepEqual(status, { state: "waiting", mode: "stream", tries: 1, nextTryInMs: 300 });
     assert.match(reason, /was closed/);
     world.pass(300);
     assert.equal(page.status().state, "trying");
@@ -55,7 +55,7 @@ test("P-31: a broken stream goes on with its session; the page hears of it once"
     assert.deepEqual(page.takeNews(), [["onRejoined", { p_event: "rejoined", p_id: "ID1" }]]);
     refresh.events({ p_event: "data", p_sid: "s1", n: "1" });
     assert.deepEqual(page.takeNames(), ["onData"]);
-    assert.deepEqual(page.status(), { state: "listening", tries: 0, reason: "", nextTryInMs: 0 });
+    assert.deepEqual(page.status(), { state: "listening", mode: "stream", tries: 0, reason: "", nextTryInMs: 0 });
 });
 
 test("a session that is gone is joined again: all subscriptions and labels, in order, and no ack is told twice", () => {
@@ -525,33 +525,6 @@ test("a second join begins a new session and leaves the old one", () => {
     assert.deepEqual(page.takeNames(), ["onJoinAck"]);
 });
 
-test("a page that goes says leave; one that is kept goes on when it is shown again, without a word", () => {
-    const { world, page, stream } = live();
-    page.windowListeners.fire("pagehide", { persisted: true });
-    assert.ok(stream.isGone);
-    assert.deepEqual(page.told, []);
-    world.clock.sleep(30000);
-    page.windowListeners.fire("pageshow", { persisted: true });
-    world.settle();
-    page.next("refresh").events({ p_event: "refresh-ack" }, { p_event: "data" });
-    assert.deepEqual(page.takeNames(), ["onData"]);
-    page.windowListeners.fire("pagehide", { persisted: false });
-    assert.deepEqual(page.told, [`${place}?p_event=leave&p_id=ID1`]);
-});
-
-test("a kept page whose session has ended meanwhile joins again, and the page is told", () => {
-    const { world, page } = live();
-    page.windowListeners.fire("pagehide", { persisted: true });
-    world.clock.sleep(300000);
-    page.windowListeners.fire("pageshow", { persisted: true });
-    world.settle();
-    page.next("refresh").text(400, expired);
-    assert.deepEqual(page.takeNames(), ["onError"]);
-    world.pass(500);
-    rejoin(page, [["/a", undefined, "s1"]]);
-    assert.deepEqual(page.takeNames(), ["onRejoined", "onHeartbeat"]);
-});
-
 test("P-7: a refused listen is told, and the channel that was open stays", () => {
     const { world, page, stream } = live();
     page.call("p_listen", "x".repeat(300));
@@ -577,4 +550,99 @@ test("P-7: a refused listen while a pull waits for its next turn: it goes on wit
     assert.deepEqual(page.takeNames(), ["onNack"]);
     world.pass(6000);
     page.next("refresh");
+});
+
+test("P-7: a refusal of what the client asks for by itself is a failure, with the distance of failures", () => {
+    const { world, page, stream } = live();
+    stream.fail();
+    world.pass(500);
+    page.next("refresh").text(400, expired);
+    world.pass(1000);
+    page.next("join").answer({ p_event: "nack", p_reason: "too many sessions" });
+    assert.deepEqual([page.status().tries, page.status().nextTryInMs], [3, 2000]);
+    assert.match(page.status().reason, /^join at .* failed: too many sessions; joining again in 2000 ms\.$/);
+    world.pass(2000);
+    page.next("join").answer({ p_event: "join-ack", p_id: "ID2" });
+    page.next("subscribe").answer({ p_event: "subscribe-ack", p_sid: "s1" });
+    page.next("listen").events({ p_event: "nack", p_reason: "no more listeners" }).end();
+    assert.deepEqual([page.status().tries, page.status().nextTryInMs], [4, 4000]);
+    world.pass(4000);
+    rejoin(page, [["/a", undefined, "s1"]], { id: "ID3" });
+    assert.deepEqual(page.takeNames(), ["onError", "onRetry", "onRetry", "onRetry", "onRejoined", "onHeartbeat"]);
+    assert.deepEqual(page.told, [`${place}?p_event=leave&p_id=ID2`]);
+});
+
+test("P-7: a subscription that the server does not restore is told, and gone", () => {
+    const { world, page, stream } = live();
+    page.subscribe("/b", "s2");
+    stream.fail();
+    world.pass(500);
+    page.next("refresh").text(400, expired);
+    world.pass(1000);
+    page.next("join").answer({ p_event: "join-ack", p_id: "ID2" });
+    page.next("subscribe").answer({ p_event: "nack", p_reason: "not allowed" });
+    page.next("subscribe").answer({ p_event: "subscribe-ack", p_sid: "s1" });
+    const again = page.next("listen").events(listenAck);
+    assert.deepEqual(page.takeNames(), ["onError", "onRetry", "onNack", "onRejoined"]);
+    again.events({ p_event: "data", p_sid: "s1" });
+    assert.equal(page.takeNews()[0][1].p_sid, "s2");
+});
+
+test("a server that answers 400 to every join is asked at a growing distance, until the page leaves", () => {
+    const world = new World();
+    const page = world.page();
+    page.call("p_join_listen", "/a");
+    for (const wait of [500, 1000, 2000, 4000, 8000, 16000, 20000, 20000]) {
+        page.next("join").text(400, "The request is malformed.");
+        assert.equal(page.status().nextTryInMs, wait);
+        world.pass(wait);
+    }
+    page.call("p_leave");
+    assert.deepEqual(new Set(page.takeNames()), new Set(["onError", "onRetry", "onLeaveAck"]));
+    world.pass(600000);
+    assert.equal(page.requests.length, 1);
+    assert.ok(page.next("join").isGone);
+});
+
+test("an unsubscribe whose ack was lost is refused when it is sent again, and is not restored", () => {
+    const { world, page, stream } = live();
+    page.call("p_unsubscribe", "s1");
+    page.next("unsubscribe").fail();
+    world.pass(500);
+    page.next("hb").answer({ p_event: "hb-ack" });
+    page.next("unsubscribe").answer({ p_event: "nack", p_reason: "no subscription for sid=s1" });
+    stream.fail();
+    world.pass(1000);
+    page.next("refresh").text(400, expired);
+    world.pass(2000);
+    rejoin(page, []);
+});
+
+test("two listens in a row: the second waits for the first one's ack, and takes its place", () => {
+    const world = new World();
+    const page = world.page();
+    page.call("p_join_listen", "/a");
+    page.call("p_listen", "/b", "pull");
+    page.next("join").answer({ p_event: "join-ack", p_id: "ID1" });
+    world.settle();
+    const first = page.next("listen").events({ p_event: "listen-ack", p_mode: "stream", p_sid: "s1" });
+    page.next("hb").answer({ p_event: "hb-ack" });
+    const second = page.next("listen").events({ p_event: "listen-ack", p_mode: "pull", p_sid: "s2" });
+    assert.ok(!first.isGone);
+    first.end();
+    assert.ok(first.isGone && !second.isGone);
+    page.next("hb").answer({ p_event: "hb-ack" });
+    assert.equal(page.status().mode, "pull");
+    second.reload(2500);
+    world.pass(2500);
+    page.next("refresh");
+});
+
+test("a hidden frame that the page has moved is loaded anew, and the session goes on", () => {
+    const { page } = live();
+    page.loadNet();
+    page.next("refresh").events({ p_event: "refresh-ack" });
+    page.call("p_heartbeat");
+    page.next("hb").answer({ p_event: "hb-ack" });
+    assert.deepEqual(page.takeNames(), ["onHeartbeatAck"]);
 });

@@ -129,6 +129,7 @@ test("P-26: when the rank changes the client listens again in the other mode, an
             ["onData", "2"],
         ],
     );
+    assert.equal(page.status().mode, "poll");
     other.say({ type: "bye", id: "b" });
     world.pass(250);
     const again = page.next("listen");
