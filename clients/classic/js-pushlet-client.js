@@ -540,7 +540,8 @@
     // What the page has asked for and was not sent; and what restores a session, which goes first.
     let queue = [];
     let recovery = [];
-    // The request whose answer is awaited: {request, address, answered, timer}. One at a time, in order.
+    let tellsDrop = false;
+    // The request whose answer is awaited: {request, answered, asked, timer}. One at a time, in order.
     let current = null;
     let leaving = false;
     // True from pagehide to pageshow: nothing is sent, and nothing fails.
@@ -555,7 +556,12 @@
         embedOnce();
         if (queue.length >= QUEUE_MAX && !isLeave(request)) {
             const what = "More than " + QUEUE_MAX + " requests wait to be sent: this " + request.event + " is dropped.";
-            deliverError(what, request);
+            // A page that publishes its errors would be told of that without end.
+            if (!tellsDrop) {
+                tellsDrop = true;
+                deliverError(what, request);
+                tellsDrop = false;
+            }
             return;
         }
         queue.push(request);
@@ -621,7 +627,7 @@
     function send(request) {
         const address = addressOf(request);
         const timer = setTimeout(answerMissing, ANSWER_MS);
-        current = { request: request, address: address, answered: false, timer: timer };
+        current = { request: request, answered: false, asked: null, timer: timer };
         if (request.event === "leave") {
             leaving = true;
         }
@@ -653,11 +659,8 @@
             proceed();
             return;
         }
-        requestFailed({
-            reason: describe(current.request.event) + " failed: no answer in " + ANSWER_MS / 1000 + " s",
-            gone: false,
-            status: 0,
-        });
+        const failed = describe(current.request.event) + " failed: ";
+        requestFailed({ reason: failed + "no answer in " + ANSWER_MS / 1000 + " s", gone: false, status: 0 });
     }
 
     /** All of an answer is there, or its connection has failed. */
@@ -754,7 +757,7 @@
         }
         // A subscription that the server may have made and that nobody told us of would send us events with an
         // unknown p_sid.
-        const isUnclear = !isUndone && (request.event === "subscribe" || request.makesSubscription === true);
+        const isUnclear = !isUndone && request.given !== undefined && request.given.subject !== null;
         const about = request.own ? request : null;
         const isData = request.frame === "listenFrame";
         fail(reason, { gone: trouble.gone, unclear: isUnclear, channelDown: isData, about: about });
@@ -960,10 +963,9 @@
 
     /** One attempt to tell the server, and no retry. What waited in front of the leave cannot be sent any more. */
     function leaveInOutage() {
-        const at = queue.findIndex(isLeave);
-        const dropped = queue.slice(0, at).length;
+        const dropped = queue.findIndex(isLeave);
         const id = session ? session.id : null;
-        queue = queue.slice(at + 1);
+        queue = queue.slice(dropped + 1);
         const isGone = session !== null && session.isGone;
         const reason = outage.reason || "The page was away";
         dropCurrent();
@@ -1310,9 +1312,7 @@
     // ---------------------------------------------------------------------------------------------------- for the page
 
     function embedOnce() {
-        if (webRoot === null && brokenRoot === null) {
-            setRoot();
-        }
+        p_getWebRoot();
         embedFrame();
     }
 
@@ -1337,7 +1337,6 @@
         const request = makeRequest("listen", fields, {
             frame: "listenFrame",
             mode: mode ? String(mode) : "stream",
-            makesSubscription: isGiven,
             given: { subject: isGiven ? fields[0][1] : null, label: null },
         });
         return Object.assign(request, more);
@@ -1391,7 +1390,7 @@
     }
 
     function p_getWebRoot() {
-        if (webRoot === null) {
+        if (webRoot === null && brokenRoot === null) {
             setRoot();
         }
         return webRoot;

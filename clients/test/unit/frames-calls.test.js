@@ -224,7 +224,10 @@ test("the queue has a bound, and says so", () => {
     page.call("p_join");
     for (let n = 2; n <= 1000; n += 1) page.call("p_publish", "/a", "n", n);
     assert.deepEqual(page.takeNews(), []);
+    // A page that publishes what it is told is not told without end.
+    page.during = () => page.call("p_publish", "/errors");
     page.call("p_publish", "/a", "n", 1001);
+    page.during = null;
     page.call("p_leave");
     const [[name, fields]] = page.takeNews();
     assert.equal(name, "onError");
@@ -344,6 +347,7 @@ test("a broken web root can be mended by another p_embed, and what was called go
     page.call("p_join");
     page.world.pass(0);
     assert.deepEqual(page.takeNames(), ["onError"]);
+    assert.equal(page.call("p_getWebRoot"), null);
     page.call("p_embed", "/pushlet/");
     page.next("join");
 });
