@@ -97,9 +97,10 @@
             return this.get("p_event");
         }
 
-        /** The value, or undefined if there is none of that name. */
+        /** The value, or "" if there is none of that name, as old pages of this client know it. */
         get(name) {
-            return this.fields.get(String(name));
+            const value = this.fields.get(String(name));
+            return value === undefined ? "" : value;
         }
 
         getKeys() {
@@ -108,7 +109,7 @@
 
         /** Sets a value and returns the one before it. */
         put(name, value) {
-            const before = this.get(name);
+            const before = this.fields.get(String(name));
             this.fields.set(String(name), String(value));
             return before;
         }
@@ -1109,7 +1110,7 @@
     function translateSid(event) {
         const serverSid = event.get("p_sid");
         const known = subscriptions.find(function (subscription) {
-            return serverSid !== undefined && subscription.serverSid === serverSid;
+            return serverSid !== "" && subscription.serverSid === serverSid;
         });
         if (known) {
             event.put("p_sid", known.sid);
@@ -1226,7 +1227,7 @@
             return;
         }
         const serverSid = event.get("p_sid");
-        if (serverSid !== undefined) {
+        if (serverSid !== "") {
             event.put("p_sid", addSubscription(serverSid, request).sid);
         }
         // As the original does: the lease begins anew, and the page learns that requests get through beside the data
@@ -1243,7 +1244,7 @@
 
     /** Where others send events for this session alone (rule P-22); servers of old have none. */
     function putAddress(event) {
-        if (session && session.address !== undefined) {
+        if (session && session.address !== "") {
             event.put("p_from", session.address);
         }
     }

@@ -27,8 +27,8 @@ test("PushletEvent: get, put, toString, toTable", () => {
     const event = new window.PushletEvent(["p_event", "data", "p_subject", "/a", "x", '<b title="1">&\'', "odd"]);
     assert.equal(event.getEvent(), "data");
     assert.equal(event.getSubject(), "/a");
-    assert.equal(event.get("odd"), undefined);
-    assert.equal(event.get("constructor"), undefined);
+    assert.equal(event.get("odd"), "");
+    assert.equal(event.get("constructor"), "");
     assert.equal(event.put("n", 5), undefined);
     assert.equal(event.put("n", 6), "5");
     assert.equal(event.get("n"), "6");
