@@ -216,13 +216,35 @@
         return url.origin + url.pathname.slice(0, url.pathname.lastIndexOf("/lib/") + 1);
     }
 
+    // The page has named a root that is none: the script's own one is not what it means.
+    let hasBadRoot = false;
+
+    function noRoot(problem) {
+        if (PL.state === PL.STATE_NULL) {
+            PL.state = PL.STATE_READY;
+        }
+        showState();
+        const plan = "Call PL.setWebRoot(url); calls made so far wait for it.";
+        deliver(localEvent("error", { p_reason: `${problem} ${plan}` }));
+    }
+
     function findWebRoot() {
         const scripts = [ownScript].concat(Array.from(document.getElementsByTagName("script")));
         return scripts.map(rootOfScript).find((root) => root !== null) || null;
     }
 
+    /** A root without an address at all is told, and calls wait for a better one. */
     function setWebRoot(root) {
-        const absolute = new URL(String(root), document.baseURI).href;
+        let url = null;
+        try {
+            url = new URL(String(root), document.baseURI);
+        } catch (notAnAddress) {
+            hasBadRoot = true;
+            noRoot(`The web root ${root} is no address (${notAnAddress.message}).`);
+            return;
+        }
+        hasBadRoot = false;
+        const absolute = url.origin + url.pathname;
         const before = PL.pushletURL;
         PL.webRoot = absolute.endsWith("/") ? absolute : `${absolute}/`;
         PL.pushletURL = `${PL.webRoot}pushlet.srv`;
@@ -1127,15 +1149,13 @@
     Object.assign(PL, {
         /** Finds the server and starts with what was called so far. Happens by itself when the window has loaded. */
         _init() {
+            if (hasBadRoot) {
+                return;
+            }
             if (!PL.pushletURL) {
                 PL.webRoot = PL.webRoot || findWebRoot();
                 if (!PL.webRoot) {
-                    const reason =
-                        "The server is unknown: the client was not loaded from .../lib/ajax-pushlet-client.js. " +
-                        "Call PL.setWebRoot(url); calls made so far wait for it.";
-                    PL.state = PL.STATE_READY;
-                    showState();
-                    deliver(localEvent("error", { p_reason: reason }));
+                    noRoot("The server is unknown: the client was not loaded from .../lib/ajax-pushlet-client.js.");
                     return;
                 }
             }

@@ -361,6 +361,20 @@ test("an unknown server is one clear error, and calls wait until it is given", (
     assert.equal(given.next("join").url.split("?")[0], "/elsewhere/pushlet.srv");
 });
 
+test("a web root that is no address is told once, and calls wait for a better one", () => {
+    const world = new World({ ready: false });
+    world.window.p_embed("http://:bad");
+    world.PL.joinListen("/a");
+    world.PL._init();
+    assert.equal(world.requests.length, 0);
+    const [told, ...more] = world.news();
+    assert.deepEqual([told.p_event, more], ["error", []]);
+    assert.match(told.p_reason, /http:\/\/:bad is no address.*PL\.setWebRoot/);
+    world.PL.setWebRoot("/app?x=1#y");
+    world.next("join-listen");
+    assert.equal(world.PL.pushletURL, "http://host.example/app/pushlet.srv");
+});
+
 test("it starts at once in a page that is complete, and _init may be called again and again", () => {
     const world = new World({ ready: false, readyState: "complete" });
     world.PL.join();

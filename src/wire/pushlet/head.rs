@@ -13,7 +13,8 @@ const SCRIPT_POLICY: &str =
 pub fn answer_head<'a>(framing: Framing, out: &'a mut Vec<u8>, to: ReplyTo, date: &str) -> ResponseHead<'a> {
     let head = ResponseHead::new(out, to, 200, date).header("Content-Type", content_type(framing)).no_cache();
     match framing {
-        Framing::Js => head.header("Content-Security-Policy", SCRIPT_POLICY),
+        // P-34: its address holds the session's id, and what it loads next must not be told it.
+        Framing::Js => head.header("Content-Security-Policy", SCRIPT_POLICY).header("Referrer-Policy", "strict-origin"),
         _ => head,
     }
 }
