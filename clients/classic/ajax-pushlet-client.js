@@ -235,7 +235,7 @@
 
     /** A root without an address at all is told, and calls wait for a better one. */
     function setWebRoot(root) {
-        let url = null;
+        let url;
         try {
             url = new URL(String(root), document.baseURI);
         } catch (notAnAddress) {
