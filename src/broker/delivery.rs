@@ -243,7 +243,8 @@ impl Outboxes<'_> {
         };
         self.counters.lost += lost;
         Broker::mark_dirty(session, key, self.dirty);
-        *self.pressed |= session.dirty && session.outbox.is_half_full(bounds);
+        // By the server's bounds: a client that wants a short queue makes nobody else wait for it.
+        *self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
         1 + looked_at.max(usize::try_from(lost).unwrap_or(usize::MAX)) / ITEMS_PER_WORK
     }
 }
@@ -255,8 +256,8 @@ fn bounds(session: &Session, settings: &Settings) -> Bounds {
     Bounds { events_max: events_max.min(wanted), bytes_max }
 }
 
-/// P-30: the policy that the client wants, or the configured one, or the default of the session's mode. A session that is not connected cannot be told of an end, and P-31
-/// keeps it, so it is never disconnected.
+/// P-30: the policy that the client wants, or the configured one, or the default of the session's mode. A session that is not connected
+/// cannot be told of an end, and P-31 keeps it, so it is never disconnected.
 fn policy(session: &Session, settings: &Settings) -> Overflow {
     let by_mode = if session.mode == Some(Mode::Stream) { Overflow::Disconnect } else { Overflow::DropOldest };
     match session.overflow_wanted.or(settings.overflow).unwrap_or(by_mode) {

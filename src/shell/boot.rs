@@ -18,7 +18,7 @@ use super::embed::{self, Hall, Publisher};
 use super::pages::Pages;
 use super::router::Routes;
 use super::signals::{self, Signals};
-use super::source::Roster;
+use super::source::{Roster, SOURCES_STOP_MAX};
 use super::wiring::{self, Wiring};
 use super::worker::{Came, News, Order, Seat, Started, Tuning};
 use super::{logging, worker};
@@ -339,6 +339,7 @@ impl Node {
                 Err(_) => self.go_on_settling(0),
             }
         }
+        self.roster.await_stop();
         let connections_cut = self.stop(ended);
         fault.map_or(Ok(embed::Stopped { connections_cut }), Err)
     }
@@ -347,8 +348,10 @@ impl Node {
     fn supervise(mut self, signals: &Signals, config: &Config, inputs: &Inputs) -> io::Result<Ended> {
         let mut running = config.clone();
         let (mut signals_seen, mut drain_until, mut drained, mut untuned) = (0, None, 0, 0);
+        let mut gone_until = None;
         loop {
-            self.wait(signals, self.next_look(drain_until))?;
+            self.wait(signals, gone_until.or_else(|| self.next_look(drain_until)))?;
+            self.roster.tend();
             signals_seen += signals::count(&signals.stop);
             if signals_seen >= 2 {
                 tracing::warn!("stopping now");
@@ -385,16 +388,18 @@ impl Node {
             self.go_on_settling(0);
             let over = drain_until.is_some_and(|until| Instant::now() >= until);
             if drained == self.orders.len() || over {
-                self.stop(0);
-                return Ok(Ended::Drained);
+                // The drain time was the sources' as well. No program of theirs is left behind, and a second signal is heard meanwhile.
+                let until = *gone_until.get_or_insert_with(|| Instant::now() + SOURCES_STOP_MAX);
+                if self.roster.is_gone() || Instant::now() >= until {
+                    self.stop(0);
+                    return Ok(Ended::Drained);
+                }
             }
         }
     }
 
     /// Ends the cores, of which so many have ended before. Says how many connections that has cut off.
     fn stop(&mut self, ended: usize) -> usize {
-        // The drain time was theirs as well. No program of a source is left behind.
-        self.roster.await_stop();
         self.order_all(|| Order::Stop);
         let until = Instant::now() + STOP_MAX;
         let (mut left, mut cut) = (self.threads.len().saturating_sub(ended), 0);

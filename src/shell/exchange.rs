@@ -118,7 +118,9 @@ impl Core {
         while !input.is_empty() {
             let out_of_requests = self.requests_left == 0;
             let Some(connection) = self.connection(key) else { return };
-            if connection.state != State::Reading || out_of_requests {
+            // Who asks for much at once gets it as quickly as it takes it, and no more is held for it than that.
+            let is_owed_much = connection.unsent.len() > READ_BYTES_PER_TURN_MAX;
+            if connection.state != State::Reading || out_of_requests || is_owed_much {
                 // One request at a time: the next one waits here until this one is answered, or until the next turn.
                 connection.unread.extend_from_slice(input);
                 return;

@@ -72,11 +72,11 @@ impl Pages {
         let mut bytes = Vec::new();
         // Without their last slash these would be another folder for the links of their pages.
         let folder = match path {
-            "" => Some("pushlet/"),
+            "" if demo => Some("pushlet/"),
             "/demo" if demo => Some("demo/"),
             _ => None,
         };
-        if let Some(location) = folder {
+        if let Some(location) = folder.filter(|_| matches!(head.method, Method::Get | Method::Head)) {
             let sent = redirect(&mut bytes, reply, date, location);
             return Some(Route::Answer { bytes, keep_alive: sent.keep_alive, refused: false });
         }
@@ -231,7 +231,10 @@ mod tests {
             let answer = ask(&pages, &format!("GET {path} HTTP/1.1\r\n"), false);
             assert_eq!(answer.is_some(), !page.demo, "{path}");
         }
-        assert!(ask(&pages, "GET /demo HTTP/1.1\r\n", false).is_none());
+        for path in ["/demo", "/pushlet", "/pushlet/demo"] {
+            assert!(ask(&pages, &format!("GET {path} HTTP/1.1\r\n"), false).is_none(), "{path}");
+            assert!(ask(&pages, &format!("POST {path} HTTP/1.1\r\n"), true).is_none(), "{path}");
+        }
     }
 
     /// RFC 9110 section 13.1.2.

@@ -233,6 +233,49 @@ fn a_burst_leaves_nothing_behind() {
     assert!(kept.iter().all(|slots| *slots <= KEPT_SLOTS_MAX), "{kept:?}");
 }
 
+/// P-30: a client that wants a queue of one event makes nobody else wait: its full queue is no pressure on the core.
+#[test]
+fn a_short_queue_of_ones_own_presses_nobody() {
+    let mut world = World::new(Settings::default());
+    for overflow in ["conflate", "drop-oldest"] {
+        let listen = Listen {
+            subject: Some(Box::from("/s")),
+            queue: Some(Box::from("1")),
+            overflow: Some(Box::from(overflow)),
+            ..Listen::default()
+        };
+        world.request(Command::JoinListen { format: FormatName::Known(Format::Json), listen });
+    }
+    world.outputs();
+    for number in 0..50 {
+        world.publish(&number.to_string());
+        assert!(!world.broker.is_pressed());
+    }
+    assert_eq!(world.broker.fullest_outbox().0, 1);
+    assert_eq!(world.broker.counters.lost, 2 * 49);
+}
+
+/// P-30: whoever listens again with a shorter queue than what waits gets the newest, and is told of the rest.
+#[test]
+fn a_shorter_queue_holds_from_the_next_event_on() {
+    let mut world = World::new(Settings::default());
+    let (id, _) = world.listen(Mode::Pull);
+    for number in 0..10 {
+        world.publish(&number.to_string());
+    }
+    let listen = Listen { mode: ModeName::Known(Mode::Pull), queue: Some(Box::from("3")), ..Listen::default() };
+    world.request(Command::Listen { id: ClaimedId::WellFormed(id), listen });
+    world.publish("10");
+    assert_eq!((world.session(id).outbox.len(), world.broker.counters.lost), (3, 8));
+    // The server's own bound stays above every wish.
+    let listen = Listen { mode: ModeName::Known(Mode::Pull), queue: Some(Box::from("99999")), ..Listen::default() };
+    world.request(Command::Listen { id: ClaimedId::WellFormed(id), listen });
+    for number in 0..300 {
+        world.publish(&number.to_string());
+    }
+    assert_eq!(world.session(id).outbox.len(), 256);
+}
+
 /// P-30: a queue that fills because nobody flushes is told apart from one whose reader is slow.
 #[test]
 fn pressure_is_told_before_a_queue_is_full() {

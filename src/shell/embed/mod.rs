@@ -21,7 +21,7 @@ pub use server::{Server, Stopped};
 pub(super) use interest::Watches;
 
 use super::source::SourceBoard;
-use super::wiring::Wiring;
+use super::wiring::{self, Wiring};
 use crate::limits::{INTAKE_BYTES_MAX, INTAKE_EVENTS_MAX, WATCHED_SUBJECTS_MAX};
 use crate::mesh::{self, Inlet, Intake, LaneBounds, Weigh};
 use crate::metrics::Board;
@@ -98,6 +98,11 @@ impl Hall {
     /// From now on every handle is refused: the server is about to stop, or has.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Wakes the main thread.
+    pub(super) fn ring_main(&self) {
+        wiring::ring(self.wiring.main_bell());
     }
 
     /// Whether anybody has ever had a handle.

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use super::embed::{Message, PublishError, Publisher};
 
-pub(super) use roster::{Roster, SourceBoard};
+pub(super) use roster::{Roster, SOURCES_STOP_MAX, SourceBoard};
 
 /// What is asked for events every so often, while somebody listens to its subject (rule P-35).
 ///

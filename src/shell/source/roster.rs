@@ -32,7 +32,7 @@ const DEMO: [(&str, &str, SourceWork, u64); 3] = [
 ];
 
 /// How long sources are waited for: a program has its time between TERM and KILL, and as long again to be gone.
-const STOP_MAX: Duration = Duration::from_millis(2 * SOURCE_TERM_MS);
+pub(in crate::shell) const SOURCES_STOP_MAX: Duration = Duration::from_millis(2 * SOURCE_TERM_MS);
 /// The same when everything must end at once.
 const KILL_MAX: Duration = Duration::from_millis(500);
 
@@ -63,6 +63,8 @@ struct Post {
     stop: Arc<Stop>,
     /// Disconnected once the thread has ended.
     ended: mpsc::Receiver<()>,
+    /// It may leave something behind: a program, or work of the program that embeds the server. Nobody waits for a page that does not come.
+    is_waited_for: bool,
     /// What it was made of; `None` for one of the program that embeds the server.
     config: Option<SourceConfig>,
 }
@@ -78,6 +80,10 @@ pub(in crate::shell) struct Roster {
 #[derive(Default)]
 struct Posts {
     all: Vec<Post>,
+    /// Those that were told to stop and may not have ended yet.
+    leaving: Vec<Post>,
+    /// What the configuration asks for; who is not among `all` starts when nobody of its name is leaving any more.
+    wanted: Vec<SourceConfig>,
     /// Sources that the program added so far.
     added: u64,
     /// No more sources: the server stops.
@@ -94,41 +100,63 @@ impl Roster {
         self.posts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops the sources that `config` does not want and starts those that it does. Whoever is unchanged goes on.
+    /// Stops the sources that `config` does not want and starts those that it does. Whoever is unchanged goes on. Nobody is waited for: a
+    /// source whose predecessor of the same name has not ended yet starts with a later [`Roster::tend`].
     pub(in crate::shell) fn adjust(&self, config: &Config) {
         let wanted = wanted(config);
         let mut posts = self.lock();
         let is_wanted =
             |post: &Post| post.config.as_ref().is_none_or(|has| wanted.iter().any(|source| source.does_the_same(has)));
         let (kept, leaving): (Vec<Post>, Vec<Post>) = posts.all.drain(..).partition(is_wanted);
-        posts.all = kept;
         leaving.iter().for_each(|post| post.stop.order(false));
-        let until = Instant::now() + STOP_MAX;
-        for post in &leaving {
-            if !await_end(post, until) {
-                tracing::warn!(source = &**post.counts.name(), "the source has not stopped yet; nobody waits for it");
-            }
-            tracing::debug!(source = &**post.counts.name(), "the source was stopped");
+        posts.all = kept;
+        posts.leaving.extend(leaving);
+        posts.wanted = wanted;
+        self.start_wanted(&mut posts);
+    }
+
+    /// Starts who waited for a predecessor to end. The main thread's bell is rung whenever a source has ended.
+    pub(in crate::shell) fn tend(&self) {
+        let mut posts = self.lock();
+        if !posts.leaving.is_empty() {
+            self.start_wanted(&mut posts);
         }
-        for source in wanted {
-            if posts.all.iter().any(|post| post.config.as_ref().is_some_and(|has| has.does_the_same(&source))) {
-                continue;
+    }
+
+    fn start_wanted(&self, posts: &mut Posts) {
+        if posts.closed {
+            return;
+        }
+        let Posts { all, leaving, wanted, .. } = &mut *posts;
+        wanted.retain(|source| {
+            if all.iter().any(|post| post.config.as_ref().is_some_and(|has| has.does_the_same(source))) {
+                return false;
+            }
+            let before = leaving.iter().find(|post| **post.counts.name() == *source.name);
+            if before.is_some_and(|post| !post.has_ended()) {
+                return true;
             }
             // A counter never goes back: the same name goes on counting.
-            let before = leaving.iter().find(|post| **post.counts.name() == *source.name);
             let counts = before.map_or_else(|| Arc::new(Counts::new(&source.name)), |post| Arc::clone(&post.counts));
-            let publisher = Publisher::new(&self.hall);
-            let job = self.job(&source, &publisher);
-            let (subject, format) = (source.subject.as_str().to_owned(), source.format);
-            match post(counts, &subject, format, publisher, job) {
-                Ok(mut post) => {
-                    post.config = Some(source);
-                    posts.all.push(post);
-                }
+            match self.begin(source, counts) {
+                Ok(post) => all.push(post),
                 Err(error) => tracing::error!(source = source.name, %error, "the source cannot be started"),
             }
-        }
-        self.show(&posts);
+            false
+        });
+        let waits = |post: &Post| wanted.iter().any(|source| *source.name == **post.counts.name());
+        leaving.retain(|post| !post.has_ended() || waits(post));
+        self.show(posts);
+    }
+
+    fn begin(&self, source: &SourceConfig, counts: Arc<Counts>) -> io::Result<Post> {
+        let publisher = Publisher::new(&self.hall);
+        let job = self.job(source, &publisher);
+        let (subject, format) = (source.subject.as_str(), source.format);
+        let mut post = self.post(counts, subject, format, publisher, job)?;
+        post.is_waited_for = matches!(source.work, SourceWork::Command(_));
+        post.config = Some(source.clone());
+        Ok(post)
     }
 
     /// Adds a source of the program that embeds the server.
@@ -146,14 +174,19 @@ impl Roster {
         // As the names of the demo sources: no operator's source is called so.
         let counts = Arc::new(Counts::new(&format!("program/{kind}-{}", posts.added)));
         let publisher = Publisher::new(&self.hall);
-        let post = post(counts, subject, LineFormat::Auto, publisher, job)?;
+        let post = self.post(counts, subject, LineFormat::Auto, publisher, job)?;
         posts.all.push(post);
         self.show(&posts);
         Ok(())
     }
 
     fn show(&self, posts: &Posts) {
-        self.board.show(posts.all.iter().map(|post| Arc::clone(&post.counts)).collect());
+        let mut counts: Vec<Arc<Counts>> = posts.all.iter().map(|post| Arc::clone(&post.counts)).collect();
+        let ended = posts.wanted.iter().filter_map(|source| {
+            posts.leaving.iter().find(|post| **post.counts.name() == *source.name).map(|post| Arc::clone(&post.counts))
+        });
+        counts.extend(ended);
+        self.board.show(counts);
     }
 
     /// Tells all sources to stop, and takes no more. Nobody is waited for.
@@ -163,13 +196,41 @@ impl Roster {
         posts.all.iter().for_each(|post| post.stop.order(false));
     }
 
-    /// Waits until all of them have ended, and no program of theirs is left; for those that take too long nobody waits.
+    /// Whether everything has ended that is waited for: no program of a source is left.
+    pub(in crate::shell) fn is_gone(&self) -> bool {
+        let posts = self.lock();
+        posts.all.iter().chain(&posts.leaving).all(|post| !post.is_waited_for || post.has_ended())
+    }
+
+    /// Waits for that, at most for [`SOURCES_STOP_MAX`].
     pub(in crate::shell) fn await_stop(&self) {
         let posts = self.lock();
-        let until = Instant::now() + STOP_MAX;
-        for post in &posts.all {
+        let until = Instant::now() + SOURCES_STOP_MAX;
+        for post in posts.all.iter().chain(&posts.leaving).filter(|post| post.is_waited_for) {
             let _ = await_end(post, until);
         }
+    }
+
+    /// Starts the thread of a source.
+    fn post(
+        &self,
+        counts: Arc<Counts>,
+        subject: &str,
+        format: LineFormat,
+        publisher: Publisher,
+        job: Box<dyn Job>,
+    ) -> io::Result<Post> {
+        let stop = Arc::new(Stop::new()?);
+        let seat = Seat::new(subject, format, publisher, Arc::clone(&counts), Arc::clone(&stop));
+        let (tell, ended) = mpsc::channel();
+        let name = format!("source {}", counts.name());
+        let hall = Arc::clone(&self.hall);
+        thread::Builder::new().name(name).spawn(move || {
+            live(seat, job);
+            drop::<mpsc::Sender<()>>(tell);
+            hall.ring_main();
+        })?;
+        Ok(Post { counts, stop, ended, is_waited_for: true, config: None })
     }
 
     fn job(&self, source: &SourceConfig, publisher: &Publisher) -> Box<dyn Job> {
@@ -201,9 +262,10 @@ impl Roster {
 impl Drop for Roster {
     fn drop(&mut self) {
         let posts = self.posts.get_mut().unwrap_or_else(PoisonError::into_inner);
-        posts.all.iter().for_each(|post| post.stop.order(true));
+        let all = || posts.all.iter().chain(&posts.leaving);
+        all().for_each(|post| post.stop.order(true));
         let until = Instant::now() + KILL_MAX;
-        for post in &posts.all {
+        for post in all() {
             let _ = await_end(post, until);
         }
     }
@@ -221,29 +283,16 @@ fn wanted(config: &Config) -> Vec<SourceConfig> {
     wanted
 }
 
+impl Post {
+    fn has_ended(&self) -> bool {
+        matches!(self.ended.try_recv(), Err(mpsc::TryRecvError::Disconnected))
+    }
+}
+
 /// Whether the thread has ended, at the latest at `until`.
 fn await_end(post: &Post, until: Instant) -> bool {
     let left = until.saturating_duration_since(Instant::now());
     matches!(post.ended.recv_timeout(left), Err(mpsc::RecvTimeoutError::Disconnected))
-}
-
-/// Starts the thread of a source.
-fn post(
-    counts: Arc<Counts>,
-    subject: &str,
-    format: LineFormat,
-    publisher: Publisher,
-    job: Box<dyn Job>,
-) -> io::Result<Post> {
-    let stop = Arc::new(Stop::new()?);
-    let seat = Seat::new(subject, format, publisher, Arc::clone(&counts), Arc::clone(&stop));
-    let (tell, ended) = mpsc::channel();
-    let name = format!("source {}", counts.name());
-    thread::Builder::new().name(name).spawn(move || {
-        live(seat, job);
-        drop::<mpsc::Sender<()>>(tell);
-    })?;
-    Ok(Post { counts, stop, ended, config: None })
 }
 
 /// The life of a source. A panic of it is its fault alone.
