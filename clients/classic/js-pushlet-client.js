@@ -542,8 +542,10 @@
     let queue = [];
     let recovery = [];
     let tellsDrop = false;
-    // The request whose answer is awaited: {request, answered, asked, timer}. One at a time, in order.
+    // The request whose answer is awaited: {request, number, answered, asked, timer}. One at a time, in order.
     let current = null;
+    // How many were sent. The hidden frame gives the number back, so that no end is taken for another request's.
+    let sent = 0;
     let leaving = false;
     // True from pagehide to pageshow: nothing is sent, and nothing fails.
     let away = false;
@@ -628,7 +630,8 @@
     function send(request) {
         const address = addressOf(request);
         const timer = setTimeout(answerMissing, ANSWER_MS);
-        current = { request: request, answered: false, asked: null, timer: timer };
+        sent += 1;
+        current = { request: request, number: sent, answered: false, asked: null, timer: timer };
         if (request.event === "leave") {
             leaving = true;
         }
@@ -640,7 +643,7 @@
             }
         }
         debugNet(request.frame, address);
-        net.go(request.frame, address);
+        net.go(request.frame, address, current.number);
     }
 
     /** Ends the waiting for the current request and sends the next. */
@@ -667,9 +670,10 @@
     /** All of an answer is there, or its connection has failed. */
     function frameEnded(name, outcome) {
         debugNet(name + " ended", outcome.address + (outcome.hasSpoken ? "" : " without an event: " + outcome.text));
-        if (current && current.request.frame === name && !current.answered) {
+        const isCurrent = current !== null && current.number === outcome.number;
+        if (isCurrent && !current.answered) {
             requestFailed(explain(current.request.event, outcome));
-        } else if (current && name === "controlFrame") {
+        } else if (isCurrent && name === "controlFrame") {
             proceed();
         } else if (name === "listenFrame" && channel && channel.isOpen && !leaving) {
             channelLoaded(outcome);

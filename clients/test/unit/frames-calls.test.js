@@ -205,6 +205,34 @@ test("an answer whose end does not come holds up the next request for 30 s and i
     assert.deepEqual(page.takeNames(), ["onHeartbeatAck"]);
 });
 
+test("the frame of the answer before is thrown away, and that is no end of the next request", () => {
+    const page = joined();
+    page.call("p_heartbeat");
+    const before = page.next("hb").answer({ p_event: "hb-ack" });
+    page.takeNews();
+    page.call("p_publish", "/a", "n", "1");
+    const publish = page.next("publish");
+    assert.ok(before.isGone && !publish.isGone);
+    assert.deepEqual(page.takeNews(), []);
+    publish.answer({ p_event: "publish-ack" });
+    assert.deepEqual([page.takeNews(), page.status().tries], [[], 0]);
+});
+
+test("an end with the number of another request is not the current one's", () => {
+    const page = joined();
+    page.call("p_publish", "/a");
+    const publish = page.next("publish");
+    const { onEnded } = page.netElement.contentWindow.PushletNet;
+    for (const number of [0, 1, 3]) {
+        onEnded("controlFrame", { number, address: "", text: null, status: 0, hasSpoken: false, reloadWait: null });
+    }
+    assert.deepEqual(page.takeNews(), []);
+    assert.equal(page.call("p_heartbeat"), undefined);
+    assert.deepEqual(page.requests, []);
+    publish.answer({ p_event: "publish-ack" });
+    page.next("hb");
+});
+
 test("calls before the hidden frame is there are kept in order", () => {
     const page = new World({ netLoads: false }).page({ globals: { BroadcastChannel: undefined } });
     page.call("p_join");
