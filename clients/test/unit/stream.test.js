@@ -6,7 +6,8 @@ import { afterEach, beforeEach, mock, test } from "node:test";
 
 const beacons = [];
 const listeners = new Map();
-globalThis.document = { baseURI: "http://127.0.0.1/" };
+globalThis.document = { baseURI: "http://127.0.0.1/", visibilityState: "visible", addEventListener() {} };
+delete globalThis.BroadcastChannel; // Node has one; those tests that are about tabs bring their own.
 globalThis.addEventListener = (name, listener) => listeners.set(name, listener);
 globalThis.reportError = () => {};
 Object.defineProperty(globalThis, "navigator", {
