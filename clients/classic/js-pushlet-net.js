@@ -12,6 +12,8 @@
     "use strict";
 
     const RELOAD = /setTimeout\(\s*"refresh\(\)"\s*,\s*(\d+)\s*\)/;
+    // In front of each event. Values never hold it: the server escapes their angle brackets.
+    const CALL = '<script language="JavaScript">parent.push(';
     const TEXT_CHARS_MAX = 300;
     // Servers refuse long request lines: what is longer goes by POST.
     const URL_LENGTH_MAX = 7000;
@@ -99,7 +101,7 @@
     /** The names and values in the calls of parent.push in an answer. */
     function readPushes(text) {
         const events = [];
-        for (const piece of text.split("parent.push(").slice(1)) {
+        for (const piece of text.split(CALL).slice(1)) {
             const pair = /,?\s*'([^'\\]*(?:\\.[^'\\]*)*)',\s*("[^"\\]*(?:\\.[^"\\]*)*")/y;
             const names = [];
             for (let found = pair.exec(piece); found; found = pair.exec(piece)) {
@@ -225,21 +227,25 @@
 
     /**
      * The answers of pull and poll load the next one themselves, by their function refresh. Ours does it without a
-     * history entry.
+     * history entry, at the address that it has: the server does not know the path that a proxy shows, and only its
+     * query counts.
      */
     function takeReload(frame) {
         const inner = frame.inner.contentWindow;
         if (typeof inner.refresh === "function") {
             inner.refresh = function () {
                 // Not at once: this runs for the frame that is going to be removed, which may then open no other.
-                setTimeout(reload, 0, frame, inner.url);
+                setTimeout(reload, 0, frame, String(inner.url));
             };
         }
     }
 
-    function reload(frame, address) {
+    function reload(frame, asked) {
         if (newest.get(frame.name) === frame) {
-            go(frame.name, address, 0);
+            const address = new URL(frame.address);
+            const query = asked.indexOf("?");
+            address.search = query < 0 ? "" : asked.slice(query);
+            go(frame.name, address.href, 0);
         }
     }
 

@@ -293,9 +293,9 @@ test("P-3: what is too long for an address goes by POST, and its answer is read"
     assert.equal(address, `${ORIGIN}/pushlet/pushlet.srv`);
     const sent = new URLSearchParams(what.body);
     assert.deepEqual([sent.get("p_event"), sent.get("p_id"), sent.get("text")], ["publish", "ID1", text]);
-    const reason = `it's "(no)" \\ </script>`;
+    const reason = `it's "(no)" \\ </script> parent.push('p_event', "data")`;
     const escaped = reason.replace(/['"\\<]/g, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
-    const body = `...<script>parent.push('p_event', "nack",'p_reason', "${escaped}");</script>`;
+    const body = `...<script language="JavaScript">parent.push('p_event', "nack",'p_reason', "${escaped}");</script>`;
     resolve({ status: 200, text: async () => body });
     await new Promise(setImmediate);
     assert.deepEqual(page.takeNews(), [["onNack", { p_event: "nack", p_reason: reason }]]);
