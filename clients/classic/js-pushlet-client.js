@@ -542,8 +542,10 @@
     let queue = [];
     let recovery = [];
     let tellsDrop = false;
-    // The request whose answer is awaited: {request, answered, asked, timer}. One at a time, in order.
+    // The request whose answer is awaited: {request, number, answered, asked, timer}. One at a time, in order.
     let current = null;
+    // How many were sent. The hidden frame gives the number back, so that no end is taken for another request's.
+    let sent = 0;
     let leaving = false;
     // True from pagehide to pageshow: nothing is sent, and nothing fails.
     let away = false;
@@ -628,7 +630,8 @@
     function send(request) {
         const address = addressOf(request);
         const timer = setTimeout(answerMissing, ANSWER_MS);
-        current = { request: request, answered: false, asked: null, timer: timer };
+        sent += 1;
+        current = { request: request, number: sent, answered: false, asked: null, timer: timer };
         if (request.event === "leave") {
             leaving = true;
         }
@@ -640,7 +643,7 @@
             }
         }
         debugNet(request.frame, address);
-        net.go(request.frame, address);
+        net.go(request.frame, address, current.number);
     }
 
     /** Ends the waiting for the current request and sends the next. */
@@ -667,9 +670,10 @@
     /** All of an answer is there, or its connection has failed. */
     function frameEnded(name, outcome) {
         debugNet(name + " ended", outcome.address + (outcome.hasSpoken ? "" : " without an event: " + outcome.text));
-        if (current && current.request.frame === name && !current.answered) {
+        const isCurrent = current !== null && current.number === outcome.number;
+        if (isCurrent && !current.answered) {
             requestFailed(explain(current.request.event, outcome));
-        } else if (current && name === "controlFrame") {
+        } else if (isCurrent && name === "controlFrame") {
             proceed();
         } else if (name === "listenFrame" && channel && channel.isOpen && !leaving) {
             channelLoaded(outcome);
@@ -702,6 +706,7 @@
         if (outcome.hasSpoken && outcome.reloadWait !== null) {
             channel.reloadWait = outcome.reloadWait;
             watch();
+            prove();
             return;
         }
         const trouble = outcome.hasSpoken
@@ -712,16 +717,32 @@
 
     // --------------------------------------------------------------------------------------------------------- outages
 
-    // {tries, reason, isTold, endIsTold, isWaiting, rejoins, channelDown, nextAt, timer}; null while all is well.
+    // {tries, trouble, reason, isTold, endIsTold, isWaiting, rejoins, channelDown, nextAt, timer}; null while all is well.
+    // `reason` is `trouble` and what is planned.
     let outage = null;
-    // A row of failures goes on if the connection did not last.
-    let lastTries = 0;
+    // Failures in a row: what the pause depends on. The row goes on in the next outage if the connection did not last
+    // and the data channel brought nothing meanwhile.
+    let failures = 0;
     let recoveredAt = -Infinity;
+    let isProved = false;
+    // A session was unknown in this row: joining again may not help, as behind a balancer that sends each request to
+    // another server.
+    let inVain = false;
     let watchTimer = 0;
 
     function retrySetting(name, otherwise) {
         const given = window.p_retry ? Number(window.p_retry[name]) : NaN;
         return given > 0 ? given : otherwise;
+    }
+
+    function startPausesAnew() {
+        failures = 0;
+        inVain = false;
+    }
+
+    /** The data channel does what it is for. */
+    function prove() {
+        isProved = isProved || !outage;
     }
 
     /** Backoff with full jitter: a server that returns is not met by all its clients at once. */
@@ -780,11 +801,12 @@
         }
         recovery = [];
         if (!outage) {
-            const isRow = Date.now() - recoveredAt < STEADY_MS;
-            outage = newOutage(isRow ? lastTries : 0);
+            outage = newOutage(what.gone === true);
         }
         clearTimeout(outage.timer);
         outage.tries += 1;
+        failures += 1;
+        outage.trouble = reason;
         outage.reason = reason;
         outage.rejoins = outage.rejoins || what.gone === true || what.unclear === true;
         if (session && what.gone) {
@@ -803,20 +825,27 @@
             leaveInOutage();
             return;
         }
-        const wait = backoff(outage.tries);
+        // A session that is unknown can be made anew at once, but not in a circle.
+        const wait = backoff(what.gone && !inVain ? 1 : failures);
+        inVain = inVain || what.gone === true;
         outage.nextAt = Date.now() + wait;
         outage.timer = setTimeout(retry, wait);
         tellOutage(outage, wait, what.about);
     }
 
-    function newOutage(tries) {
+    function newOutage(isGone) {
+        if (Date.now() - recoveredAt >= STEADY_MS) {
+            startPausesAnew();
+        } else if (isProved && !isGone) {
+            failures = 0;
+        }
         const nothing = { isTold: false, endIsTold: false, isWaiting: false, rejoins: false, channelDown: false };
-        return Object.assign(nothing, { tries: tries, reason: "", nextAt: 0, timer: 0 });
+        return Object.assign(nothing, { tries: 0, trouble: "", reason: "", nextAt: 0, timer: 0 });
     }
 
     function tellOutage(told, wait, request) {
         const reason =
-            told.reason + (told.rejoins && session ? "; joining again in " : "; trying again in ") + wait + " ms.";
+            told.trouble + (told.rejoins && session ? "; joining again in " : "; trying again in ") + wait + " ms.";
         const fields = ["p_reason", reason, "p_wait", wait, "p_tries", told.tries];
         if (request && request.event === "publish") {
             fields.push("p_request", "publish", "p_subject", request.subject);
@@ -876,8 +905,8 @@
 
     function recovered() {
         const isTold = outage.endIsTold;
-        lastTries = outage.tries;
         recoveredAt = Date.now();
+        isProved = false;
         outage = null;
         if (isTold) {
             const event = new PushletEvent(["p_event", "rejoined", "p_id", session ? session.id : ""]);
@@ -891,7 +920,7 @@
         if (!outage && !away && session && channel) {
             channel.isOpen = false;
             stopWatch();
-            outage = newOutage(0);
+            outage = newOutage(false);
             outage.channelDown = true;
             retry();
         }
@@ -902,8 +931,13 @@
         watchTimer = 0;
     }
 
+    /** Whether the data channel's answers end, and each loads the next one. */
+    function isByTurns() {
+        return channel.mode === "pull" || channel.mode === "poll";
+    }
+
     function silenceMs() {
-        if (channel.mode === "pull" || channel.mode === "poll") {
+        if (isByTurns()) {
             return PULL_WAIT_MS + (channel.reloadWait || RELOAD_MS) + SLACK_MS;
         }
         return Number(window.p_silence) > 0 ? Number(window.p_silence) : STREAM_SILENCE_MS;
@@ -944,6 +978,7 @@
         subscriptions = [];
         leaving = false;
         recovery = [];
+        startPausesAnew();
         stopWatch();
         if (outage) {
             clearTimeout(outage.timer);
@@ -968,7 +1003,7 @@
         const id = session ? session.id : null;
         queue = queue.slice(dropped + 1);
         const isGone = session !== null && session.isGone;
-        const reason = outage.reason || "The page was away";
+        const reason = outage.trouble.replace(/\.$/, "") || "The page was away";
         dropCurrent();
         forget();
         if (id !== null && !isGone) {
@@ -1055,7 +1090,8 @@
         }
         away = false;
         if (session || cut.wasTold) {
-            outage = newOutage(0);
+            startPausesAnew();
+            outage = newOutage(false);
             Object.assign(outage, { isTold: cut.wasTold, endIsTold: true, rejoins: true });
             if (queue.some(isLeave)) {
                 leaveInOutage();
@@ -1122,6 +1158,9 @@
         const event = new PushletEvent(names);
         if (name === "listenFrame" && channel && channel.isOpen) {
             watch();
+            if (!isByTurns() && (event.getEvent() === "data" || event.getEvent() === "hb")) {
+                prove();
+            }
         }
         if (current && !current.answered && answers(event, name)) {
             answered(event);

@@ -12,13 +12,15 @@
     "use strict";
 
     const RELOAD = /setTimeout\(\s*"refresh\(\)"\s*,\s*(\d+)\s*\)/;
+    // In front of each event. Values never hold it: the server escapes their angle brackets.
+    const CALL = '<script language="JavaScript">parent.push(';
     const TEXT_CHARS_MAX = 300;
     // Servers refuse long request lines: what is longer goes by POST.
     const URL_LENGTH_MAX = 7000;
     // How long events of a new data channel wait for the end of the one that it replaces.
     const OLDER_MS = 1000;
 
-    // By name, {holder, inner, address, hasSpoken, hasEnded}: the frame that was asked for last.
+    // By name, {holder, inner, address, number, hasSpoken, hasEnded}: the frame that was asked for last.
     const newest = new Map();
     // The data channel that is being replaced, or null; and what came over the new one meanwhile.
     let older = null;
@@ -39,7 +41,8 @@
         const root = page.createElement("html");
         page.appendChild(root);
         root.appendChild(page.createElement("body")).appendChild(inner);
-        const frame = { name: name, holder: holder, inner: inner, address: address, hasSpoken: false, hasEnded: false };
+        const frame = { name: name, holder: holder, inner: inner, address: address };
+        Object.assign(frame, { number: 0, hasSpoken: false, hasEnded: false });
         holder.addEventListener("load", function () {
             ended(frame);
         });
@@ -98,7 +101,7 @@
     /** The names and values in the calls of parent.push in an answer. */
     function readPushes(text) {
         const events = [];
-        for (const piece of text.split("parent.push(").slice(1)) {
+        for (const piece of text.split(CALL).slice(1)) {
             const pair = /,?\s*'([^'\\]*(?:\\.[^'\\]*)*)',\s*("[^"\\]*(?:\\.[^"\\]*)*")/y;
             const names = [];
             for (let found = pair.exec(piece); found; found = pair.exec(piece)) {
@@ -109,10 +112,14 @@
         return events;
     }
 
-    /** Loads an address into a frame. A data channel that is still open is read to its end. */
-    function go(name, address) {
-        const before = newest.get(name);
+    /**
+     * Loads an address into a frame. A data channel that is still open is read to its end. `number` is the client's
+     * for this request, and comes back with the outcome.
+     */
+    function go(name, address, number) {
         dropOlder();
+        const before = newest.get(name);
+        newest.delete(name);
         if (before && name === "listenFrame" && !before.hasEnded) {
             older = before;
         } else if (before) {
@@ -120,7 +127,9 @@
         }
         const url = new URL(address, window.location.href);
         const isLong = url.href.length > URL_LENGTH_MAX && name === "controlFrame";
-        newest.set(name, isLong ? post(name, url) : makeFrame(name, url.href));
+        const frame = isLong ? post(name, url) : makeFrame(name, url.href);
+        frame.number = number;
+        newest.set(name, frame);
     }
 
     /** Ends what a frame does. */
@@ -140,8 +149,9 @@
         clearTimeout(olderTimer);
         olderTimer = 0;
         if (older) {
-            older.holder.remove();
+            const gone = older;
             older = null;
+            gone.holder.remove();
         }
         const waiting = held;
         held = [];
@@ -217,21 +227,25 @@
 
     /**
      * The answers of pull and poll load the next one themselves, by their function refresh. Ours does it without a
-     * history entry.
+     * history entry, at the address that it has: the server does not know the path that a proxy shows, and only its
+     * query counts.
      */
     function takeReload(frame) {
         const inner = frame.inner.contentWindow;
         if (typeof inner.refresh === "function") {
             inner.refresh = function () {
                 // Not at once: this runs for the frame that is going to be removed, which may then open no other.
-                setTimeout(reload, 0, frame, inner.url);
+                setTimeout(reload, 0, frame, String(inner.url));
             };
         }
     }
 
-    function reload(frame, address) {
+    function reload(frame, asked) {
         if (newest.get(frame.name) === frame) {
-            go(frame.name, address);
+            const address = new URL(frame.address);
+            const query = asked.indexOf("?");
+            address.search = query < 0 ? "" : asked.slice(query);
+            go(frame.name, address.href, 0);
         }
     }
 
@@ -259,6 +273,10 @@
 
     /** All of an answer is there, or its connection has failed. */
     function ended(frame) {
+        if (frame !== older && frame !== newest.get(frame.name)) {
+            // Its holder is being removed: Chromium then fires its load event, which is no end of an answer.
+            return;
+        }
         // Null where the browser shows a page of its own because the network failed.
         const page = frame.inner.contentDocument;
         if (page && page.URL === "about:blank") {
@@ -270,7 +288,7 @@
             dropOlder();
         } else if (held.length > 0 && frame.name === "listenFrame") {
             // Its events come first: dropOlder will be back.
-        } else if (frame === newest.get(frame.name)) {
+        } else {
             const outcome = { text: null, status: 0, hasSpoken: frame.hasSpoken, reloadWait: null };
             if (page) {
                 outcome.text = textOf(page);
@@ -283,6 +301,7 @@
 
     function report(frame, outcome) {
         outcome.address = frame.address;
+        outcome.number = frame.number;
         if (net.onEnded) {
             net.onEnded(frame.name, outcome);
         }
@@ -291,7 +310,7 @@
     /**
      * For the client. `onEnded(name, outcome)` is its own: called when all of an answer is there. `outcome.text` is
      * what a person would read there, null if the page is not ours to read; `hasSpoken` says whether any event came
-     * of it.
+     * of it; `number` is the one that go was given, 0 where an answer has loaded the next one by itself.
      */
     const net = { go: go, goBack: goBack, blank: blank, tell: tell, onEnded: null };
     window.PushletNet = net;

@@ -22,6 +22,7 @@ const MOVE_MS = 150; // A pen that only moves needs less.
 const PEN_SHOWN_MS = 2500;
 const OFFERS_MS = 600; // How long a newcomer waits for offers, and then for each that it takes.
 const HAVE_MS = 4000;
+const POLLING_MS = 12_000; // Instead of these two where we poll, because many tabs are open.
 // A sheet from a clock that is more than an hour fast is not believed: nobody could clear it.
 const AHEAD_MS = 3_600_000;
 
@@ -373,6 +374,7 @@ function clear() {
 // ---- What goes over the line
 
 let live = false;
+let polling = false;
 let offers = []; // [address, number of strokes], largest last, while we are new
 let wanted = ""; // whom we have asked for the drawing
 let waiting = 0;
@@ -389,8 +391,10 @@ async function tell(kind, fields) {
 
 function onState(state) {
     showState(state);
-    live = state.name === "live";
-    if (!live) return;
+    const wasLive = live;
+    live = state.name === "live" || state.name === "resting";
+    polling = state.polling;
+    if (!live || wasLive) return;
     ask();
     sendSoon();
 }
@@ -401,7 +405,7 @@ function ask() {
     wanted = "";
     tell("ask", {});
     clearTimeout(waiting);
-    waiting = setTimeout(takeOffer, OFFERS_MS);
+    waiting = setTimeout(takeOffer, polling ? POLLING_MS : OFFERS_MS);
 }
 
 function takeOffer() {
@@ -409,7 +413,7 @@ function takeOffer() {
     wanted = offer ? offer[0] : "";
     if (!offer) return;
     tell("want", { p_to: wanted });
-    waiting = setTimeout(takeOffer, HAVE_MS); // If they are gone by now, the next one.
+    waiting = setTimeout(takeOffer, polling ? POLLING_MS : HAVE_MS); // If they are gone by now, the next one.
 }
 
 function onEvent(event) {

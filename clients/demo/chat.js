@@ -107,14 +107,15 @@ function hearMyself(event) {
     pending.delete(number);
 }
 
-/** Somebody was made to join anew, so the same person has another address now. */
+/**
+ * Somebody was made to join anew, so the same person has another address now. Anybody can say so of anybody: whoever was
+ * chosen is therefore gone, and to be chosen again. A private message must not follow a mere word.
+ */
 function moved(was, from, name) {
     const person = people.get(was);
     if (!person || person.name !== name) return false;
-    const chosen = at("to").value === was;
     forget(was);
     meet(from, name);
-    if (chosen) choose(from);
     return true;
 }
 
@@ -156,7 +157,7 @@ function forget(address) {
     people.delete(address);
     at("alone").hidden = people.size > 0;
     // Whoever is chosen stays chosen: were it "everybody" all at once, a private message would go to all.
-    if (person.option.selected) put(person.option, `${person.name} (gone)`);
+    if (person.option.selected) put(person.option, `${person.name} (gone), choose again`);
     else person.option.remove();
 }
 

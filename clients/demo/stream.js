@@ -7,6 +7,15 @@
 const SILENCE_MS = 45_000; // The server sends hb after 20 s of silence (P-14): after two of them and a bit the line is dead.
 const PAUSE_FIRST_MS = 500; // The first pause before a new attempt is at most this; each further one may be twice as long.
 const PAUSE_LONGEST_MS = 20_000;
+const REQUEST_MS = 10_000; // A control request is answered at once, unless the browser has no connection left for it.
+
+// A browser opens six connections to a host, for all its tabs together. See docs/classic-clients.md, "Many tabs".
+const TABS_HOLDING = 4;
+const TABS_SAY_MS = 20_000;
+const TABS_FORGET_MS = 90_000;
+const TABS_ANSWER_MS = 1000;
+const TABS_SETTLE_MS = 250;
+const TABS_FIRST_MS = 200; // So long a tab that comes waits for the answers of the others.
 
 export class Stream {
     #url;
@@ -21,6 +30,12 @@ export class Stream {
     #wanted = false; // Whether start() was called and leave() was not.
     #running = 0; // Which run is the present one: an older one that wakes up sees that it is over.
     #cancel = () => {}; // Ends whatever is under way: a request or a pause.
+    #tabs; // What shares out the connections, where there is something to share.
+    #listensIn = ""; // The mode of our session.
+    #asks = ""; // The mode of the data request under way, if it is a join or a listen.
+    #state = ""; // The name of the state that was told last.
+    #acked = false; // Whether the data request under way has its ack.
+    #next; // The data request that takes over when the one under way ends.
 
     /**
      * @param url where the protocol is, such as "../pushlet.srv"
@@ -28,7 +43,8 @@ export class Stream {
      * @param mode "stream" (an answer that does not end), or "pull" and "poll": answers that end and say when to come back
      * @param parameters more fields of the join, such as { p_queue: 16 }
      * @param onEvent is called with each event that was published, a plain object of texts
-     * @param onState is called with { name: "connecting" | "live" | "resting" | "waiting" | "left", reason, delay }, delay in ms
+     * @param onState is called with { name: "connecting" | "live" | "resting" | "waiting" | "left", reason, delay, polling }: delay in ms,
+     *     polling is true while this tab polls only because many are open
      */
     constructor({ url, subject = "", mode = "stream", parameters = {}, onEvent = () => {}, onState = () => {} }) {
         this.#url = new URL(url, document.baseURI).href;
@@ -37,6 +53,8 @@ export class Stream {
         this.#parameters = parameters;
         this.#onEvent = onEvent;
         this.#onState = onState;
+        // Who polls anyway holds no connection.
+        if (mode !== "poll") this.#tabs = new Tabs(this.#url, () => this.#follow());
         // A page that is closed leaves: nobody needs to keep its session. One that comes back out of the history joins again.
         addEventListener("pagehide", () => this.#end());
         addEventListener("pageshow", (event) => event.persisted && this.#wanted && this.start());
@@ -47,20 +65,23 @@ export class Stream {
         const run = ++this.#running;
         this.#wanted = true;
         this.#attempt = 0;
-        this.#cancel();
+        this.#stop();
+        if (this.#tabs?.open()) await this.#pause(TABS_FIRST_MS);
         while (run === this.#running) {
             let state;
             try {
                 const rest = await this.#listen();
+                if (this.#next && run === this.#running) continue;
                 if (rest === undefined) throw new Error("the server ended the answer");
-                state = { name: "resting", delay: rest };
+                // With another place among the tabs we come back at once, in the other mode.
+                state = { name: "resting", delay: this.#isInPlace() ? rest : 0 };
             } catch (error) {
                 // Full jitter: a random part of a bound that doubles, so that a thousand clients of a server that comes back do not return in step.
                 const bound = Math.min(PAUSE_LONGEST_MS, PAUSE_FIRST_MS * 2 ** this.#attempt++);
                 state = { name: "waiting", reason: error.message, delay: (error.wait ?? 0) + Math.random() * bound };
             }
             if (run !== this.#running) return;
-            this.#onState(state);
+            this.#tell(state);
             await this.#pause(state.delay);
         }
     }
@@ -87,21 +108,68 @@ export class Stream {
     /** A beacon is a POST that the browser sends even while the page goes. */
     #end() {
         this.#running++;
-        this.#cancel();
+        this.#stop();
+        this.#tabs?.close();
         if (this.#id) navigator.sendBeacon(this.#url, new URLSearchParams({ p_event: "leave", p_id: this.#id }));
         this.#id = "";
-        this.#onState({ name: "left" });
+        this.#tell({ name: "left" });
+    }
+
+    #stop() {
+        this.#cancel();
+        this.#next?.controller.abort(new Error("left"));
+        this.#next = undefined;
+    }
+
+    #tell(state) {
+        this.#state = state.name;
+        this.#onState({ ...state, polling: this.#id !== "" && this.#listensIn !== this.#mode });
+    }
+
+    /** The mode that is due: of many tabs only the first ones hold a connection. */
+    #modeNow() {
+        return this.#tabs && this.#tabs.rank() >= TABS_HOLDING ? "poll" : this.#mode;
+    }
+
+    #isInPlace() {
+        return !this.#id || this.#listensIn === this.#modeNow();
+    }
+
+    /** Listens again when another mode is due. The newest data request wins (P-26): the one under way is ended by the server, and read to its end. */
+    #follow() {
+        if (this.#isInPlace()) return;
+        if (this.#state === "resting") return this.#cancel();
+        if (this.#state !== "live" || !this.#acked || this.#next) return;
+        const next = this.#open();
+        this.#next = next;
+        next.response.catch(() => {
+            if (this.#next === next) this.#next = undefined; // The one under way goes on.
+        });
+    }
+
+    /** Sends a data request: a join without a session, a listen to change the mode, else a refresh. */
+    #open() {
+        const mode = this.#modeNow();
+        // With the id of a session the broken stream goes on: what came meanwhile is still queued for it, for 45 s (P-31).
+        let fields = { p_event: "refresh", p_id: this.#id };
+        if (!this.#id) {
+            fields = { p_event: "join-listen", p_format: "json", p_mode: mode, ...this.#parameters };
+            if (this.#subject) fields.p_subject = this.#subject;
+        } else if (mode !== this.#listensIn) {
+            fields = { p_event: "listen", p_id: this.#id, p_mode: mode, ...this.#parameters };
+        }
+        const controller = new AbortController();
+        const response = fetch(`${this.#url}?${new URLSearchParams(fields)}`, { signal: controller.signal });
+        return { mode, controller, response };
     }
 
     /** One data request, to its end. Resolves with the ms until the next one in pull and poll, with undefined when a stream ended. */
     async #listen() {
-        // With the id of a session the broken stream goes on: what came meanwhile is still queued for it, for 45 s (P-31).
-        const join = { p_event: "join-listen", p_format: "json", p_mode: this.#mode, ...this.#parameters };
-        if (this.#subject) join.p_subject = this.#subject;
-        const fields = this.#id ? { p_event: "refresh", p_id: this.#id } : join;
-        if (this.#attempt > 0 || !this.#id) this.#onState({ name: "connecting" });
-
-        const controller = new AbortController();
+        if (this.#attempt > 0 || !this.#id) this.#tell({ name: "connecting" });
+        const { mode, controller, response: answer } = this.#next ?? this.#open();
+        this.#next = undefined;
+        this.#asks = mode;
+        this.#acked = false;
         let watchdog;
         const watch = (reason) => {
             clearTimeout(watchdog);
@@ -110,7 +178,7 @@ export class Stream {
         this.#cancel = () => controller.abort(new Error("left"));
         watch("no answer for 45 s (too many tabs? a browser opens six connections to a host)");
         try {
-            const response = await fetch(`${this.#url}?${new URLSearchParams(fields)}`, { signal: controller.signal });
+            const response = await answer;
             if (!response.ok) await this.#refused(response);
             let rest;
             const onBytes = () => watch("nothing came for 45 s");
@@ -128,9 +196,14 @@ export class Stream {
             case "join-listen-ack":
                 [this.#id, this.#sid] = [event.p_id, event.p_sid ?? ""];
             // falls through
+            case "listen-ack":
+                this.#listensIn = this.#asks;
+            // falls through
             case "refresh-ack":
                 this.#attempt = 0;
-                this.#onState({ name: "live" });
+                this.#acked = true;
+                this.#tell({ name: "live" });
+                this.#tabs?.changed(); // Our place may be another one by now.
                 break;
             case "data":
                 try {
@@ -144,6 +217,8 @@ export class Stream {
             case "nack": // Refused, and we do not know better than to begin anew.
             case "abort": // The session is over, p_reason says why (P-32).
                 this.#id = "";
+                this.#next?.controller.abort(); // It is of the session that is over.
+                this.#next = undefined;
                 // A server that shuts down says so to everybody at once: a longer pause spreads those who come back.
                 if (event.p_event === "abort") this.#attempt = Math.max(this.#attempt, 3);
                 throw new Error(event.p_reason);
@@ -154,17 +229,25 @@ export class Stream {
     async #request(fields) {
         if (!this.#id) throw new Error("not connected");
         const body = new URLSearchParams({ ...fields, p_id: this.#id });
-        const response = await fetch(this.#url, { method: "POST", body });
-        if (!response.ok) await this.#refused(response);
-        const [ack] = await response.json();
-        if (ack.p_event === "nack") throw new Error(ack.p_reason);
-        return ack;
+        const controller = new AbortController();
+        const late = new Error("no answer for 10 s (too many tabs? a browser opens six connections to a host)");
+        const timer = setTimeout(() => controller.abort(late), REQUEST_MS);
+        try {
+            const response = await fetch(this.#url, { method: "POST", body, signal: controller.signal });
+            if (!response.ok) await this.#refused(response);
+            const [ack] = await response.json();
+            if (ack.p_event === "nack") throw new Error(ack.p_reason);
+            return ack;
+        } finally {
+            clearTimeout(timer);
+        }
     }
 
-    /** An HTTP error: 400 means that the server does not know our session (any more), 503 that it asks for patience (P-8). */
+    /** An HTTP error: a 400 may mean that the server does not know our session (any more), a 503 asks for patience (P-8). */
     async #refused(response) {
-        if (response.status === 400) this.#id = "";
-        const error = new Error(`${response.status}: ${(await response.text()).trim()}`);
+        const text = (await response.text()).trim();
+        if (response.status === 400 && text.includes("Invalid or expired id")) this.#id = "";
+        const error = new Error(`${response.status}: ${text}`);
         error.wait = 1000 * (Number(response.headers.get("Retry-After")) || 0);
         throw error;
     }
@@ -178,6 +261,111 @@ export class Stream {
             };
         });
     }
+}
+
+/** The clients of one origin and one server tell each other that they are there: visible tabs come first, then the oldest. */
+class Tabs {
+    #name;
+    #onChange;
+    #id = crypto.randomUUID?.() ?? `${Math.random()}`.slice(2); // Outside of a secure context there is no randomUUID.
+    #since = 0;
+    #bus;
+    #others = new Map(); // by id: { id, since, visible, heardAt }
+    #saying;
+    #settling;
+    #answering;
+    #answeredAt = -TABS_ANSWER_MS;
+
+    constructor(url, onChange) {
+        this.#name = `pushlet:${url}`;
+        this.#onChange = onChange;
+        document.addEventListener("visibilitychange", () => this.#say());
+    }
+
+    /** Begins to take part. False where the browser cannot. */
+    open() {
+        if (typeof BroadcastChannel !== "function") return false;
+        if (this.#bus) return true;
+        this.#bus = new BroadcastChannel(this.#name);
+        this.#bus.onmessage = ({ data }) => this.#hear(data);
+        this.#since ||= Date.now();
+        this.#saying = setInterval(() => this.#say(), TABS_SAY_MS);
+        this.#say();
+        return true;
+    }
+
+    close() {
+        if (!this.#bus) return;
+        this.#bus.postMessage({ type: "bye", id: this.#id });
+        this.#bus.close();
+        clearInterval(this.#saying);
+        clearTimeout(this.#settling);
+        clearTimeout(this.#answering);
+        this.#bus = this.#settling = this.#answering = undefined;
+        this.#others.clear();
+    }
+
+    /** How many clients come before this one. */
+    rank() {
+        const own = { id: this.#id, since: this.#since, visible: isVisible() };
+        let count = 0;
+        for (const other of this.#others.values()) {
+            if (performance.now() - other.heardAt > TABS_FORGET_MS) this.#others.delete(other.id);
+            else if (isBefore(other, own)) count += 1;
+        }
+        return count;
+    }
+
+    /** A tab that is left and one that is entered speak one after the other: only what lasts counts. */
+    changed() {
+        if (!this.#bus || this.#settling) return;
+        this.#settling = setTimeout(() => {
+            this.#settling = undefined;
+            this.#onChange();
+        }, TABS_SETTLE_MS);
+    }
+
+    #say() {
+        if (!this.#bus) return;
+        this.#bus.postMessage({ type: "here", id: this.#id, since: this.#since, visible: isVisible() });
+        this.changed();
+    }
+
+    #hear(message) {
+        if (typeof message?.id !== "string" || message.id === this.#id) return;
+        const { type, id, since } = message;
+        if (type === "bye") {
+            this.#others.delete(id);
+        } else if (type === "here" && Number.isFinite(since)) {
+            if (!this.#others.has(id)) this.#answer();
+            this.#others.set(id, { id, since, visible: message.visible === true, heardAt: performance.now() });
+        } else {
+            return;
+        }
+        this.changed();
+    }
+
+    /** One answer is for all who have come since the last one. */
+    #answer() {
+        const due = this.#answeredAt + TABS_ANSWER_MS - performance.now();
+        this.#answering ??= setTimeout(
+            () => {
+                this.#answering = undefined;
+                this.#answeredAt = performance.now();
+                this.#say();
+            },
+            Math.max(0, due),
+        );
+    }
+}
+
+function isVisible() {
+    return document.visibilityState === "visible";
+}
+
+function isBefore(one, other) {
+    if (one.visible !== other.visible) return one.visible;
+    return one.since !== other.since ? one.since < other.since : one.id < other.id;
 }
 
 /** The events of an answer: a stream has one object a line, an answer that ends is one array (P-9). */

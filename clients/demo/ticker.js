@@ -80,6 +80,8 @@ const prices = silence((quiet) => (at("quiet").hidden = !quiet));
 const arrivals = []; // Of live events, in ms, for the rate.
 const history = new Map(); // by symbol: the live prices of the last seconds, each with its arrival
 
+let isBehind = false; // The live reader polls as well, because many tabs are open.
+
 const fast = new Stream({
     url: "../pushlet.srv",
     subject: SUBJECT,
@@ -95,6 +97,7 @@ const fast = new Stream({
     onState(state) {
         showState(state);
         prices.state(state);
+        isBehind = Boolean(state.polling);
         if (state.name !== "live" || polls) return;
         polls = true; // Only now, so that the slow reader knows of nothing that happened before the live one came.
         polling.start();
@@ -128,6 +131,7 @@ const polling = new Stream({
 
 /** Shows how many of the prices that the slow reader got were the live ones at that moment. */
 function compare(last, when) {
+    if (isBehind) return put(at("slow-right"), "–"); // There is nothing to compare with.
     const right = [...last].filter(([symbol, price]) => wasLive(symbol, price, when)).length;
     put(at("slow-right"), `${right} of ${last.size}`);
 }
@@ -149,7 +153,8 @@ setInterval(() => {
 
 function showSlowState() {
     const seconds = Math.ceil((comesBack - performance.now()) / 1000);
-    put(at("slow-state"), `mode poll, ${trouble}${seconds > 0 ? `comes back in ${seconds} s` : "asks now"}`);
+    const visits = slow.count === 0 ? "first visit" : "comes back";
+    put(at("slow-state"), `mode poll, ${trouble}${seconds > 0 ? `${visits} in ${seconds} s` : "asks now"}`);
 }
 
 fast.start();

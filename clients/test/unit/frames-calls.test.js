@@ -205,6 +205,34 @@ test("an answer whose end does not come holds up the next request for 30 s and i
     assert.deepEqual(page.takeNames(), ["onHeartbeatAck"]);
 });
 
+test("the frame of the answer before is thrown away, and that is no end of the next request", () => {
+    const page = joined();
+    page.call("p_heartbeat");
+    const before = page.next("hb").answer({ p_event: "hb-ack" });
+    page.takeNews();
+    page.call("p_publish", "/a", "n", "1");
+    const publish = page.next("publish");
+    assert.ok(before.isGone && !publish.isGone);
+    assert.deepEqual(page.takeNews(), []);
+    publish.answer({ p_event: "publish-ack" });
+    assert.deepEqual([page.takeNews(), page.status().tries], [[], 0]);
+});
+
+test("an end with the number of another request is not the current one's", () => {
+    const page = joined();
+    page.call("p_publish", "/a");
+    const publish = page.next("publish");
+    const { onEnded } = page.netElement.contentWindow.PushletNet;
+    for (const number of [0, 1, 3]) {
+        onEnded("controlFrame", { number, address: "", text: null, status: 0, hasSpoken: false, reloadWait: null });
+    }
+    assert.deepEqual(page.takeNews(), []);
+    assert.equal(page.call("p_heartbeat"), undefined);
+    assert.deepEqual(page.requests, []);
+    publish.answer({ p_event: "publish-ack" });
+    page.next("hb");
+});
+
 test("calls before the hidden frame is there are kept in order", () => {
     const page = new World({ netLoads: false }).page({ globals: { BroadcastChannel: undefined } });
     page.call("p_join");
@@ -265,9 +293,9 @@ test("P-3: what is too long for an address goes by POST, and its answer is read"
     assert.equal(address, `${ORIGIN}/pushlet/pushlet.srv`);
     const sent = new URLSearchParams(what.body);
     assert.deepEqual([sent.get("p_event"), sent.get("p_id"), sent.get("text")], ["publish", "ID1", text]);
-    const reason = `it's "(no)" \\ </script>`;
+    const reason = `it's "(no)" \\ </script> parent.push('p_event', "data")`;
     const escaped = reason.replace(/['"\\<]/g, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
-    const body = `...<script>parent.push('p_event', "nack",'p_reason', "${escaped}");</script>`;
+    const body = `...<script language="JavaScript">parent.push('p_event', "nack",'p_reason', "${escaped}");</script>`;
     resolve({ status: 200, text: async () => body });
     await new Promise(setImmediate);
     assert.deepEqual(page.takeNews(), [["onNack", { p_event: "nack", p_reason: reason }]]);

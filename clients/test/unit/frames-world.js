@@ -354,7 +354,12 @@ export class Page {
             isRemoved: false,
             contentWindow: {},
             addEventListener: (...given) => listeners.add(...given),
-            remove: () => (holder.isRemoved = true),
+            // As Chromium does: what is in a holder ends when it is removed, so it is loaded.
+            remove: () => {
+                const isFirst = !holder.isRemoved;
+                holder.isRemoved = true;
+                if (isFirst) listeners.fire("load");
+            },
             makeDocument: () => ({
                 open: () => {},
                 createElement: (tag) => ({

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, mock, test } from "node:test";
 
 const beacons = [];
 const listeners = new Map();
-globalThis.document = { baseURI: "http://127.0.0.1/" };
+globalThis.document = { baseURI: "http://127.0.0.1/", visibilityState: "visible", addEventListener() {} };
+delete globalThis.BroadcastChannel; // Node has one; those tests that are about tabs bring their own.
 globalThis.addEventListener = (name, listener) => listeners.set(name, listener);
 globalThis.reportError = () => {};
 Object.defineProperty(globalThis, "navigator", {
@@ -209,6 +210,110 @@ test("watches another subject without a gap, also after a new join", limit, asyn
     breakOff();
     await until(() => requests.length === 5);
     assert.equal(requests[4].p_subject, "/b");
+});
+
+test("P-8: only a 400 that names the id ends the session", limit, async () => {
+    answers.push(goesOn(lines(ack)), fails(400, "too many fields"), array({ p_event: "publish-ack" }));
+    open();
+    await until(live);
+    await assert.rejects(stream.publish("/b"), { message: "400: too many fields" });
+    await stream.publish("/c");
+    assert.equal(requests[2].p_id, "ID");
+});
+
+test("a control request without an answer fails after 10 s, with a reason", limit, async () => {
+    answers.push(goesOn(lines(ack)));
+    open();
+    await until(live);
+    mock.timers.enable({ apis: ["setTimeout"] });
+    const failed = assert.rejects(stream.publish("/b"), { message: /^no answer for 10 s/ });
+    await until(() => requests.length === 2);
+    mock.timers.tick(10_000);
+    await failed;
+});
+
+// The other tabs of the browser, as a test plays them.
+class Bus {
+    static all = [];
+    said = [];
+    constructor(name) {
+        this.name = name;
+        Bus.all.push(this);
+    }
+    postMessage(message) {
+        this.said.push(message);
+    }
+    close() {
+        this.closed = true;
+    }
+}
+
+const here = (id, fields = {}) => ({ data: { type: "here", id, since: 1, visible: true, ...fields } });
+
+function openAmong(others) {
+    globalThis.BroadcastChannel = Bus;
+    open();
+    const bus = Bus.all.at(-1);
+    for (const other of others) bus.onmessage(other);
+    return bus;
+}
+
+test("of many tabs the fifth polls, and streams when it has a place", limit, async () => {
+    try {
+        const refresh = { p_event: "refresh", p_wait: "6000" };
+        answers.push(array(ack, refresh), goesOn(lines({ p_event: "listen-ack" })));
+        mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+        const bus = openAmong(["a", "b", "c", "d"].map((id) => here(id)));
+        mock.timers.tick(200);
+        await until(() => states.at(-1)?.name === "resting");
+        assert.equal(bus.name, `pushlet:${url}`);
+        assert.equal(requests[0].p_mode, "poll");
+        assert.ok(states.at(-1).polling);
+        for (const data of [null, "bye", { type: "bye" }, { type: "gone", id: "a" }, { type: "here", id: "z" }]) {
+            bus.onmessage({ data }); // Nothing that means anything.
+        }
+        mock.timers.tick(250);
+        assert.equal(requests.length, 1);
+        bus.onmessage({ data: { type: "bye", id: "a" } });
+        mock.timers.tick(250);
+        await until(() => requests.length === 2 && live());
+        assert.deepEqual(requests[1], { p_event: "listen", p_id: "ID", p_mode: "stream" });
+        assert.equal(states.at(-1).polling, false);
+        stream.leave();
+        assert.equal(bus.said.at(-1).type, "bye");
+        assert.ok(bus.closed);
+    } finally {
+        delete globalThis.BroadcastChannel;
+    }
+});
+
+test("P-26: a stream without a place any more is read to its end", limit, async () => {
+    try {
+        let first;
+        answers.push((response) => {
+            ndjson(response).write(lines(ack));
+            first = response;
+        });
+        answers.push((response) => {
+            first.end(lines(data({ n: "1" }))); // The newest data request wins: the server ends the older one.
+            const rest = { p_event: "refresh", p_wait: "6000" };
+            array({ p_event: "listen-ack" }, data({ n: "2" }), rest)(response);
+        });
+        const behind = [here("hidden", { visible: false }), here("younger", { since: Date.now() + 60_000 })];
+        const bus = openAmong([here("a"), here("b"), here("c"), ...behind]);
+        await until(live);
+        assert.equal(requests[0].p_mode, "stream");
+        bus.onmessage(here("d"));
+        await until(() => states.at(-1)?.name === "resting");
+        assert.deepEqual(requests[1], { p_event: "listen", p_id: "ID", p_mode: "poll" });
+        assert.deepEqual(
+            events.map((event) => event.n),
+            ["1", "2"],
+        );
+        assert.ok(!states.some((state) => state.name === "waiting"), "told as trouble");
+    } finally {
+        delete globalThis.BroadcastChannel;
+    }
 });
 
 test("an error of the page does not break the line", limit, async () => {
