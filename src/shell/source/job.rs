@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::seat::{Patience, Seat};
 use super::{PullSource, PushSource, SourceError};
 use crate::limits::{SOURCE_AGAIN_MS, SOURCE_EVERY_MS_RANGE, SOURCE_GRACE_MS, SOURCE_TICK_MS};
+use crate::shell::embed::Interest;
 
 /// What the thread of a source does until it is to stop, or until there is nothing more to do.
 pub(super) trait Job: Send {
@@ -14,7 +15,7 @@ pub(super) trait Job: Send {
 /// What is asked every so often, and publishes by itself.
 pub(super) trait Pull: Send {
     fn every(&self) -> Duration;
-    fn pull(&mut self, seat: &mut Seat) -> Result<(), SourceError>;
+    fn pull(&mut self, seat: &mut Seat, interest: &Interest) -> Result<(), SourceError>;
 }
 
 /// Asks a [`Pull`] while somebody listens.
@@ -27,8 +28,8 @@ impl<P: Pull> Job for Pulling<P> {
         let Some(interest) = seat.watch() else { return };
         while seat.sleep(&interest) {
             let began = Instant::now();
-            let every = self.0.every().max(Duration::from_millis(SOURCE_EVERY_MS_RANGE.0));
-            let outcome = self.0.pull(seat);
+            let every = within_range(self.0.every());
+            let outcome = self.0.pull(seat, &interest);
             if seat.is_stopping() {
                 break;
             }
@@ -56,6 +57,12 @@ impl<P: Pull> Job for Pulling<P> {
     }
 }
 
+/// The time from one question to the next, however far a source of a program goes beyond what a configured one may say.
+fn within_range(every: Duration) -> Duration {
+    let (shortest, longest) = SOURCE_EVERY_MS_RANGE;
+    every.clamp(Duration::from_millis(shortest), Duration::from_millis(longest))
+}
+
 /// A source of a program that embeds the server, as the built-in ones are.
 pub(super) struct Asked(pub(super) Box<dyn PullSource>);
 
@@ -64,7 +71,7 @@ impl Pull for Asked {
         self.0.interval()
     }
 
-    fn pull(&mut self, seat: &mut Seat) -> Result<(), SourceError> {
+    fn pull(&mut self, seat: &mut Seat, _: &Interest) -> Result<(), SourceError> {
         for message in self.0.pull()? {
             if seat.publish(message, None).is_break() {
                 break;
