@@ -108,6 +108,13 @@ impl Server {
         Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, toml)
     }
 
+    /// The same where whoever started it ignores SIGCHLD, so that nobody gets the status of a child.
+    pub(crate) fn start_ignoring_children(args: &[&str], toml: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"trap '' CHLD; exec "$0" "$@""#, env!("CARGO_BIN_EXE_pushletd")]);
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, toml)
+    }
+
     /// The same in a sandbox that forbids file tables of threads and io_uring, as containers do. It looks for a driver by itself.
     pub(crate) fn start_in_a_sandbox(args: &[&str]) -> Self {
         let mut command = Command::new("python3");

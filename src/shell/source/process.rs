@@ -117,6 +117,8 @@ impl Running {
             }
         };
         // A group of its own, so that it can be ended with all that it starts. Every other descriptor of ours closes by itself (CLOEXEC).
+        // systemd's socket is for pushletd alone.
+        command.env_remove("NOTIFY_SOCKET");
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let group = Pid::from_child(&child);
