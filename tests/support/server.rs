@@ -110,8 +110,10 @@ impl Server {
 
     /// The same where whoever started it ignores SIGCHLD, so that nobody gets the status of a child.
     pub(crate) fn start_ignoring_children(args: &[&str], toml: &str) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", r#"trap '' CHLD; exec "$0" "$@""#, env!("CARGO_BIN_EXE_pushletd")]);
+        // Some shells keep this signal for themselves.
+        let ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
+        let mut command = Command::new("python3");
+        command.args(["-c", ignore, env!("CARGO_BIN_EXE_pushletd")]);
         Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, toml)
     }
 
