@@ -422,7 +422,7 @@ fn read_url(raw: &Raw) -> Result<String, String> {
 /// Whether it is a host, perhaps with a port: a name, an IPv4 address, or an IPv6 address in brackets.
 fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) => (address.parse::<std::net::Ipv6Addr>().is_ok(), port),
+        Some((address, port)) => (address.parse::<core::net::Ipv6Addr>().is_ok(), port),
         None => {
             let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
             (is_host_name(name), port)
