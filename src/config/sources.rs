@@ -412,11 +412,32 @@ fn read_url(raw: &Raw) -> Result<String, String> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
     // Who writes a password here would find it in print-config.
-    let good = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
+    let good = host.is_some_and(is_authority);
     if !good || text.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
         return Err(format!("{raw} is no such URL; {ALLOWED}"));
     }
     Ok(text.to_owned())
+}
+
+/// Whether it is a host, perhaps with a port: a name, an IPv4 address, or an IPv6 address in brackets.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address.parse::<core::net::Ipv6Addr>().is_ok(), port),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (is_host_name(name), port)
+        }
+    };
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0);
+    host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+/// Whether the name service could know it.
+fn is_host_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(plain);
+    name.len() <= 253 && name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
 }
 
 fn print_program(program: &Program) -> String {
@@ -440,4 +461,21 @@ fn unknown_key(origin: Origin, name: &str) -> ConfigError {
         }
     };
     ConfigError { origin, key: String::new(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_hosts_and_ports_are_refused() {
+        for good in ["a", "example.org.", "a-b_c:1", "127.0.0.1:65535", "[::1]", "[::1]:80"] {
+            assert!(is_authority(good), "{good}");
+        }
+        for bad in
+            ["", ":80", "a:", "a:0", "a:65536", "a:+1", "a:b", "a..b", "[::1", "[x]", "[::1]80", "::1", "ä", "u@a"]
+        {
+            assert!(!is_authority(bad), "{bad}");
+        }
+    }
 }

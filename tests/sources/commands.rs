@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::support::look::resident_kib;
 use crate::support::pushlet::SOON;
-use crate::support::server::wait_for;
+use crate::support::server::{Server, wait_for};
 use crate::{LATER, figure, leaders, listen, mark, processes, start, told, wait_figure};
 
 /// The descriptors of a process, by number.
@@ -168,4 +168,20 @@ fn a_line_without_end_is_not_gathered() {
     assert_eq!(told(&server, "a line is longer than 65536 bytes and was skipped"), 1);
     let grown = resident_kib(&server).saturating_sub(before);
     assert!(grown < 40 * 1024, "{grown} KiB more than before");
+}
+
+/// Where SIGCHLD is ignored nobody learns how a program ended: that is told and counted, and the sources go on.
+#[test]
+fn programs_without_a_status_are_failures() {
+    let toml = "[[source]]\nname = \"long\"\nsubject = \"/c\"\ncommand = [\"echo\", \"a=1\"]\n\
+                [[source]]\nname = \"again\"\nsubject = \"/c\"\nevery = \"10ms\"\ncommand = [\"echo\", \"b=1\"]\n";
+    let server = Server::start_ignoring_children(&["--log-level", "debug"], toml);
+    let (_session, mut channel) = listen(&server, "/c");
+    channel.wait_for(LATER, |events| {
+        ["a", "b"].iter().all(|name| events.iter().filter(|event| event.get(name).is_some()).count() >= 2)
+    });
+    for name in ["long", "again"] {
+        wait_figure(&server, "failures", name, |failures| failures >= 2);
+    }
+    assert_eq!(told(&server, "its exit status cannot be had"), 2, "{}", server.stderr());
 }

@@ -91,12 +91,65 @@ fn a_program_adds_sources() {
     let publisher = calls.publisher.lock().expect("nobody panics").clone().expect("it was activated");
     publisher.multicast(Message::new("/pushed").expect("a subject")).expect("published");
     channel.wait_for(SOON, |events| events.iter().any(|event| event.get("p_subject") == Some("/pushed")));
+    let page = admin_get(server.admin_address().expect("an admin port"), "/metrics").text();
+    assert!(page.contains("pushletd_source_events_total{source=\"program/push-2\"} 1\n"), "{page}");
     session.leave();
     assert!(wait_for(LATER, || calls.passive.load(Ordering::SeqCst) == 1));
     assert_eq!(calls.stopped.load(Ordering::SeqCst), 0);
     server.stop().expect("it stops");
     let ends = [&calls.active, &calls.passive, &calls.stopped].map(|count| count.load(Ordering::SeqCst));
     assert_eq!(ends, [1, 1, 1]);
+}
+
+/// A push source whose every method panics, and says before that that it was called.
+struct Wild(mpsc::Sender<&'static str>);
+
+impl Wild {
+    fn say(&self, what: &'static str) -> ! {
+        let _ = self.0.send(what);
+        panic!("{what} panics");
+    }
+}
+
+impl PushSource for Wild {
+    fn subject(&self) -> &str {
+        "/wild"
+    }
+
+    fn activate(&mut self, _: Publisher) {
+        self.say("activate")
+    }
+
+    fn passivate(&mut self) {
+        self.say("passivate")
+    }
+
+    fn stop(&mut self) {
+        self.say("stop")
+    }
+}
+
+/// P-35: whatever panics, nobody is activated twice in a row, and everybody is stopped once, at the end.
+#[test]
+fn a_push_source_that_panics_is_passivated_and_stopped() {
+    let flags = [("listen", "127.0.0.1:0"), ("admin", "off"), ("demo", "off"), ("drain-time", "1s")];
+    let flags = flags.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let config = load(&Inputs { flags: flags.into(), ..Inputs::default() }).expect("good");
+    let server = Server::start(&config).expect("it starts");
+    let (tell, calls) = mpsc::channel();
+    server.add_push_source(Wild(tell)).expect("a source");
+    let session = Session::join(server.address(), Format::Json);
+    let _channel = session.listen("stream", Some("/wild"));
+    for due in ["activate", "passivate", "activate", "passivate"] {
+        assert_eq!(calls.recv_timeout(LATER), Ok(due));
+    }
+    server.stop().expect("it stops");
+    let mut last: Vec<&str> = calls.iter().collect();
+    assert_eq!(last.pop(), Some("stop"));
+    assert!(!last.contains(&"stop"), "{last:?}");
+    for pair in last.chunks(2) {
+        assert_eq!(pair, ["activate", "passivate"]);
+    }
 }
 
 /// The example, built by whoever runs the tests or else by us.

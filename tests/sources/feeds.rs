@@ -86,6 +86,30 @@ fn a_file_is_followed() {
     assert_eq!((figure(&server, "failures", "log"), figure(&server, "failures", "late")), (0, 0));
 }
 
+/// P-35: after a look that failed nothing is published that stood there before.
+#[test]
+fn a_file_that_could_not_be_read_is_no_news() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (name, log) = (folder.path().join("name"), folder.path().join("log"));
+    append(&log, "n=old\n");
+    let link = |to: &Path| std::os::unix::fs::symlink(to, &name).expect("a link");
+    let mend = || {
+        let next = folder.path().join("next");
+        std::os::unix::fs::symlink(&log, &next).and_then(|()| rename(&next, &name)).expect("mended");
+    };
+    link(&name);
+    let toml =
+        format!("[[source]]\nkind = \"file\"\nname = \"log\"\nsubject = \"/f\"\npath = \"{}\"\n", name.display());
+    let server = start(&toml);
+    let (_session, mut channel) = listen(&server, "/f");
+    wait_figure(&server, "failures", "log", |failures| failures >= 1);
+    mend();
+    server.wait_stderr("source=\"log\" from=6", LATER);
+    append(&log, "n=1\n");
+    let events = channel.wait_data(1);
+    assert_eq!(events[0].get("n"), Some("1"), "{events:?}");
+}
+
 /// A server of pages: each request gets the next answer, the last one again and again. An empty one is never sent.
 pub(crate) fn pages(answers: Vec<String>) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -108,6 +108,15 @@ impl Server {
         Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, toml)
     }
 
+    /// The same where whoever started it ignores SIGCHLD, so that nobody gets the status of a child.
+    pub(crate) fn start_ignoring_children(args: &[&str], toml: &str) -> Self {
+        // Some shells keep this signal for themselves.
+        let ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
+        let mut command = Command::new("python3");
+        command.args(["-c", ignore, env!("CARGO_BIN_EXE_pushletd")]);
+        Self::launch(command, "127.0.0.1:0", "127.0.0.1:0", "auto", args, toml)
+    }
+
     /// The same in a sandbox that forbids file tables of threads and io_uring, as containers do. It looks for a driver by itself.
     pub(crate) fn start_in_a_sandbox(args: &[&str]) -> Self {
         let mut command = Command::new("python3");

@@ -63,6 +63,9 @@ impl std::error::Error for PublishError {
     }
 }
 
+/// Is told what came of a call.
+type Count = dyn Fn(&Result<(), PublishError>) + Send + Sync;
+
 /// Publishes into a running server from any thread, without a session and without waiting.
 ///
 /// What is `Ok` has been handed to a core, which gives it to every core and every session whom it concerns; should the cores stay full for
@@ -72,12 +75,19 @@ impl std::error::Error for PublishError {
 pub struct Publisher {
     hall: Arc<Hall>,
     core: u16,
+    /// Who counts what comes of its calls, if anybody does.
+    count: Option<Arc<Count>>,
 }
 
 impl Publisher {
     pub(in crate::shell) fn new(hall: &Arc<Hall>) -> Self {
         let number = hall.handles.fetch_add(1, Ordering::Relaxed) % hall.inlets.len().max(1);
-        Self { hall: Arc::clone(hall), core: u16::try_from(number).unwrap_or(0) }
+        Self { hall: Arc::clone(hall), core: u16::try_from(number).unwrap_or(0), count: None }
+    }
+
+    /// The same handle; `count` is told what comes of each of its calls.
+    pub(in crate::shell) fn counted(self, count: Arc<Count>) -> Self {
+        Self { count: Some(count), ..self }
     }
 
     /// P-19: to every session with a subscription to the subject.
@@ -110,6 +120,14 @@ impl Publisher {
     }
 
     fn publish(&self, message: Message, audience: Audience) -> Result<(), PublishError> {
+        let outcome = self.hand_in(message, audience);
+        if let Some(count) = &self.count {
+            count(&outcome);
+        }
+        outcome
+    }
+
+    fn hand_in(&self, message: Message, audience: Audience) -> Result<(), PublishError> {
         if self.hall.is_closed() {
             return Err(PublishError::Stopped);
         }

@@ -9,6 +9,25 @@ use super::process::{self, RunEnd};
 use super::seat::Seat;
 use crate::config::Program;
 use crate::limits::{SOURCE_GRACE_MS, SOURCE_RUN_MS, SOURCE_WELL_MS};
+use crate::shell::embed::Interest;
+
+/// Why nobody knows how a program ended.
+const UNKNOWN: &str =
+    "the program has ended, and its exit status cannot be had: SIGCHLD is ignored, or somebody else waits for it";
+
+/// How long nobody has listened.
+#[derive(Default)]
+struct Absence {
+    since: Option<Instant>,
+}
+
+impl Absence {
+    /// Whether it is longer than the grace by now.
+    fn is_long(&mut self, interest: &Interest) -> bool {
+        self.since = if interest.is_listened_to() { None } else { Some(self.since.unwrap_or_else(Instant::now)) };
+        self.since.is_some_and(|since| since.elapsed() >= Duration::from_millis(SOURCE_GRACE_MS))
+    }
+}
 
 /// A program that is run again and again, and whose lines are events.
 pub(super) struct Repeated {
@@ -21,10 +40,20 @@ impl Pull for Repeated {
         self.every
     }
 
-    fn pull(&mut self, seat: &mut Seat) -> Result<(), SourceError> {
+    /// P-35: what nobody listens to any more is ended, as a program that goes on by itself is.
+    fn pull(&mut self, seat: &mut Seat, interest: &Interest) -> Result<(), SourceError> {
         let until = Instant::now() + Duration::from_millis(SOURCE_RUN_MS);
-        match process::run(&self.program, seat, &mut || Instant::now() >= until) {
+        let mut absence = Absence::default();
+        let mut deserted = false;
+        let mut over = || {
+            deserted = absence.is_long(interest);
+            deserted || Instant::now() >= until
+        };
+        let outcome = process::run(&self.program, seat, &mut over);
+        match outcome {
             Err(error) => Err(cannot_start(&self.program, &error)),
+            Ok((RunEnd::Ended, _)) if deserted => Ok(()),
+            Ok((RunEnd::Unknown, _)) => Err(SourceError::new(UNKNOWN)),
             Ok((RunEnd::Ended, _)) => {
                 Err(SourceError::new(format_args!("the program did not end within {SOURCE_RUN_MS} ms and was ended")))
             }
@@ -46,12 +75,8 @@ impl Job for LongRunning {
         let mut runs: u64 = 0;
         while seat.sleep(&interest) {
             let began = Instant::now();
-            let mut left_at: Option<Instant> = None;
-            let mut nobody_listens = || {
-                let since = if interest.is_listened_to() { None } else { Some(left_at.unwrap_or_else(Instant::now)) };
-                left_at = since;
-                since.is_some_and(|since| since.elapsed() >= Duration::from_millis(SOURCE_GRACE_MS))
-            };
+            let mut absence = Absence::default();
+            let mut nobody_listens = || absence.is_long(&interest);
             if runs > 0 {
                 seat.count_restart();
             }
@@ -66,6 +91,7 @@ impl Job for LongRunning {
                 Ok((RunEnd::Exited(status), last_words)) if !status.success() => {
                     seat.fail(&told(status, last_words.as_deref()).to_string());
                 }
+                Ok((RunEnd::Unknown, _)) => seat.fail(UNKNOWN),
                 Ok((RunEnd::Exited(_), _)) => {
                     seat.troubles.tell("the program has ended (exit status: 0) and is started again")
                 }

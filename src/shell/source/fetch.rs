@@ -13,6 +13,7 @@ use crate::config::LineFormat;
 use crate::limits::{
     SOURCE_FETCH_BYTES_MAX, SOURCE_FETCH_EVENTS_MAX, SOURCE_FETCH_MS, SOURCE_FETCH_REDIRECTS_MAX, SOURCE_LINE_BYTES_MAX,
 };
+use crate::shell::embed::Interest;
 
 /// A URL that is fetched again and again.
 pub(super) struct Fetch {
@@ -46,7 +47,7 @@ impl Pull for Fetch {
         self.every
     }
 
-    fn pull(&mut self, seat: &mut Seat) -> Result<(), SourceError> {
+    fn pull(&mut self, seat: &mut Seat, _: &Interest) -> Result<(), SourceError> {
         let body =
             self.fetch().map_err(|error| SourceError::new(format_args!("the URL cannot be fetched: {error}")))?;
         publish(&body, seat)

@@ -28,6 +28,17 @@ struct Open {
     position: u64,
 }
 
+/// What is known of the file when it is opened.
+#[derive(Clone, Copy)]
+enum Since {
+    /// No look has succeeded yet.
+    Never,
+    /// The last look succeeded: what is opened now came later.
+    Looked,
+    /// The last look failed; so far the file that it had was read.
+    Lost { identity: (u64, u64), position: u64 },
+}
+
 impl Open {
     /// Opens without waiting, and takes regular files only: the others have no end that grows.
     fn at(path: &str) -> io::Result<Self> {
@@ -51,19 +62,22 @@ impl Job for Follow {
         let mut lines = Lines::new(SOURCE_LINE_BYTES_MAX);
         let mut bytes = vec![0; READ_BYTES];
         let mut open: Option<Open> = None;
-        let mut is_first_look = true;
+        let mut since = Since::Never;
         seat.set_active(true);
         while !seat.is_stopping() {
-            let outcome = self.look(seat, &mut open, is_first_look, &mut lines, &mut bytes);
-            is_first_look = false;
+            let outcome = self.look(seat, &mut open, since, &mut lines, &mut bytes);
             let stops = match outcome {
                 Ok(ControlFlow::Break(())) => true,
                 Ok(ControlFlow::Continue(())) => {
+                    since = Since::Looked;
                     seat.backoff.reset();
                     seat.stop.wait(Instant::now() + Duration::from_millis(SOURCE_LOOK_MS))
                 }
                 Err(error) => {
-                    open = None;
+                    // What was read is nobody's news again, and before the first good look nothing is.
+                    if let Some(lost) = open.take() {
+                        since = Since::Lost { identity: lost.identity, position: lost.position };
+                    }
                     seat.fail(&format!("the file {:?} cannot be read: {error}", self.path));
                     seat.pause()
                 }
@@ -82,7 +96,7 @@ impl Follow {
         &self,
         seat: &mut Seat,
         open: &mut Option<Open>,
-        is_first_look: bool,
+        since: Since,
         lines: &mut Lines,
         bytes: &mut [u8],
     ) -> io::Result<ControlFlow<()>> {
@@ -90,14 +104,20 @@ impl Follow {
             *open = match Open::at(&self.path) {
                 Ok(mut found) => {
                     // What stood there before us is nobody's news; a file that comes later is news from its first line.
-                    if is_first_look {
-                        found.go_to(SeekFrom::End(0))?;
+                    match since {
+                        Since::Never => found.go_to(SeekFrom::End(0))?,
+                        Since::Lost { identity, position } if identity == found.identity => {
+                            found.go_to(SeekFrom::Start(position))?;
+                        }
+                        // The end of the line that was begun stood in another file.
+                        Since::Lost { .. } => lines.forget(),
+                        Since::Looked => {}
                     }
                     tracing::debug!(source = seat.name(), from = found.position, "the file is followed");
                     Some(found)
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if is_first_look {
+                    if matches!(since, Since::Never) {
                         tracing::info!(
                             source = seat.name(),
                             path = self.path,

@@ -51,6 +51,10 @@ impl Letter {
         if !subject.starts_with(own) {
             return Err(format!("the subject {subject:?} does not begin with the source's, {own:?}"));
         }
+        // As a configured one: nobody could subscribe to it (rule P-19).
+        if self.subject.is_some() && (subject.trim() != subject || subject.contains(is_foreign)) {
+            return Err(format!("the subject {subject:?} has commas, control characters or blanks at its ends"));
+        }
         let mut message = Message::new(subject).map_err(|error| error.to_string())?;
         for (name, value) in &self.fields {
             message = message.field(name, value).map_err(|error| error.to_string())?;
@@ -79,6 +83,10 @@ pub(super) fn parse(format: LineFormat, line: &[u8]) -> Result<Option<Letter>, S
         LineFormat::Auto | LineFormat::Line => plain(text)?,
     };
     Ok(Some(letter))
+}
+
+fn is_foreign(letter: char) -> bool {
+    letter == ',' || letter.is_control()
 }
 
 const fn is_blank(letter: char) -> bool {
@@ -172,6 +180,8 @@ fn double_quoted<'a>(text: &'a str, value: &mut String) -> Result<&'a str, Strin
             '"' | '\\' | '$' | '`' => value.push(escape),
             'u' => {
                 let code = behind.strip_prefix('{').and_then(|behind| behind.split_once('}'));
+                // `from_str_radix` takes a sign.
+                let code = code.filter(|(code, _)| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
                 let (letter, behind) = code
                     .and_then(|(code, behind)| Some((char::from_u32(u32::from_str_radix(code, 16).ok()?)?, behind)))
                     .ok_or("\\u{...} is not a character")?;

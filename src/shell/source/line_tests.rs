@@ -140,3 +140,12 @@ proptest! {
         prop_assert_eq!(parse(LineFormat::Auto, json.as_bytes()), Ok(Some(letter(&[("a", &text)]))));
     }
 }
+
+#[test]
+fn codes_have_no_sign_and_subjects_no_commas() {
+    assert!(parse(LineFormat::Fields, br#"a="\u{+41}""#).is_err());
+    for subject in ["/s/a,b", "/s/a\tb", "/s/a "] {
+        let letter = Letter { subject: Some(subject.to_owned()), ..Letter::default() };
+        assert!(letter.into_message("/s").is_err(), "{subject:?}");
+    }
+}

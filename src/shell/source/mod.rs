@@ -37,7 +37,7 @@ pub(super) use roster::{Roster, SOURCES_STOP_MAX, SourceBoard};
 pub trait PullSource: Send {
     /// What it is asked for: while nobody listens to this subject, nobody asks. Its events may be about other subjects as well.
     fn subject(&self) -> &str;
-    /// From one question to the next; less than [`crate::limits::SOURCE_EVERY_MS_RANGE`] allows is as long as that.
+    /// From one question to the next. What is outside of [`crate::limits::SOURCE_EVERY_MS_RANGE`] counts as the bound that is nearer.
     fn interval(&self) -> Duration;
     /// What has happened since the last question, perhaps nothing. An event for which the server has no room is dropped and counted.
     ///

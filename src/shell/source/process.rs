@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid};
 
 use super::pieces::{Lines, Piece};
 use super::seat::{Seat, Stop, wait_ready};
@@ -32,6 +32,8 @@ const URGENT_LOOK: Duration = Duration::from_millis(50);
 pub(super) enum RunEnd {
     /// The program ended by itself.
     Exited(ExitStatus),
+    /// It ended by itself, and somebody else took its status: nobody knows how it went.
+    Unknown,
     /// We ended it, because whoever was asked said so.
     Ended,
     /// The source is to stop; the program was ended.
@@ -83,10 +85,7 @@ pub(super) fn run(
             break RunEnd::Stopped;
         }
         if ready.ended {
-            match running.last_bytes(seat, &mut lines, &mut bytes) {
-                Some(status) => break RunEnd::Exited(status),
-                None => break RunEnd::Stopped,
-            }
+            break running.last_bytes(seat, &mut lines, &mut bytes);
         }
     };
     running.end(seat, &mut bytes);
@@ -118,6 +117,8 @@ impl Running {
             }
         };
         // A group of its own, so that it can be ended with all that it starts. Every other descriptor of ours closes by itself (CLOEXEC).
+        // systemd's socket is for pushletd alone.
+        command.env_remove("NOTIFY_SOCKET");
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let group = Pid::from_child(&child);
@@ -177,10 +178,10 @@ impl Running {
         }
     }
 
-    /// The program has ended: takes what still stands in its pipes, and its status; `None` if the source is to stop.
-    fn last_bytes(&mut self, seat: &mut Seat, lines: &mut Lines, bytes: &mut [u8]) -> Option<ExitStatus> {
-        // What it has started ends with it, so that nobody else keeps its pipes open. Nobody has waited for it yet, so the group is still its.
-        let _ = kill_process_group(self.group, Signal::KILL);
+    /// The program has ended: takes what still stands in its pipes, and its status.
+    fn last_bytes(&mut self, seat: &mut Seat, lines: &mut Lines, bytes: &mut [u8]) -> RunEnd {
+        // What it has started ends with it, so that nobody else keeps its pipes open.
+        self.signal(Signal::KILL);
         for fd in [&self.stdout, &self.stderr].into_iter().flatten() {
             // Somebody who left the group may hold the other end: nobody waits for that one.
             if let Ok(flags) = fcntl_getfl(fd) {
@@ -195,15 +196,15 @@ impl Running {
         let mut left = LAST_BYTES_MAX;
         while self.stdout.is_some() && left > 0 && self.wait_pipe(true, Instant::now()) {
             if self.read_lines(seat, lines, bytes).is_break() {
-                return None;
+                return RunEnd::Stopped;
             }
             left = left.saturating_sub(READ_BYTES);
         }
         if lines.finish(&mut |piece| seat.take_piece(piece)).is_break() {
-            return None;
+            return RunEnd::Stopped;
         }
         self.reap(Instant::now() + Duration::from_millis(SOURCE_TERM_MS));
-        self.status
+        self.status.map_or(RunEnd::Unknown, RunEnd::Exited)
     }
 
     /// Whether the pipe has something to read, or its end, until `until`.
@@ -216,10 +217,10 @@ impl Running {
 
     /// Ends the program and all that it has started: TERM, and KILL after [`SOURCE_TERM_MS`].
     fn end(&mut self, seat: &mut Seat, bytes: &mut [u8]) {
-        if self.status.is_some() {
+        if self.status.is_some() || !self.is_ours() {
             return;
         }
-        let _ = kill_process_group(self.group, Signal::TERM);
+        self.signal(Signal::TERM);
         let until = Instant::now() + Duration::from_millis(SOURCE_TERM_MS);
         // Whoever writes last words must not wait for a reader. When both pipes have ended, nobody of the group is left.
         loop {
@@ -243,7 +244,7 @@ impl Running {
                 self.read_errors(seat, bytes);
             }
         }
-        let _ = kill_process_group(self.group, Signal::KILL);
+        self.signal(Signal::KILL);
         self.reap(Instant::now() + Duration::from_millis(SOURCE_TERM_MS));
     }
 
@@ -256,16 +257,31 @@ impl Running {
     /// Takes the status of a program that has ended, or does so until `until`.
     fn reap(&mut self, until: Instant) {
         if self.status.is_none() && self.has_ended(until.saturating_duration_since(Instant::now())) {
-            self.status = self.child.try_wait().ok().flatten();
+            // Asked for by its descriptor first: its number may be somebody else's by now.
+            self.status = if self.is_ours() { self.child.try_wait().ok().flatten() } else { None };
+        }
+    }
+
+    /// Whether the program runs, or has ended and nobody has taken its status: as long as that is so its group is its own. Somebody else takes
+    /// it where SIGCHLD is ignored, or where a program that embeds the server waits for all its children.
+    fn is_ours(&self) -> bool {
+        let asked = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.status.is_none() && waitid(WaitId::PidFd(self.ended.as_fd()), asked).is_ok()
+    }
+
+    /// Signals the group, unless its number may have become that of another one.
+    fn signal(&self, signal: Signal) {
+        if self.is_ours() {
+            let _ = kill_process_group(self.group, signal);
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.status.is_none() {
+        if self.is_ours() {
             // Only a panic, or a process that the kernel does not let go, comes here.
-            let _ = kill_process_group(self.group, Signal::KILL);
+            self.signal(Signal::KILL);
             let _ = self.child.try_wait();
         }
     }

@@ -177,6 +177,19 @@ impl Seat {
         self.troubles.tell(what);
     }
 
+    /// The publisher for a source that publishes by itself: what it publishes and what is refused is counted here.
+    pub(super) fn counted_publisher(&self) -> Publisher {
+        let counts = Arc::clone(&self.counts);
+        let count = move |outcome: &Result<(), PublishError>| {
+            let _ = match outcome {
+                Ok(()) => counts.events.fetch_add(1, Ordering::Relaxed),
+                Err(PublishError::Stopped) => return,
+                Err(_) => counts.failures.fetch_add(1, Ordering::Relaxed),
+            };
+        };
+        self.publisher.clone().counted(Arc::new(count))
+    }
+
     /// Counts one more start of what ended by itself.
     pub(super) fn count_restart(&self) {
         self.counts.restarts.fetch_add(1, Ordering::Relaxed);

@@ -7,8 +7,8 @@ use super::{PullSource, PushSource};
 use crate::shell::embed::Server;
 
 impl Server {
-    /// P-35: asks `source` for events while somebody listens to its subject, until the server stops. It is called `pull-1` and so on in the log
-    /// and in metrics.
+    /// P-35: asks `source` for events while somebody listens to its subject, until the server stops. It is called `program/pull-1` and so on
+    /// in the log and in metrics.
     ///
     /// # Errors
     ///
@@ -18,14 +18,14 @@ impl Server {
         self.roster().add("pull", &subject, Box::new(Pulling(Asked(Box::new(source)))))
     }
 
-    /// P-35: lets `source` publish while somebody listens to its subject, until the server stops. It is called `push-1` and so on in the log and
-    /// in metrics.
+    /// P-35: lets `source` publish while somebody listens to its subject, until the server stops. It is called `program/push-1` and
+    /// so on in the log and in metrics.
     ///
     /// # Errors
     ///
     /// As [`Server::add_pull_source`].
     pub fn add_push_source(&self, source: impl PushSource + 'static) -> io::Result<()> {
         let subject = source.subject().to_owned();
-        self.roster().add("push", &subject, Box::new(Pushing { source: Box::new(source) }))
+        self.roster().add("push", &subject, Box::new(Pushing::new(Box::new(source))))
     }
 }
