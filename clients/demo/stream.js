@@ -13,7 +13,7 @@ const REQUEST_MS = 10_000; // A control request is answered at once, unless the 
 const TABS_HOLDING = 4;
 const TABS_SAY_MS = 20_000;
 const TABS_FORGET_MS = 90_000;
-const TABS_ANSWER_MS = 1000;
+const TABS_ANSWER_MS = 50; // Soon: a tab that comes waits for the answers, and takes a connection if there are too few.
 const TABS_SETTLE_MS = 250;
 const TABS_FIRST_MS = 200; // So long a tab that comes waits for the answers of the others.
 
