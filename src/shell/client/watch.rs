@@ -98,6 +98,7 @@ impl Watch {
             if left.is_zero() {
                 return Ok(());
             }
+            // A tool in a terminal has one thread and nothing else to do until then; it sleeps in ticks to hear a signal.
             sleep(left.min(Duration::from_millis(CLIENT_TICK_MS)));
         }
     }
