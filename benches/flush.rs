@@ -69,6 +69,7 @@ fn broker_with_streams(now: Now, format: Format) -> Broker {
 
 fn event() -> Arc<Event> {
     Arc::new(Event {
+        name: None,
         subject: Subject::new("/chat/lobby").expect("a subject"),
         payload: Payload::Fields(FIELDS.into_iter().skip(3).collect::<Fields>()),
         origin: Origin::default(),

@@ -27,6 +27,38 @@ pub const SUBJECT_BYTES_MAX: usize = 256;
 pub const LABEL_BYTES_MAX: usize = 256;
 /// Most subscriptions of one session; every item of a comma list counts. More: nack.
 pub const SUBSCRIPTIONS_MAX: usize = 128;
+/// Most arrays and objects that stand in each other in a published JSON text. Deeper: 400.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Longest media type of published bytes, in bytes. Longer: 400.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
+/// Longest name of an event, in bytes of UTF-8. Longer: 400.
+pub const EVENT_NAME_BYTES_MAX: usize = 64;
+/// Most items of one publish request. More: 413.
+pub const POST_ITEMS_MAX: usize = 1024;
+/// Most subjects of one item of a publish request. More: 400.
+pub const POST_SUBJECTS_MAX: usize = 128;
+/// Longest `Idempotency-Key`, in bytes. Longer: 400.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// A request with the same `Idempotency-Key` publishes once within this time, in milliseconds.
+pub const IDEMPOTENCY_MS: u64 = 300_000;
+/// Most idempotency keys that a core remembers. More: 429 until the oldest are over.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 65_536;
+/// Most bytes of keys and remembered answers on a core. More: 429 until the oldest are over.
+pub const IDEMPOTENCY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// One step publishes at most this many events of one request; what others publish comes between the steps.
+pub const POST_EVENTS_PER_STEP_MAX: u32 = 64;
+/// One turn makes at most so many of these steps.
+pub const POST_STEPS_PER_TURN_MAX: u32 = 16;
+/// Most refused lines that the answer to a body of lines tells of one by one.
+pub const POST_ERRORS_TOLD_MAX: usize = 64;
+/// A body of lines may pause this long, in milliseconds; it may be as long as it likes. Then: 408, and what came before is published.
+pub const POST_LINES_PAUSE_MS: u64 = 60_000;
+/// Longest comment that an event stream begins with, in bytes. More: 400.
+pub const PAD_BYTES_MAX: u16 = 16_384;
+/// After how many milliseconds a browser comes again whose event stream ended, lowest and highest: at random, so that not all come at once.
+pub const SSE_RETRY_MS: (u32, u32) = (1_000, 5_000);
+/// Longest `Last-Event-ID` that is repeated to its client, in bytes. Longer ones are taken and not repeated.
+pub const LAST_EVENT_ID_BYTES_MAX: usize = 256;
 /// Longest part of a client's own text that is repeated in an error message, in characters.
 pub const ECHO_CHARS_MAX: usize = 64;
 

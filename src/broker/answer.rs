@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Asked, Broker};
-use crate::protocol::{Audience, Event, Framing, ReplyToken, Request};
+use crate::protocol::{Audience, Command, Event, Framing, Posted, Problem, ReplyToken, Request};
 use crate::session::SessionKey;
 use crate::wire::pushlet;
 
@@ -26,6 +26,21 @@ pub enum Answer {
         /// After how many seconds trying again makes sense.
         retry_after_s: Option<u32>,
     },
+    /// An HTTP error of a modern door.
+    Problem(Box<Problem>),
+    /// What became of a publish request.
+    Posted(Arc<Posted>),
+}
+
+impl Answer {
+    /// A refusal for load, in the words of the door that the command came through.
+    pub(super) fn refusal(command: &Command, status: u16, reason: String, retry_after_s: Option<u32>) -> Self {
+        if command.is_modern() {
+            Self::Problem(Box::new(Problem { retry_after_s, ..Problem::new(status, reason) }))
+        } else {
+            Self::Error { status, reason, retry_after_s }
+        }
+    }
 }
 
 /// An effect, applied after the step (invariant A6).
@@ -103,6 +118,8 @@ impl Output {
         match self {
             Self::Answer { answer: Answer::Events { body, .. }, .. } => body.len(),
             Self::Answer { answer: Answer::Error { reason, .. }, .. } => reason.len(),
+            Self::Answer { answer: Answer::Problem(problem), .. } => problem.bytes(),
+            Self::Answer { answer: Answer::Posted(posted), .. } => posted.bytes(),
             Self::Open { lead, .. } => lead.len(),
             Self::Finish { tail, .. } => tail.len(),
             Self::Carries { .. } | Self::Summon { .. } | Self::Relay { .. } => 0,
@@ -134,6 +151,10 @@ impl Broker {
 
     pub(super) fn answer_error(&mut self, asked: &Asked, status: u16, reason: String, retry_after_s: Option<u32>) {
         self.answer(asked, Answer::Error { status, reason, retry_after_s });
+    }
+
+    pub(super) fn answer_problem(&mut self, token: ReplyToken, problem: Problem) {
+        self.outputs.push_back(Output::Answer { token, answer: Answer::Problem(Box::new(problem)) });
     }
 
     pub(super) fn answer(&mut self, asked: &Asked, answer: Answer) {

@@ -54,25 +54,28 @@ impl Broker {
                 return None;
             }
         };
+        match self.take_in(asked, format) {
+            Ok(key) => Some(key),
+            Err((reason, retry_after_s)) => {
+                self.answer_error(asked, 503, String::from(reason), Some(retry_after_s));
+                None
+            }
+        }
+    }
+
+    /// A new session, or why there can be none now, and after how many seconds it is worth another try (invariant A11).
+    pub(super) fn take_in(&mut self, asked: &Asked, format: Format) -> Result<SessionKey, (&'static str, u32)> {
         if self.shutting_down || self.sessions.len() >= self.settings.sessions_max {
             self.counters.joins_refused += 1;
-            let reason = if self.shutting_down {
-                EndReason::Shutdown.text()
-            } else {
-                "the server has as many sessions as it may have"
-            };
-            self.answer_error(asked, 503, String::from(reason), Some(RETRY_AFTER_S));
-            return None;
+            let full = "the server has as many sessions as it may have";
+            return Err((if self.shutting_down { EndReason::Shutdown.text() } else { full }, RETRY_AFTER_S));
         }
         let shard = self.settings.shards.pick(self.settings.core, (asked.draw[1] >> 64) as u64);
         let (id, address) = (SessionId::new(shard, asked.draw[0]), Address::new(shard, asked.draw[1]));
-        let key = self.sessions.insert(Session::new(id, address, format, asked.agent.java));
-        if key.is_none() {
-            self.answer_error(asked, 503, String::from("no name could be made for the session"), Some(1));
-            return None;
-        }
+        let session = Session::new(id, address, format, asked.agent.java);
+        let key = self.sessions.insert(session).ok_or(("no name could be made for the session", 1))?;
         self.counters.joins += 1;
-        key
+        Ok(key)
     }
 
     pub(super) fn join(&mut self, asked: &Asked, format: &FormatName) {

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Answer, Asked, Broker, Output};
-use crate::protocol::{Command, Framing, Listen, Mode, ModeName, QueueWish, ReplyToken, Request};
-use crate::session::{Channel, Item, Label, SessionKey, SubscribeError};
+use crate::protocol::{Command, Format, Framing, Listen, Mode, ModeName, QueueWish, ReplyToken, Request};
+use crate::session::{Channel, Item, Label, Session, SessionKey, SubscribeError};
 use crate::time::Now;
-use crate::wire::pushlet;
+use crate::wire::{pushlet, v1};
 
 /// A listen that is to be answered with a nack.
 pub(super) struct Nacked(pub(super) String);
@@ -16,6 +16,7 @@ pub(super) struct Nacked(pub(super) String);
 impl Broker {
     /// Opens the data channel. The ack is called `listen-ack` or `join-listen-ack`. A nack is left to the caller; nothing has changed then.
     pub(super) fn listen(&mut self, asked: &Asked, key: SessionKey, listen: &Listen, ack: &str) -> Result<(), Nacked> {
+        self.check_door(key)?;
         let wish = QueueWish::read(listen.queue.as_deref(), listen.overflow.as_deref())
             .map_err(|error| Nacked(error.to_string()))?;
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
@@ -52,6 +53,14 @@ impl Broker {
         Ok(())
     }
 
+    /// A session that came through a modern door has its data channel there.
+    fn check_door(&self, key: SessionKey) -> Result<(), Nacked> {
+        match self.sessions.get(key).map(|session| session.format) {
+            Some(Format::V1) => Err(Nacked(String::from("the session gets its events at /v1/sse or /v1/poll"))),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the answer to this request would be a stream.
     pub(super) fn would_stream(&self, request: &Request) -> bool {
         match &request.command {
@@ -62,7 +71,7 @@ impl Broker {
             }
             Command::Refresh { id } => {
                 let session = self.claimed(id).and_then(|key| self.sessions.get(key));
-                session.is_some_and(|session| session.mode == Some(Mode::Stream))
+                session.is_some_and(|session| session.mode == Some(Mode::Stream) && session.format != Format::V1)
             }
             _ => false,
         }
@@ -107,6 +116,9 @@ impl Broker {
 
     /// P-15, P-16: continues the data channel.
     pub(super) fn refresh(&mut self, asked: &Asked, key: SessionKey) -> bool {
+        if let Err(nacked) = self.check_door(key) {
+            return self.refuse(asked, key, &nacked.0);
+        }
         let Some(mode) = self.sessions.get(key).and_then(|session| session.mode) else {
             return self.refuse(asked, key, "the session does not listen yet: send listen before refresh");
         };
@@ -120,14 +132,16 @@ impl Broker {
         pushlet::event(framing, true, ack.into_iter(), &mut lead);
         match mode {
             Mode::Stream => self.open_stream(asked, key, lead, true),
-            Mode::Pull if queued.is_empty() => self.open_wait(asked, key, framing, &lead),
+            Mode::Pull if queued.is_empty() => {
+                self.open_wait(asked, key, framing, &lead, self.settings.pull_wait_ms);
+            }
             Mode::Pull | Mode::Poll => self.answer_data(asked, key, queued, true, lead),
         }
         true
     }
 
     /// P-14: `lead` holds the ack; a heartbeat follows at once, then whatever is queued.
-    fn open_stream(&mut self, asked: &Asked, key: SessionKey, mut lead: Vec<u8>, greet: bool) {
+    pub(super) fn open_stream(&mut self, asked: &Asked, key: SessionKey, mut lead: Vec<u8>, greet: bool) {
         let heartbeat_at = asked.now.instant + self.settings.heartbeat_ms;
         let Some(session) = self.sessions.get_mut(key) else { return };
         let framing = session.framing();
@@ -151,8 +165,8 @@ impl Broker {
     }
 
     /// P-15: the ack goes out at once, the rest when there are events or the wait is over.
-    fn open_wait(&mut self, asked: &Asked, key: SessionKey, framing: Framing, lead: &[u8]) {
-        let until = asked.now.instant + self.settings.pull_wait_ms;
+    pub(super) fn open_wait(&mut self, asked: &Asked, key: SessionKey, framing: Framing, lead: &[u8], wait_ms: u64) {
+        let until = asked.now.instant + wait_ms;
         let Some(session) = self.sessions.get_mut(key) else { return };
         let mut bytes = Vec::with_capacity(lead.len() + 16);
         asked.envelope.wrap(lead, &mut bytes);
@@ -166,8 +180,8 @@ impl Broker {
     }
 
     /// A pull or poll answer that is complete: `body` holds the ack already.
-    fn answer_data(&mut self, asked: &Asked, key: SessionKey, queued: VecDeque<Item>, events: bool, mut body: Vec<u8>) {
-        let framing = self.answer_framing(key);
+    pub(super) fn answer_data(&mut self, asked: &Asked, key: SessionKey, queued: VecDeque<Item>, events: bool, mut body: Vec<u8>) {
+        let framing = self.sessions.get(key).map_or(Framing::Object, Session::framing);
         if events {
             self.write_events(asked.now, framing, &queued, &mut body);
             self.announce_events(asked.token, key, &queued);
@@ -180,9 +194,10 @@ impl Broker {
     /// P-15, P-16: the queued events, or one heartbeat; `p_seq` counts from 1 in each answer.
     fn write_events(&mut self, now: Now, framing: Framing, queued: &VecDeque<Item>, out: &mut Vec<u8>) {
         for (item, seq) in queued.iter().zip(1..) {
-            item.write(framing, false, seq, out);
+            // The objects of an array are first or not; elsewhere an ack has been first.
+            item.write(framing, framing.is_modern() && seq == 1, seq, out);
         }
-        if queued.is_empty() {
+        if queued.is_empty() && !framing.is_modern() {
             let frame = self.heartbeats.get(framing, now.unix_s);
             Item { frame, label: None, lost: 0 }.write(framing, false, 1, out);
         }
@@ -213,6 +228,9 @@ impl Broker {
 
     /// P-17: where and when the client is to come back, and the end of the answer.
     fn write_refresh(&mut self, now: Now, key: SessionKey, framing: Framing, path: &str, out: &mut Vec<u8>) {
+        if framing.is_modern() {
+            return v1::poll_end(None, out);
+        }
         let Some((id, session)) = self.named(key) else { return };
         let (min, max) = self.settings.refresh_wait_ms(session.mode.unwrap_or_default());
         // One slash only: two would send the page, and its secret, to a host called like the path. Browsers take a backslash for a slash.
@@ -223,7 +241,7 @@ impl Broker {
     }
 
     /// P-29: the client has its answer and is expected to come again.
-    fn expect_back(&mut self, now: Now, key: SessionKey) {
+    pub(super) fn expect_back(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let timeout_ms = self.settings.refresh_timeout_ms(session.mode.unwrap_or_default());
         session.set_channel(Channel::Away { until: now.instant + timeout_ms, detached: false }, &mut self.listening);
@@ -234,7 +252,7 @@ impl Broker {
     /// P-15: a waiting pull answer ends with what is queued, or with a heartbeat.
     pub(super) fn complete_wait(&mut self, now: Now, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let framing = session.answer_framing();
+        let framing = session.framing();
         let Channel::Waiting { token, envelope, ref path, .. } = session.channel else { return };
         let (path, queued) = (Arc::clone(path), session.outbox.take_all());
         let mut body = Vec::with_capacity(512);
@@ -249,11 +267,14 @@ impl Broker {
     }
 
     /// P-26: the newest data request wins: the older answer ends orderly, without `refresh`.
-    fn supersede(&mut self, key: SessionKey) {
+    pub(super) fn supersede(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get(key) else { return };
         if session.channel.token().is_some() {
             let framing = session.framing();
-            self.finish(key, |out| pushlet::epilogue(framing, out));
+            self.finish(key, |out| match framing {
+                Framing::Object => v1::poll_end(None, out),
+                _ => pushlet::epilogue(framing, out),
+            });
         }
     }
 

@@ -10,7 +10,7 @@ use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
 use crate::session::{Bounds, Channel, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
 use crate::time::Now;
-use crate::wire::pushlet;
+use crate::wire::{pushlet, v1};
 
 /// P-23: which shard holds the session that `p_to` names, by its address or, for old programs, by its id. `None` for a text that is neither.
 #[must_use]
@@ -270,7 +270,8 @@ fn policy(session: &Session, settings: &Settings) -> Overflow {
 /// tells its own secret id (rule P-22).
 struct Encoding {
     event: Arc<Event>,
-    fields: Fields,
+    /// The event as fields, once a framing has asked for them.
+    fields: Option<Fields>,
     expose: bool,
     frames: [Option<Rc<Frame>>; Framing::COUNT],
     names_dropped: u64,
@@ -278,16 +279,13 @@ struct Encoding {
 
 impl Encoding {
     fn new(event: Arc<Event>, settings: &Settings) -> Self {
-        let mut fields = event.payload.to_fields();
-        // P-21: p_time is the server's unless the publisher sent one.
-        fields.add_first("p_time", itoa::Buffer::new().format(event.accepted_at));
-        Self { event, fields, expose: settings.expose_session_ids, frames: Default::default(), names_dropped: 0 }
+        Self { event, fields: None, expose: settings.expose_session_ids, frames: Default::default(), names_dropped: 0 }
     }
 
     fn frame_for(&mut self, session: &Session) -> Rc<Frame> {
         let framing = session.framing();
         match self.event.origin.publisher {
-            Some((id, _)) if id == session.id => {
+            Some((id, _)) if id == session.id && !framing.is_modern() => {
                 let id = id.to_string();
                 Rc::new(self.encode(framing, &[("p_from", &id), ("p_id", &id)]))
             }
@@ -311,10 +309,29 @@ impl Encoding {
 
     fn encode(&mut self, framing: Framing, from: &[(&str, &str)]) -> Frame {
         let mut bytes = Vec::with_capacity(256);
+        let subject = Some(self.event.subject.clone());
+        if framing.is_modern() {
+            // There, the secret id of a session is nobody's business but its own client's.
+            let from = self.event.origin.publisher.map(|(_, address)| address.to_string());
+            v1::shared_part(framing, &self.event, from.as_deref(), &mut bytes);
+            return Frame::new(bytes, 1, subject);
+        }
+        let fields = self.fields.get_or_insert_with(|| fields_of(&self.event));
         let server = [("p_event", "data"), ("p_subject", self.event.subject.as_str())];
-        let fields = server.into_iter().chain(from.iter().copied()).chain(self.fields.iter());
+        let fields = server.into_iter().chain(from.iter().copied()).chain(fields.iter());
         let info = pushlet::shared_part(framing, fields, &mut bytes);
         self.names_dropped += u64::from(info.dropped);
-        Frame::new(bytes, info.fields, Some(self.event.subject.clone()))
+        Frame::new(bytes, info.fields, subject)
     }
+}
+
+/// An event as the doors tell it that know fields only (docs/protocol.md, payloads).
+fn fields_of(event: &Event) -> Fields {
+    let mut fields = event.payload.to_fields();
+    if let Some(name) = &event.name {
+        fields.add_first("event", name.as_str());
+    }
+    // P-21: p_time is the server's unless the publisher sent one.
+    fields.add_first("p_time", itoa::Buffer::new().format(event.accepted_at));
+    fields
 }

@@ -2,10 +2,10 @@
 
 use super::Broker;
 use crate::limits::STALE_DEADLINES_MAX;
-use crate::protocol::{EndReason, ReplyToken};
+use crate::protocol::{EndReason, Framing, ReplyToken};
 use crate::session::{Channel, Item, SessionKey};
 use crate::time::Now;
-use crate::wire::pushlet;
+use crate::wire::{pushlet, v1};
 
 impl Broker {
     /// Does what has become due.
@@ -81,6 +81,10 @@ impl Broker {
         session.outbox.rewind();
         session.blocked = false;
         session.set_channel(Channel::Away { until, detached: true }, &mut self.listening);
+        if session.framing() == Framing::EventStream {
+            // Its client begins anew when it comes again: nothing could name this session.
+            return self.end(now, key, EndReason::Disconnected);
+        }
         session.lease_until = session.lease_until.max(until);
         self.schedule(key);
     }
@@ -105,12 +109,15 @@ impl Broker {
             Channel::Never | Channel::Away { .. } => None,
         };
         if let Some(seq) = next_seq {
-            let abort = (reason != EndReason::Leave).then(|| abort_item(framing, now, reason));
-            self.finish(key, |out| {
-                if let Some(abort) = abort {
-                    abort.write(framing, false, seq, out);
+            self.finish(key, |out| match framing {
+                Framing::EventStream => v1::end_event(reason, out),
+                Framing::Object => v1::poll_end(Some(reason), out),
+                _ => {
+                    if reason != EndReason::Leave {
+                        abort_item(framing, now, reason).write(framing, false, seq, out);
+                    }
+                    pushlet::epilogue(framing, out);
                 }
-                pushlet::epilogue(framing, out);
             });
         }
         if reason != EndReason::Leave {
@@ -134,7 +141,7 @@ impl Broker {
     }
 }
 
-fn abort_item(framing: crate::protocol::Framing, now: Now, reason: EndReason) -> Item {
+fn abort_item(framing: Framing, now: Now, reason: EndReason) -> Item {
     let (mut bytes, mut text) = (Vec::new(), itoa::Buffer::new());
     let fields = [("p_event", "abort"), ("p_reason", reason.text()), ("p_time", text.format(now.unix_s))];
     let info = pushlet::shared_part(framing, fields.into_iter(), &mut bytes);

@@ -9,7 +9,10 @@ mod data;
 mod delivery;
 mod ending;
 mod hub;
+mod idempotency;
 mod interest;
+mod open;
+mod post;
 mod publish;
 mod transmit;
 
@@ -18,14 +21,15 @@ mod tests;
 
 pub use answer::{Answer, Output};
 pub use delivery::unicast_shard;
+pub use post::Batch;
 pub use hub::{Arrival, Effect, Home, Hub, Letter};
-pub use publish::is_reserved;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use delivery::Delivery;
+use idempotency::Memory;
 
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, SHARDS};
 use crate::metrics::Counters;
@@ -106,6 +110,8 @@ pub struct Broker {
     /// How many targets one step of a delivery has: [`DELIVERIES_PER_SLICE_MAX`], fewer in tests.
     slice: usize,
     heartbeats: Heartbeats,
+    /// What was published with an idempotency key.
+    posted: Memory,
     fired: Vec<SessionKey>,
     /// Sessions with an open data answer.
     listening: usize,
@@ -133,6 +139,7 @@ impl Broker {
             delivery: None,
             slice: DELIVERIES_PER_SLICE_MAX,
             heartbeats: Heartbeats::default(),
+            posted: Memory::default(),
             fired: Vec::new(),
             listening: 0,
             pressed: false,
@@ -230,6 +237,9 @@ impl Broker {
                 self.with_session(&asked, &id, |broker, key| broker.ack(&asked, key, "hb-ack", &[]))
             }
             Command::Leave { id } => self.with_session(&asked, &id, |broker, key| broker.leave(&asked, key)),
+            Command::Open(opening) => self.open(&asked, &opening),
+            Command::PollNext { id, wait_ms } => self.poll_next(&asked, &id, wait_ms),
+            Command::Post(post) => self.post(&asked, *post),
             Command::Unknown { id, name, format } => self.unknown(&asked, &id, &name, format),
         }
     }
@@ -291,6 +301,9 @@ impl Heartbeats {
             *self = Self { unix_s, ..Self::default() };
         }
         let frame = self.frames[framing as usize].get_or_insert_with(|| {
+            if framing.is_modern() {
+                return Rc::new(Frame::new(crate::wire::v1::HEARTBEAT.to_vec(), 0, None));
+            }
             let (mut bytes, mut text) = (Vec::new(), itoa::Buffer::new());
             let fields = [("p_event", "hb"), ("p_time", text.format(unix_s))];
             let info = crate::wire::pushlet::shared_part(framing, fields.into_iter(), &mut bytes);

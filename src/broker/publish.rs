@@ -7,22 +7,13 @@ use std::sync::Arc;
 
 use super::delivery::unicast_shard;
 use super::{Asked, Broker, Output};
-use crate::protocol::{Audience, Event, Fields, Origin, Payload};
+use crate::protocol::{Audience, Event, Fields, Origin, Payload, RESERVED_NAMES};
 use crate::session::SessionKey;
 use crate::time::Now;
 use crate::topic::Subject;
 
-/// P-21: names that are the server's; a publisher's fields of these names are left out. (`p_subject` is told from the event itself.)
-const RESERVED: [&str; 8] = ["p_event", "p_id", "p_sid", "p_seq", "p_from", "p_label", "p_lost", "p_subject"];
-
 /// What the server's own subjects begin with. Everybody may subscribe to them, no client may publish to them.
-const OWN_SUBJECTS: char = '$';
-
-/// P-21: whether a field's name is the server's, so that no publisher can set it.
-#[must_use]
-pub fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
-}
+pub(super) const OWN_SUBJECTS: char = '$';
 
 impl Broker {
     pub(super) fn publish(
@@ -81,11 +72,12 @@ impl Broker {
             return Err(format!("subjects that begin with {OWN_SUBJECTS} are the server's own"));
         }
         let session = self.sessions.get(key).ok_or("no such session")?;
-        for name in RESERVED {
+        for name in RESERVED_NAMES {
             fields.take(name);
         }
         Ok(Event {
             subject,
+            name: None,
             payload: Payload::Fields(fields),
             origin: Origin { publisher: Some((session.id, session.address)), node: None },
             position: None,
@@ -99,7 +91,7 @@ impl Broker {
     }
 
     /// The third and the fourth step, for everybody whom it concerns.
-    fn send(&mut self, now: Now, event: &Arc<Event>, audience: &Audience) {
+    pub(super) fn send(&mut self, now: Now, event: &Arc<Event>, audience: &Audience) {
         match audience {
             Audience::Subscribers => {
                 self.relay_to_all(event, audience);

@@ -36,6 +36,8 @@ pub struct Counters {
     pub ids_unknown: u64,
     /// Events accepted from publishers.
     pub published: u64,
+    /// Events of publish requests that were refused, one by one or with their request.
+    pub items_refused: u64,
     /// Copies of events queued for sessions.
     pub delivered: u64,
     /// Unicast events whose target is unknown or does not listen (rule P-23).

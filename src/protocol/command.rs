@@ -5,6 +5,9 @@ use std::sync::Arc;
 use super::fields::Fields;
 use super::format::{Format, Mode};
 use super::id::{SessionId, Shard};
+use super::identity::Identity;
+use super::opening::Opening;
+use super::publication::Post;
 
 /// Names the answer that a request waits for. The broker gives it back with the answer, perhaps in a later step (invariant A6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,13 +37,15 @@ pub struct Request {
     pub draw: [u128; 2],
 }
 
-/// What the User-Agent header told, as far as rules depend on it.
+/// What the request told of its client, as far as rules depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Agent {
-    /// It contains `Java/` (rule P-11).
+    /// Its User-Agent contains `Java/` (rule P-11).
     pub java: bool,
-    /// It contains an entry of `force_pull_agents` (rule P-18).
+    /// Its User-Agent contains an entry of `force_pull_agents` (rule P-18).
     pub force_pull: bool,
+    /// The access key that it presented.
+    pub identity: Identity,
 }
 
 /// The session that a request claims to act for.
@@ -169,6 +174,17 @@ pub enum Command {
         /// The session.
         id: ClaimedId,
     },
+    /// Begin a session of a modern door: subscribe and listen.
+    Open(Box<Opening>),
+    /// Continue a long poll.
+    PollNext {
+        /// The session.
+        id: ClaimedId,
+        /// How long to wait for events at most, in milliseconds; as long as the server allows if `None`.
+        wait_ms: Option<u32>,
+    },
+    /// Publish without a session.
+    Post(Box<Post>),
     /// Anything else (rule P-5).
     Unknown {
         /// The session, if one is claimed.
@@ -181,11 +197,22 @@ pub enum Command {
 }
 
 impl Command {
-    /// The shard of the session that it claims to act for: its core decides. `None` if it begins one, or claims none that can exist.
+    /// Whether it came through a modern door, so that a refusal is a problem document.
+    #[must_use]
+    pub const fn is_modern(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::PollNext { .. } | Self::Post(_))
+    }
+
+    /// The shard of the session that it claims to act for, or of the key that it may publish once with: its core decides. `None` if it begins a
+    /// session, or claims none that can exist, or if any core will do.
     #[must_use]
     pub const fn shard(&self) -> Option<Shard> {
         match self {
-            Self::Join { .. } | Self::JoinListen { .. } => None,
+            Self::Join { .. } | Self::JoinListen { .. } | Self::Open(_) => None,
+            Self::Post(post) => match &post.key {
+                Some(key) => Some(key.shard()),
+                None => None,
+            },
             Self::Listen { id, .. }
             | Self::Refresh { id }
             | Self::Subscribe { id, .. }
@@ -193,6 +220,7 @@ impl Command {
             | Self::Publish { id, .. }
             | Self::Heartbeat { id }
             | Self::Leave { id }
+            | Self::PollNext { id, .. }
             | Self::Unknown { id, .. } => match id {
                 ClaimedId::WellFormed(id) => Some(id.shard()),
                 ClaimedId::Missing | ClaimedId::Malformed(_) => None,

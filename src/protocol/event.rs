@@ -1,11 +1,13 @@
 //! The one model of an event under all doors.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
 
 use super::fields::Fields;
 use super::id::{Address, SessionId};
+use crate::limits::EVENT_NAME_BYTES_MAX;
 use crate::topic::Subject;
 
 /// Something that was published: immutable and shared, on its way from one publisher to every session that is interested.
@@ -13,6 +15,8 @@ use crate::topic::Subject;
 pub struct Event {
     /// What it is about.
     pub subject: Subject,
+    /// What it is called, where its publisher named it: clients of the modern doors can tell events apart by it.
+    pub name: Option<EventName>,
     /// What it says.
     pub payload: Payload,
     /// Where it comes from.
@@ -21,6 +25,64 @@ pub struct Event {
     pub position: Option<Position>,
     /// The wall clock when it was accepted, in seconds since 1970.
     pub accepted_at: u64,
+}
+
+/// The name of an event, the `event` field of Server-Sent Events: 1 to [`EVENT_NAME_BYTES_MAX`] bytes without control characters. Shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventName(Arc<str>);
+
+/// Why a text names no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventNameError {
+    /// Nothing is named, or too much: its length in bytes.
+    Length(usize),
+    /// It holds a control character, which could end its line.
+    Control,
+    /// The server or browsers use it for something else.
+    Taken,
+}
+
+impl fmt::Display for EventNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(bytes) => {
+                write!(f, "event name of {bytes} bytes, 1 to {EVENT_NAME_BYTES_MAX} are allowed")
+            }
+            Self::Control => f.write_str("event name with a control character"),
+            Self::Taken => {
+                write!(f, "event name that is used for something else; these are: {}", TAKEN_NAMES.join(", "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for EventNameError {}
+
+/// Names that publishers cannot use: what the server says of itself, and what browsers say.
+const TAKEN_NAMES: [&str; 6] = ["session", "reset", "end", "open", "error", "message"];
+
+impl EventName {
+    /// Takes `text` as a name.
+    ///
+    /// # Errors
+    ///
+    /// [`EventNameError`] if it is none.
+    pub fn new(text: &str) -> Result<Self, EventNameError> {
+        if text.is_empty() || text.len() > EVENT_NAME_BYTES_MAX {
+            return Err(EventNameError::Length(text.len()));
+        }
+        // Whatever some reader takes for the end of a line.
+        if text.chars().any(|letter| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}')) {
+            return Err(EventNameError::Control);
+        }
+        if TAKEN_NAMES.contains(&text) { Err(EventNameError::Taken) } else { Ok(Self(Arc::from(text))) }
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// For whom an event is.
@@ -100,6 +162,26 @@ pub struct Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_end_no_line_and_are_nobody_elses() {
+        for good in ["a", "price.update", "\u{4e2d}\u{6587}", "message2", &"n".repeat(EVENT_NAME_BYTES_MAX)] {
+            assert_eq!(EventName::new(good).expect("a name").as_str(), good);
+        }
+        for (bad, error) in [
+            ("", EventNameError::Length(0)),
+            (&*"n".repeat(EVENT_NAME_BYTES_MAX + 1), EventNameError::Length(EVENT_NAME_BYTES_MAX + 1)),
+            ("a\nb", EventNameError::Control),
+            ("a\r", EventNameError::Control),
+            ("\0", EventNameError::Control),
+            ("a\u{85}b", EventNameError::Control),
+            ("a\u{2028}b", EventNameError::Control),
+            ("session", EventNameError::Taken),
+            ("error", EventNameError::Taken),
+        ] {
+            assert_eq!(EventName::new(bad), Err(error), "{bad:?}");
+        }
+    }
 
     #[test]
     fn every_payload_can_be_told_as_fields() {

@@ -1,5 +1,15 @@
 //! The flat list of names and values that every Pushlet event is.
 
+/// P-21: names that are the server's; a publisher's fields of these names are left out. (`p_subject` is told from the event itself.)
+pub const RESERVED_NAMES: [&str; 8] =
+    ["p_event", "p_id", "p_sid", "p_seq", "p_from", "p_label", "p_lost", "p_subject"];
+
+/// P-21: whether a field's name is the server's, so that no publisher can set it.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED_NAMES.contains(&name)
+}
+
 /// Names and values in the order they came. A name may repeat; the first one counts (rule P-2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(Box<str>, Box<str>)>);

@@ -14,10 +14,12 @@ pub enum Format {
     Ser,
     /// JSON objects (an array, or one a line in a stream).
     Json,
+    /// What the modern doors write; no `p_format` names it.
+    V1,
 }
 
 impl Format {
-    /// Every format.
+    /// Every format that a `p_format` can name.
     pub const ALL: [Self; 5] = [Self::Js, Self::Xml, Self::XmlStrict, Self::Ser, Self::Json];
 
     /// The format of this name; letter case counts.
@@ -35,6 +37,7 @@ impl Format {
             Self::XmlStrict => "xml-strict",
             Self::Ser => "ser",
             Self::Json => "json",
+            Self::V1 => "v1",
         }
     }
 }
@@ -87,15 +90,35 @@ pub enum Framing {
     JsonArray,
     /// Format `json`, one object a line.
     JsonLines,
+    /// Server-Sent Events, each with a JSON object.
+    EventStream,
+    /// The same JSON objects by themselves.
+    Object,
 }
 
 impl Framing {
     /// How many there are: tables by framing have this length.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 9;
 
     /// Every framing.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Js, Self::Xml, Self::XmlJava, Self::XmlStrict, Self::Ser, Self::JsonArray, Self::JsonLines];
+        [
+        Self::Js,
+        Self::Xml,
+        Self::XmlJava,
+        Self::XmlStrict,
+        Self::Ser,
+        Self::JsonArray,
+        Self::JsonLines,
+        Self::EventStream,
+        Self::Object,
+    ];
+
+    /// Whether it is one of the modern doors'.
+    #[must_use]
+    pub const fn is_modern(self) -> bool {
+        matches!(self, Self::EventStream | Self::Object)
+    }
 
     /// The layout for a session of `format`; `old_java` if its join came from the old Java client, `stream` for an answer that goes on.
     #[must_use]
@@ -108,6 +131,8 @@ impl Framing {
             (Format::Ser, ..) => Self::Ser,
             (Format::Json, _, false) => Self::JsonArray,
             (Format::Json, _, true) => Self::JsonLines,
+            (Format::V1, _, false) => Self::Object,
+            (Format::V1, _, true) => Self::EventStream,
         }
     }
 }

@@ -44,6 +44,15 @@ pub struct QueueWish {
     pub overflow: Option<Overflow>,
 }
 
+/// What a client of the modern doors asks for the events of one subscription, within its session's bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionWish {
+    /// So many of its events may wait at most; the oldest of them go first, and what went is told (rule P-30).
+    pub queue: Option<NonZeroU16>,
+    /// A newer event takes the place of an older one of the same subject that still waits.
+    pub conflate: bool,
+}
+
 /// A wish that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WishError {

@@ -85,25 +85,20 @@ impl Session {
         self.channel = channel;
     }
 
-    /// The byte layout of its one-shot answers, and of pull and poll answers.
+    /// The byte layout of the answers to its control requests at the Pushlet door.
     #[must_use]
     pub const fn answer_framing(&self) -> Framing {
-        Framing::of(self.format, self.old_java, false)
-    }
-
-    /// The byte layout of its streams.
-    #[must_use]
-    pub const fn stream_framing(&self) -> Framing {
-        Framing::of(self.format, self.old_java, true)
+        match self.format {
+            // A control request of the Pushlet door, for a session that came through another.
+            Format::V1 => Framing::JsonArray,
+            format => Framing::of(format, self.old_java, false),
+        }
     }
 
     /// The layout that queued events are encoded in. The array and the line framing of JSON share their bytes, so this holds across modes.
     #[must_use]
     pub const fn framing(&self) -> Framing {
-        match self.mode {
-            Some(Mode::Stream) => self.stream_framing(),
-            _ => self.answer_framing(),
-        }
+        Framing::of(self.format, self.old_java, matches!(self.mode, Some(Mode::Stream)))
     }
 
     /// P-25: whether events are queued for it.

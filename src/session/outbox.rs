@@ -9,7 +9,7 @@ use super::subscriptions::Label;
 use crate::limits::EVENT_OVERHEAD_BYTES;
 use crate::protocol::{Framing, Overflow};
 use crate::topic::Subject;
-use crate::wire::{http, pushlet};
+use crate::wire::{http, pushlet, v1};
 
 /// A queue that once grew beyond this many slots gives them back when it runs empty; one that carried nothing but a heartbeat gives all
 /// back. So a busy session allocates nothing for an event, and an idle one holds nothing.
@@ -83,6 +83,10 @@ impl Item {
 
     /// Writes what stands in front of the shared bytes.
     fn write_personal(&self, framing: Framing, first: bool, seq: u64, out: &mut Vec<u8>) {
+        if framing.is_modern() {
+            // A sign of life there is no object.
+            return if self.is_heartbeat() { () } else { v1::personal_part(framing, first, self.lost, out) };
+        }
         let (mut seq_text, mut lost_text) = (itoa::Buffer::new(), itoa::Buffer::new());
         let mut pairs = [("p_seq", seq_text.format(seq)), ("", ""), ("", ""), ("", "")];
         let mut used = 1;

@@ -6,7 +6,7 @@ use crate::broker::{Answer, Effect, Home, Output};
 use crate::protocol::ReplyToken;
 use crate::time::{Instant, Now};
 use crate::wire::http::{self, Body, ReplyTo, ResponseHead};
-use crate::wire::pushlet;
+use crate::wire::{pushlet, v1};
 
 impl Core {
     /// Applies what the hub wants done (invariant A6: after its step), and wakes the cores that it has sent something to.
@@ -34,7 +34,7 @@ impl Core {
                 connection.state = State::Data(home);
                 let (reply, origin) = (connection.reply, connection.origin.take());
                 let mut head = std::mem::take(&mut connection.unsent);
-                let sent = self.pushlet_head(&mut head, reply, &date, framing, origin.as_deref(), Body::Stream);
+                let sent = self.events_head(&mut head, reply, &date, framing, origin.as_deref(), Body::Stream);
                 head.extend_from_slice(&lead);
                 if let Some(connection) = self.connection(key) {
                     connection.unsent = head;
@@ -79,9 +79,20 @@ impl Core {
         let sent = match answer {
             Answer::Events { framing, body } => {
                 let length = Body::Length(body.len() as u64);
-                let sent = self.pushlet_head(&mut out, reply, &date, framing, origin.as_deref(), length);
+                let sent = self.events_head(&mut out, reply, &date, framing, origin.as_deref(), length);
                 out.extend_from_slice(&body);
                 sent
+            }
+            Answer::Problem(problem) => {
+                self.hub.counters_mut().requests_refused += 1;
+                let extra = self.parts.routes.cross_origin_fields(origin.as_deref());
+                v1::problem(&mut out, reply, &problem, &date, &extra)
+            }
+            Answer::Posted(posted) => {
+                let text = v1::posted_text(&posted, None);
+                self.hub.counters_mut().requests_refused += u64::from(text.status >= 400);
+                let extra = self.parts.routes.cross_origin_fields(origin.as_deref());
+                v1::write_posted(&mut out, reply, &text, posted.replayed, &date, &extra)
             }
             Answer::Error { status: 503, reason, retry_after_s } => {
                 self.hub.counters_mut().requests_refused += 1;
@@ -101,7 +112,7 @@ impl Core {
     }
 
     /// P-33: the head of an answer with events.
-    fn pushlet_head(
+    fn events_head(
         &self,
         out: &mut Vec<u8>,
         reply: ReplyTo,
@@ -110,7 +121,11 @@ impl Core {
         origin: Option<&str>,
         body: Body,
     ) -> http::Sent {
-        let head = pushlet::answer_head(framing, out, reply, date);
+        let head = if framing.is_modern() {
+            v1::answer_head(framing, out, reply, date)
+        } else {
+            pushlet::answer_head(framing, out, reply, date)
+        };
         self.parts.routes.cross_origin(head, origin).finish(body)
     }
 }

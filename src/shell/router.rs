@@ -29,7 +29,7 @@ pub(super) enum Route {
     Answer { bytes: Vec<u8>, keep_alive: bool, refused: bool },
 }
 
-const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+pub(super) const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const METHODS_TOLD: &str = "This URL takes GET, HEAD, POST and OPTIONS.";
 /// How long a browser may remember a preflight, in seconds.
 const PREFLIGHT_MAX_AGE: &str = "600";
@@ -40,6 +40,9 @@ impl Routes {
         let head = &request.head;
         let reply = ReplyTo::from(head);
         let pushlet_url = pushlet::is_pushlet_path(&head.path);
+        if head.path.starts_with("/v1/") && !pushlet_url {
+            return self.v1(request, reply, date);
+        }
         if head.raw_target && !pushlet_url {
             return text(reply, date, 400, "The target of the request holds bytes that must be percent-encoded.");
         }
@@ -78,11 +81,15 @@ impl Routes {
 
     /// P-4: `OPTIONS`: what is allowed, and the preflight of CORS.
     fn options(&self, head: &RequestHead, reply: ReplyTo, date: &str) -> Route {
+        self.preflight(head, reply, date, METHODS)
+    }
+
+    pub(super) fn preflight(&self, head: &RequestHead, reply: ReplyTo, date: &str, methods: &'static str) -> Route {
         let mut bytes = Vec::with_capacity(512);
-        let mut answer = ResponseHead::new(&mut bytes, reply, 204, date).header("Allow", METHODS);
+        let mut answer = ResponseHead::new(&mut bytes, reply, 204, date).header("Allow", methods);
         if head.access_control_request_method.is_some() && self.allows(head.origin.as_deref()) {
             answer = answer
-                .header("Access-Control-Allow-Methods", "GET, HEAD, POST")
+                .header("Access-Control-Allow-Methods", methods)
                 .header("Access-Control-Max-Age", PREFLIGHT_MAX_AGE);
             if let Some(names) = head.access_control_request_headers.as_deref() {
                 answer = answer.header("Access-Control-Allow-Headers", names);
@@ -112,12 +119,16 @@ impl Routes {
 
     /// P-33: says so to its browser.
     pub(super) fn cross_origin<'a>(&self, answer: ResponseHead<'a>, origin: Option<&str>) -> ResponseHead<'a> {
+        self.cross_origin_fields(origin).iter().fold(answer, |answer, (name, value)| answer.header(name, value))
+    }
+
+    /// P-33: what an answer says to the browser of a page of `origin`.
+    pub(super) fn cross_origin_fields<'a>(&self, origin: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+        let vary = ("Vary", "Origin");
         match origin {
-            Some(page) if self.allows(origin) => {
-                answer.header("Access-Control-Allow-Origin", page).header("Vary", "Origin")
-            }
-            _ if self.allow_origins.is_empty() => answer,
-            _ => answer.header("Vary", "Origin"),
+            Some(page) if self.allows(origin) => vec![("Access-Control-Allow-Origin", page), vary],
+            _ if self.allow_origins.is_empty() => Vec::new(),
+            _ => vec![vary],
         }
     }
 }

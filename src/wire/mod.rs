@@ -2,3 +2,4 @@
 
 pub mod http;
 pub mod pushlet;
+pub mod v1;

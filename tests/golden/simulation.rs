@@ -432,6 +432,7 @@ impl Simulation {
                     connection.status = 200;
                     match answer {
                         Answer::Error { status, .. } => connection.status = status,
+                        other => panic!("an answer of another door: {other:?}"),
                         Answer::Events { framing, body: bytes } => {
                             let mut body = Body::new(framing, false);
                             body.arrive(&bytes);

@@ -286,6 +286,7 @@ impl World {
         };
         let fields: Fields = words.filter_map(|pair| pair.split_once('=')).collect();
         let event = Event {
+            name: None,
             subject: Subject::new(subject).map_err(|error| error.to_string())?,
             payload: Payload::Fields(fields),
             origin: Origin::default(),
@@ -411,6 +412,7 @@ impl World {
                 let again = retry_after_s.map_or(String::new(), |s| format!(", again after {s} s"));
                 self.say(&format!("{name} {status} {reason}{again}"));
             }
+            other => panic!("an answer of another door: {other:?}"),
         }
     }
 

@@ -10,6 +10,7 @@ use pushletd::protocol::{Command, ReplyToken, Request};
 use pushletd::time::{Instant, Now};
 use pushletd::wire::http::{self, Body, HttpError, HttpRequest, Phase, Progress, ReplyTo, ResponseHead, Version};
 use pushletd::wire::pushlet::{self, Incoming};
+use pushletd::wire::v1;
 
 use super::core::{Carried, Core, Departure, State};
 use super::kernel::{Kernel, Key, Transfer};
@@ -315,6 +316,10 @@ impl Core {
                 sent
             }
             Answer::Error { status, reason, .. } => http::write_text(out, reply, status, &reason, DATE),
+            Answer::Problem(problem) => v1::problem(out, reply, &problem, DATE, &[]),
+            Answer::Posted(posted) => {
+                v1::write_posted(out, reply, &v1::posted_text(&posted, None), posted.replayed, DATE, &[])
+            }
         };
         connection.reply.keep_alive = sent.keep_alive;
         self.answered(now, key);

@@ -39,6 +39,7 @@ impl World {
         let (text, padding) = (number.to_string(), "x".repeat(padding));
         let fields: Fields = [("n", text.as_str()), ("x", padding.as_str())].into_iter().collect();
         let event = Event {
+            name: None,
             subject: Subject::new(&subject).expect("a subject"),
             payload: Payload::Fields(fields),
             origin: Origin::default(),

@@ -103,6 +103,8 @@ fn request_bytes(request: &Request) -> usize {
             Command::Listen { listen, .. } | Command::JoinListen { listen, .. } => {
                 [&listen.subject, &listen.label].into_iter().flatten().map(|text| text.len()).sum()
             }
+            Command::Open(opening) => opening.subscriptions.iter().map(|wanted| wanted.list.len()).sum(),
+            Command::Post(post) => post.bytes(),
             _ => 0,
         }
 }
@@ -111,6 +113,11 @@ fn request_bytes(request: &Request) -> usize {
 pub(super) fn event_weight(event: &Event, audience: &Audience) -> usize {
     let to = if let Audience::One(to) = audience { to.len() } else { 0 };
     LETTER_BYTES + event_bytes(event) + to
+}
+
+/// Weight of the letter that an event with so many bytes of its publisher becomes.
+pub(super) const fn weight_of(bytes: usize) -> usize {
+    LETTER_BYTES + bytes
 }
 
 /// Weight of the letter that a publish request becomes, at most: reserved fields are left out of the event.

@@ -17,11 +17,14 @@ pub use letter::{Arrival, Letter};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Answer, Broker, Output, Settings};
-use crate::limits::{DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, RETRY_AFTER_S, SLICES_PER_TURN_MAX};
+use super::{Answer, Asked, Batch, Broker, Output, Settings};
+use crate::limits::{
+    DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, POST_EVENTS_PER_STEP_MAX, POST_STEPS_PER_TURN_MAX, RETRY_AFTER_S,
+    SLICES_PER_TURN_MAX,
+};
 use crate::mesh::Port;
 use crate::metrics::Counters;
-use crate::protocol::{Audience, Command, EndReason, Event, ReplyToken, Request};
+use crate::protocol::{Audience, Command, EndReason, Event, Problem, ReplyToken, Request};
 use crate::session::{Gather, SessionKey};
 use crate::time::{Instant, Now};
 
@@ -75,6 +78,8 @@ enum Publish {
     Request(Request),
     /// The server's own program does.
     Event(Arc<Event>, Audience),
+    /// A client asks for it without a session: for one event, or for many.
+    Batch(Box<Batch>),
 }
 
 impl Publish {
@@ -83,6 +88,7 @@ impl Publish {
         match self {
             Self::Request(request) => letter::publish_weight(request),
             Self::Event(event, audience) => letter::event_weight(event, audience),
+            Self::Batch(batch) => letter::weight_of(batch.next_bytes()),
         }
     }
 }
@@ -104,6 +110,8 @@ pub struct Hub {
     letters_first: bool,
     /// How many slices of a large publish may still be delivered in this turn.
     slices_left: u32,
+    /// How many steps of publish requests without a session may still be made in this turn.
+    steps_left: u32,
 }
 
 impl Hub {
@@ -121,6 +129,7 @@ impl Hub {
             forwards,
             queued_before: 0,
             slices_left: 0,
+            steps_left: POST_STEPS_PER_TURN_MAX,
             letters_left: LETTERS_PER_TURN_MAX,
             letters_first: false,
         }
@@ -152,6 +161,7 @@ impl Hub {
     pub fn begin_turn(&mut self, now: Now) {
         self.queued_before = self.queued();
         self.slices_left = SLICES_PER_TURN_MAX;
+        self.steps_left = POST_STEPS_PER_TURN_MAX;
         self.letters_left = LETTERS_PER_TURN_MAX;
         self.port.wake_up();
         self.port.flush();
@@ -179,6 +189,30 @@ impl Hub {
             let Some(held) = self.held.pop_front() else { break };
             self.letters_first = true;
             self.publish(now, held.what);
+        }
+    }
+
+    /// Publishes some events of a request without a session. What is left of it goes to the end of the line if others should have their turn,
+    /// and stays where it is if it has to wait itself.
+    fn go_on_posting(&mut self, now: Now, mut batch: Box<Batch>) {
+        self.steps_left = self.steps_left.saturating_sub(1);
+        let until = now.instant + OVERLOAD_MS;
+        for _ in 0..POST_EVENTS_PER_STEP_MAX {
+            if batch.is_done() {
+                break;
+            }
+            if self.must_wait(letter::weight_of(batch.next_bytes())) {
+                return self.held.push_front(Held { until, what: Publish::Batch(batch) });
+            }
+            self.broker.post_next(now, &mut batch);
+            self.settle();
+            self.go_on_delivering(now);
+        }
+        if batch.is_done() {
+            self.broker.end_post(*batch);
+            self.settle();
+        } else {
+            self.held.push_back(Held { until, what: Publish::Batch(batch) });
         }
     }
 
@@ -272,6 +306,13 @@ impl Hub {
         if matches!(request.command, Command::Publish { .. }) {
             return self.publish_or_hold(now, Publish::Request(request));
         }
+        if matches!(request.command, Command::Post(_)) {
+            let (asked, command) = Asked::new(now, request);
+            let Command::Post(post) = command else { return };
+            let batch = self.broker.begin_post(&asked, *post);
+            self.settle();
+            return batch.into_iter().for_each(|batch| self.publish_or_hold(now, Publish::Batch(Box::new(batch))));
+        }
         self.broker.handle_request(now, request);
         self.settle();
         self.go_on_delivering(now);
@@ -289,6 +330,7 @@ impl Hub {
         match what {
             Publish::Request(request) => self.broker.handle_request(now, request),
             Publish::Event(event, audience) => self.broker.handle_event(now, &event, &audience),
+            Publish::Batch(batch) => return self.go_on_posting(now, batch),
         }
         self.settle();
         self.go_on_delivering(now);
@@ -308,7 +350,13 @@ impl Hub {
     }
 
     fn must_hold(&self, publish: &Publish) -> bool {
-        self.broker.is_delivering() || self.must_write_first() || !self.port.has_room_for_all(publish.weight())
+        let no_step_left = self.steps_left == 0 && matches!(publish, Publish::Batch(_));
+        no_step_left || self.must_wait(publish.weight())
+    }
+
+    /// Whether an event of this weight has to wait, for time or for room.
+    fn must_wait(&self, weight: usize) -> bool {
+        self.broker.is_delivering() || self.must_write_first() || !self.port.has_room_for_all(weight)
     }
 
     /// Sends what the broker has put out to where it belongs.
@@ -405,21 +453,29 @@ impl Hub {
             }
             let Some(held) = self.held.pop_front() else { break };
             self.broker.counters_mut().overloaded += 1;
-            if let Publish::Request(request) = held.what {
-                self.broker.refuse_publish(now, request, OVERLOADED);
-                self.settle();
+            match held.what {
+                Publish::Request(request) => self.broker.refuse_publish(now, request, OVERLOADED),
+                Publish::Event(..) => {}
+                Publish::Batch(batch) => self.refuse_batch(*batch, OVERLOADED),
             }
+            self.settle();
         }
         for core in 0..self.forwards.len() {
             while let Some(held) = self.forwards[core].pop_front_if(|held| held.until <= now.instant) {
                 self.broker.counters_mut().overloaded += 1;
                 let reason =
                     String::from("overloaded: another core of the server takes no more requests at the moment");
-                let answer = Answer::Error { status: 503, reason, retry_after_s: Some(RETRY_AFTER_S) };
+                let answer = Answer::refusal(&held.what.command, 503, reason, Some(RETRY_AFTER_S));
                 let output = Output::Answer { token: held.what.token, answer };
                 self.effects.push_back(Effect::Do { core: self.port.core(), output });
             }
         }
+    }
+
+    /// Answers a request whose remaining events found no room.
+    fn refuse_batch(&mut self, mut batch: Batch, reason: &'static str) {
+        batch.refuse_rest(&Problem::new(503, reason).retry_after(RETRY_AFTER_S));
+        self.broker.end_post(batch);
     }
 
     /// See [`Broker::handle_disconnect`].
@@ -460,6 +516,7 @@ impl Hub {
             match held.what {
                 Publish::Request(request) => self.broker.refuse_publish(now, request, EndReason::Shutdown.text()),
                 Publish::Event(..) => self.broker.counters_mut().overloaded += 1,
+                Publish::Batch(batch) => self.refuse_batch(*batch, EndReason::Shutdown.text()),
             }
         }
         self.settle();

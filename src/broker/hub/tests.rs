@@ -85,6 +85,8 @@ fn answer(effects: &[Effect], token: ReplyToken) -> String {
     match first {
         Answer::Events { body, .. } => String::from_utf8_lossy(body).into_owned(),
         Answer::Error { status, reason, .. } => format!("{status} {reason}"),
+        Answer::Problem(problem) => format!("{} {}", problem.status, problem.detail),
+        Answer::Posted(posted) => format!("accepted {} refused {}", posted.accepted(), posted.refused()),
     }
 }
 
@@ -295,6 +297,7 @@ fn a_flush_leaves_nothing_to_be_sent_later() {
 
 fn event(text: &str) -> Event {
     Event {
+        name: None,
         subject: crate::topic::Subject::new("/s").unwrap(),
         payload: crate::protocol::Payload::Fields([("text", text)].into_iter().collect::<Fields>()),
         origin: crate::protocol::Origin::default(),

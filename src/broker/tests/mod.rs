@@ -102,6 +102,7 @@ impl World {
 
 fn event(subject: &str, fields: &[(&str, &str)]) -> Arc<Event> {
     Arc::new(Event {
+        name: None,
         subject: Subject::new(subject).unwrap(),
         payload: Payload::Fields(fields.iter().copied().collect::<Fields>()),
         origin: Origin::default(),

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::PublishError;
-use crate::broker;
 use crate::limits::{BODY_BYTES_MAX, FIELDS_MAX};
-use crate::protocol::{Event, Fields, Origin, Payload};
+use crate::protocol::{Event, Fields, Origin, Payload, is_reserved};
 use crate::topic::Subject;
 
 /// An event that a program makes: a subject, and fields or one JSON text. The same bounds hold as for what clients publish.
@@ -99,7 +98,7 @@ impl Message {
         if name.is_empty() {
             return Err(PublishError::Field(FieldProblem::NoName));
         }
-        if broker::is_reserved(name) {
+        if is_reserved(name) {
             return Err(PublishError::Field(FieldProblem::Reserved { name: name.to_owned() }));
         }
         if fields.len() >= FIELDS_MAX {
@@ -128,7 +127,7 @@ impl Message {
     /// The event of it. When it was accepted the core says.
     pub(super) fn into_event(self) -> Event {
         let Self { subject, payload, .. } = self;
-        Event { subject, payload, origin: Origin::default(), position: None, accepted_at: 0 }
+        Event { subject, name: None, payload, origin: Origin::default(), position: None, accepted_at: 0 }
     }
 }
 

@@ -42,6 +42,16 @@ pub struct RequestHead {
     pub accept: Option<String>,
     /// `If-None-Match`, several lines joined by commas.
     pub if_none_match: Option<String>,
+    /// `Authorization`. A secret: `Debug` leaves it out.
+    pub authorization: Option<String>,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// `Last-Event-ID` of a browser that comes again.
+    pub last_event_id: Option<String>,
+    /// `Content-Encoding`, several lines joined by commas.
+    pub content_encoding: Option<String>,
+    /// Whether the request says how long its body is, be it nothing: by `Content-Length` or `Transfer-Encoding`.
+    pub says_length: bool,
 }
 
 impl std::fmt::Debug for RequestHead {
@@ -101,6 +111,10 @@ struct Facts {
     access_control_request_headers: Option<String>,
     accept: Option<String>,
     if_none_match: Option<String>,
+    authorization: Option<String>,
+    idempotency_key: Option<String>,
+    last_event_id: Option<String>,
+    content_encoding: Option<String>,
 }
 
 impl Facts {
@@ -125,6 +139,14 @@ impl Facts {
             join_text(&mut self.accept, value);
         } else if is("If-None-Match") {
             join_text(&mut self.if_none_match, value);
+        } else if is("Content-Encoding") {
+            join_text(&mut self.content_encoding, value);
+        } else if is("Authorization") {
+            once(&mut self.authorization, value, HttpError::bad("Authorization is there more than once."))?;
+        } else if is("Idempotency-Key") {
+            once(&mut self.idempotency_key, value, HttpError::bad("Idempotency-Key is there more than once."))?;
+        } else if is("Last-Event-ID") {
+            once(&mut self.last_event_id, value, HttpError::bad("Last-Event-ID is there more than once."))?;
         } else if is("Content-Type") {
             once(&mut self.content_type, value, HttpError::bad("Content-Type is there more than once."))?;
         } else if is("Origin") {
@@ -194,6 +216,11 @@ impl Facts {
             access_control_request_headers: self.access_control_request_headers,
             accept: self.accept,
             if_none_match: self.if_none_match,
+            says_length: self.content_length.is_some() || self.transfer_encoding.is_some(),
+            authorization: self.authorization,
+            idempotency_key: self.idempotency_key,
+            last_event_id: self.last_event_id,
+            content_encoding: self.content_encoding,
         };
         Ok((head, framing))
     }

@@ -1,5 +1,7 @@
 //! The Pushlet door's bytes: requests to commands ([`read`]), events to the five formats of rule P-9.
 //!
+//! The framings of the modern doors are JSON like the others and are written as such here; nobody asks for it, for [`super::v1`] writes them.
+//!
 //! An event is encoded once per framing into bytes that all sessions share ([`shared_part`]). What differs per session
 //! (`p_seq`, `p_sid`, `p_label`, `p_lost`) is a few bytes in front of them ([`personal_part`], invariant A9). Attribute
 //! order is ours (P-13): the personal fields first, then the event's own in the order of its publisher.
@@ -71,7 +73,7 @@ pub fn shared_part<'a>(
         Framing::Js => js::close(out),
         Framing::Xml | Framing::XmlJava | Framing::XmlStrict => xml::close(out),
         Framing::Ser => ser::close(out),
-        Framing::JsonArray | Framing::JsonLines => json::close(out),
+        Framing::JsonArray | Framing::JsonLines | Framing::EventStream | Framing::Object => json::close(out),
     }
     info
 }
@@ -94,7 +96,7 @@ pub fn personal_part(framing: Framing, first: bool, shared_fields: u32, personal
             }
             json::open(out);
         }
-        Framing::JsonLines => json::open(out),
+        Framing::JsonLines | Framing::EventStream | Framing::Object => json::open(out),
     }
     for (at, (name, value)) in personal.iter().enumerate() {
         separate(framing, at == 0, out);
@@ -143,7 +145,7 @@ pub fn prologue(framing: Framing, out: &mut Vec<u8>) {
         Framing::XmlStrict => xml::prologue(out),
         Framing::Ser => ser::prologue(out),
         Framing::JsonArray => out.push(b'['),
-        Framing::Xml | Framing::XmlJava | Framing::JsonLines => {}
+        Framing::Xml | Framing::XmlJava | Framing::JsonLines | Framing::EventStream | Framing::Object => {}
     }
 }
 
@@ -160,7 +162,13 @@ pub fn control_epilogue(framing: Framing, out: &mut Vec<u8>) {
     match framing {
         Framing::XmlStrict => xml::epilogue(out),
         Framing::JsonArray => out.push(b']'),
-        Framing::Js | Framing::Xml | Framing::XmlJava | Framing::Ser | Framing::JsonLines => {}
+        Framing::Js
+        | Framing::Xml
+        | Framing::XmlJava
+        | Framing::Ser
+        | Framing::JsonLines
+        | Framing::EventStream
+        | Framing::Object => {}
     }
 }
 
@@ -172,7 +180,8 @@ pub const fn content_type(framing: Framing) -> &'static str {
         Framing::Xml | Framing::XmlJava => "text/plain;charset=UTF-8",
         Framing::XmlStrict => "text/xml;charset=UTF-8",
         Framing::Ser => "application/x-java-serialized-object",
-        Framing::JsonArray => "application/json",
+        Framing::JsonArray | Framing::Object => "application/json",
+        Framing::EventStream => "text/event-stream",
         Framing::JsonLines => "application/x-ndjson",
     }
 }
@@ -181,12 +190,12 @@ pub const fn content_type(framing: Framing) -> &'static str {
 fn can_say(framing: Framing, name: &str) -> bool {
     match framing {
         Framing::Xml | Framing::XmlJava | Framing::XmlStrict => xml::is_attribute_name(name),
-        Framing::Js | Framing::Ser | Framing::JsonArray | Framing::JsonLines => true,
+        _ => true,
     }
 }
 
 fn separate(framing: Framing, first: bool, out: &mut Vec<u8>) {
-    if !first && matches!(framing, Framing::Js | Framing::JsonArray | Framing::JsonLines) {
+    if !first && !matches!(framing, Framing::Xml | Framing::XmlJava | Framing::XmlStrict | Framing::Ser) {
         out.push(b',');
     }
 }
@@ -197,7 +206,9 @@ fn field(framing: Framing, name: &str, value: &str, out: &mut Vec<u8>) {
         Framing::Xml | Framing::XmlStrict => xml::field(name, value, out),
         Framing::XmlJava => xml::field_java(name, value, out),
         Framing::Ser => ser::field(name, value, out),
-        Framing::JsonArray | Framing::JsonLines => json::field(name, value, out),
+        Framing::JsonArray | Framing::JsonLines | Framing::EventStream | Framing::Object => {
+            json::field(name, value, out);
+        }
     }
 }
 

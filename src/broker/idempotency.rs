@@ -1,0 +1,149 @@
+//! Which publish requests have been seen before, by the key that their client gave them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::limits::{IDEMPOTENCY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_MS};
+use crate::protocol::{IdempotencyKey, Posted};
+use crate::time::Instant;
+
+/// Memory of an entry beside its texts, in bytes: both tables.
+const ENTRY_BYTES: usize = 192;
+
+/// What is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Nothing: the request is to be carried out, and [`Memory::settle`] told what came of it.
+    Fresh,
+    /// It was carried out, and this came of it.
+    Done(Arc<Posted>),
+    /// It is being carried out.
+    UnderWay,
+    /// The key belongs to another request.
+    Another,
+    /// There are too many keys.
+    Full,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fingerprint: u64,
+    until: Instant,
+    /// `None` while the request is carried out.
+    posted: Option<Arc<Posted>>,
+}
+
+/// The keys of one core: bounded in number and bytes, each kept for [`IDEMPOTENCY_MS`] from its first request on.
+///
+/// Invariant: `line` names the entries in the order of their ends; an entry that went before its time leaves its name there.
+/// Invariant: `bytes` is the charge of all entries.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    entries: HashMap<Arc<str>, Entry>,
+    line: VecDeque<(Instant, Arc<str>)>,
+    bytes: usize,
+}
+
+impl Memory {
+    /// Looks a key up, and takes it in if it is new.
+    pub(super) fn claim(&mut self, now: Instant, key: &IdempotencyKey) -> Claim {
+        self.forget_old(now);
+        match self.entries.get(&key.text) {
+            Some(entry) if entry.fingerprint != key.fingerprint => return Claim::Another,
+            Some(Entry { posted: Some(posted), .. }) => return Claim::Done(Arc::clone(posted)),
+            Some(_) => return Claim::UnderWay,
+            None => {}
+        }
+        let charge = ENTRY_BYTES + key.text.len();
+        // What has gone before its time stands in the line as well.
+        if self.line.len() >= IDEMPOTENCY_KEYS_MAX || self.bytes + charge > IDEMPOTENCY_BYTES_MAX {
+            return Claim::Full;
+        }
+        let until = now + IDEMPOTENCY_MS;
+        self.entries.insert(Arc::clone(&key.text), Entry { fingerprint: key.fingerprint, until, posted: None });
+        self.line.push_back((until, Arc::clone(&key.text)));
+        self.bytes += charge;
+        Claim::Fresh
+    }
+
+    /// What came of a request whose key was fresh. One that published nothing is forgotten: its client may try again.
+    pub(super) fn settle(&mut self, key: &IdempotencyKey, posted: &Posted) {
+        let Some(entry) = self.entries.get_mut(&key.text) else { return };
+        if posted.accepted() == 0 {
+            self.remove(&key.text);
+            return;
+        }
+        let kept = Posted { replayed: true, ..posted.clone() };
+        self.bytes += kept.bytes();
+        entry.posted = Some(Arc::new(kept));
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((until, text)) = self.line.pop_front_if(|(until, _)| *until <= now) {
+            // The name may belong to a later entry by now.
+            if self.entries.get(&text).is_some_and(|entry| entry.until == until) {
+                self.remove(&text);
+            }
+        }
+    }
+
+    fn remove(&mut self, text: &Arc<str>) {
+        if let Some(gone) = self.entries.remove(text) {
+            self.bytes -= ENTRY_BYTES + text.len() + gone.posted.map_or(0, |posted| posted.bytes());
+        }
+        debug_assert!(!self.entries.is_empty() || self.bytes == 0, "bytes of no key");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ItemOutcome;
+
+    fn key(text: &str, fingerprint: u64) -> IdempotencyKey {
+        IdempotencyKey { text: Arc::from(text), fingerprint, hash: 7 }
+    }
+
+    fn posted(accepted: u32) -> Posted {
+        let outcome = ItemOutcome { accepted, refused: u32::from(accepted == 0), problem: None };
+        Posted { outcomes: vec![outcome], ..Posted::default() }
+    }
+
+    #[test]
+    fn a_key_publishes_once_within_its_time() {
+        let (mut memory, start) = (Memory::default(), Instant::ZERO);
+        assert_eq!(memory.claim(start, &key("a", 1)), Claim::Fresh);
+        assert_eq!(memory.claim(start, &key("a", 1)), Claim::UnderWay);
+        memory.settle(&key("a", 1), &posted(3));
+        let Claim::Done(done) = memory.claim(start + (IDEMPOTENCY_MS - 1), &key("a", 1)) else { panic!("not done") };
+        assert_eq!((done.accepted(), done.replayed), (3, true));
+        assert_eq!(memory.claim(start, &key("a", 2)), Claim::Another);
+        assert_eq!(memory.claim(start + IDEMPOTENCY_MS, &key("a", 2)), Claim::Fresh);
+    }
+
+    #[test]
+    fn what_published_nothing_may_be_tried_again() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.claim(Instant::ZERO, &key("a", 1)), Claim::Fresh);
+        memory.settle(&key("a", 1), &posted(0));
+        assert_eq!(memory.claim(Instant::ZERO + 1000, &key("a", 2)), Claim::Fresh);
+        memory.settle(&key("a", 2), &posted(1));
+        // The first one's time is over, the second one's is not.
+        assert!(matches!(memory.claim(Instant::ZERO + IDEMPOTENCY_MS, &key("a", 2)), Claim::Done(_)));
+        assert_eq!(memory.claim(Instant::ZERO + (IDEMPOTENCY_MS + 1000), &key("a", 2)), Claim::Fresh);
+    }
+
+    #[test]
+    fn it_is_bounded_and_empties() {
+        let mut memory = Memory::default();
+        let mut taken = 0;
+        while memory.claim(Instant::ZERO, &key(&format!("key {taken}"), 1)) == Claim::Fresh {
+            memory.settle(&key(&format!("key {taken}"), 1), &posted(1));
+            taken += 1;
+        }
+        assert!(taken <= IDEMPOTENCY_KEYS_MAX && memory.bytes <= IDEMPOTENCY_BYTES_MAX + 1024, "{taken} keys");
+        assert_eq!(memory.claim(Instant::ZERO, &key("one more", 1)), Claim::Full);
+        assert_eq!(memory.claim(Instant::ZERO + IDEMPOTENCY_MS, &key("one more", 1)), Claim::Fresh);
+        assert_eq!((memory.entries.len(), memory.line.len()), (1, 1));
+    }
+}

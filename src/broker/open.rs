@@ -1,0 +1,101 @@
+//! Sessions of the modern doors: how they begin, and how a long poll goes on. What happens to them otherwise is what happens to all sessions.
+
+use super::{Answer, Asked, Broker};
+use crate::limits::{RETRY_AFTER_S, SSE_RETRY_MS, SUBSCRIPTIONS_MAX};
+use crate::protocol::{ClaimedId, Door, EndReason, Format, Framing, Mode, Opening, Problem};
+use crate::session::{SessionKey, SubscribeError};
+use crate::wire::v1;
+
+impl Broker {
+    /// Begins a session: it subscribes and listens at once, or there is none.
+    pub(super) fn open(&mut self, asked: &Asked, opening: &Opening) {
+        let key = match self.take_in(asked, Format::V1) {
+            Ok(key) => key,
+            Err((reason, seconds)) => {
+                return self.answer_problem(asked.token, Problem::new(503, reason).retry_after(seconds));
+            }
+        };
+        if let Err(problem) = self.subscribe_all(key, opening) {
+            self.counters.joins -= 1;
+            self.forget(key);
+            return self.answer_problem(asked.token, problem);
+        }
+        self.renew_lease(asked.now, key);
+        let visit = self.visit;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        // P-25: an event that is being delivered was published before.
+        session.visited = visit;
+        let (id, address) = (session.id.to_string(), session.address.to_string());
+        let mut lead = Vec::with_capacity(256 + usize::from(opening.pad));
+        match opening.door {
+            Door::EventStream => {
+                session.mode = Some(Mode::Stream);
+                let (retry_ms, last) = (self.jitter.u32(SSE_RETRY_MS.0..=SSE_RETRY_MS.1), opening.last_event_id.as_deref());
+                let heartbeat_ms = self.settings.heartbeat_ms;
+                v1::session_event((&id, &address), heartbeat_ms, retry_ms, opening.pad, last, &mut lead);
+                self.open_stream(asked, key, lead, false);
+                self.schedule(key);
+            }
+            Door::LongPoll => {
+                session.mode = Some(Mode::Pull);
+                v1::session_answer((&id, &address), self.settings.pull_wait_ms, &mut lead);
+                self.expect_back(asked.now, key);
+                self.answer(asked, Answer::Events { framing: Framing::Object, body: lead });
+            }
+        }
+    }
+
+    fn subscribe_all(&mut self, key: SessionKey, opening: &Opening) -> Result<(), Problem> {
+        for wanted in &opening.subscriptions {
+            let Some(session) = self.sessions.get_mut(key) else { break };
+            let added = session.subscriptions.add(key.slot, &wanted.list, None, self.visit, &mut self.trie);
+            added.map_err(|error| unsubscribable(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Continues a long poll (P-15): answers with what is queued, or waits for it.
+    pub(super) fn poll_next(&mut self, asked: &Asked, id: &ClaimedId, wait_ms: Option<u32>) {
+        let key = match self.polling(id) {
+            Ok(key) => key,
+            Err(problem) => return self.answer_problem(asked.token, problem),
+        };
+        self.supersede(key);
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let (id, queued) = (session.id.to_string(), session.outbox.take_all());
+        let wait_ms = wait_ms.map_or(self.settings.pull_wait_ms, |ms| u64::from(ms).min(self.settings.pull_wait_ms));
+        let mut lead = Vec::with_capacity(64);
+        v1::poll_prologue(&id, &mut lead);
+        if queued.is_empty() && wait_ms > 0 {
+            self.open_wait(asked, key, Framing::Object, &lead, wait_ms);
+        } else {
+            self.answer_data(asked, key, queued, true, lead);
+        }
+        self.renew_lease(asked.now, key);
+        self.schedule(key);
+    }
+
+    /// The session that a long poll claims to go on with.
+    fn polling(&mut self, id: &ClaimedId) -> Result<SessionKey, Problem> {
+        match self.claimed(id).and_then(|key| self.sessions.get(key).map(|session| (key, session))) {
+            Some((key, session)) if session.framing() == Framing::Object => Ok(key),
+            Some(_) => {
+                let detail = "This session gets its events elsewhere: only one that began at /v1/poll goes on there.";
+                Err(Problem::field("session", detail))
+            }
+            None if self.shutting_down => Err(Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S)),
+            None => {
+                self.counters.ids_unknown += 1;
+                let detail = "There is no such session: it has ended, or there never was one. Begin a new one with subject.";
+                Err(Problem::field("session", detail).status(404))
+            }
+        }
+    }
+}
+
+/// Why a subscription is refused, as a problem.
+fn unsubscribable(error: &SubscribeError) -> Problem {
+    let problem = Problem::field("subject", format!("Nobody can listen to this: {error}."));
+    if *error == SubscribeError::TooMany { problem.limit(SUBSCRIPTIONS_MAX) } else { problem }
+}
+

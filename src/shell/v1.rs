@@ -1,0 +1,210 @@
+//! The modern doors: which request below `/v1/` is what. Pure, like the router that it belongs to.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use super::router::{Route, Routes};
+use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use crate::protocol::{Agent, Command, Door, Framing, IdempotencyKey, Identity, Post, Problem};
+use crate::wire::http::{Body, HttpRequest, Method, ReplyTo, RequestHead, Sent};
+use crate::wire::v1::{self, Query};
+
+const LISTEN_METHODS: &str = "GET, HEAD, OPTIONS";
+const PUBLISH_METHODS: &str = "POST, OPTIONS";
+
+/// What a URL is for.
+#[derive(Clone, Copy)]
+enum Url {
+    Sse,
+    Poll,
+    Publish,
+}
+
+impl Url {
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/v1/sse" => Some(Self::Sse),
+            "/v1/poll" => Some(Self::Poll),
+            "/v1/publish" => Some(Self::Publish),
+            _ => None,
+        }
+    }
+
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Sse | Self::Poll => LISTEN_METHODS,
+            Self::Publish => PUBLISH_METHODS,
+        }
+    }
+
+    const fn framing(self) -> Framing {
+        match self {
+            Self::Sse => Framing::EventStream,
+            Self::Poll | Self::Publish => Framing::Object,
+        }
+    }
+
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Sse => "text/event-stream",
+            Self::Poll | Self::Publish => "application/json",
+        }
+    }
+}
+
+impl Routes {
+    /// Decides where a request below `/v1/` goes.
+    pub(super) fn v1(&self, request: &HttpRequest, reply: ReplyTo, date: &str) -> Route {
+        let head = &request.head;
+        let Some(url) = Url::of(&head.path) else {
+            let detail = "There is nothing at this URL. Below /v1/ there are sse, poll and publish.";
+            return self.problem(head, reply, date, &Problem::new(404, detail));
+        };
+        match (url, head.method) {
+            (_, Method::Options) => self.preflight(head, reply, date, url.methods()),
+            (Url::Sse | Url::Poll, Method::Get | Method::Head) | (Url::Publish, Method::Post) => {
+                match self.read(url, request) {
+                    Err(problem) => self.problem(head, reply, date, &problem),
+                    Ok(_) if head.method == Method::Head => self.empty(url, head, reply, date),
+                    Ok((command, identity)) => {
+                        let agent = Agent { identity, ..Agent::default() };
+                        Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
+                    }
+                }
+            }
+            _ => {
+                let mut bytes = Vec::with_capacity(512);
+                let extra = self.cross_origin_fields(head.origin.as_deref());
+                let sent = v1::problem_405(&mut bytes, reply, url.methods(), date, &extra);
+                refused(bytes, sent)
+            }
+        }
+    }
+
+    fn read(&self, url: Url, request: &HttpRequest) -> Result<(Command, Identity), Problem> {
+        let head = &request.head;
+        self.check_origin(head)?;
+        if !v1::accepts(head.accept.as_deref(), url.media_type()) {
+            let detail = format!("The answer is {}, and Accept does not take that.", url.media_type());
+            return Err(Problem::field("Accept", detail).status(406));
+        }
+        let query = Query::read(&head.query)?;
+        let identity = self.identity(head)?;
+        let command = match url {
+            Url::Sse => {
+                let opening = v1::opening(Door::EventStream, &query, head.last_event_id.as_deref())?;
+                Command::Open(Box::new(opening))
+            }
+            Url::Poll => v1::poll(&query)?,
+            Url::Publish => Command::Post(Box::new(post(request, &query, identity)?)),
+        };
+        Ok((command, identity))
+    }
+
+    /// The head that a GET would be answered with.
+    fn empty(&self, url: Url, head: &RequestHead, reply: ReplyTo, date: &str) -> Route {
+        let mut bytes = Vec::with_capacity(512);
+        let answer = v1::answer_head(url.framing(), &mut bytes, reply, date);
+        let sent = self.cross_origin(answer, head.origin.as_deref()).finish(Body::Stream);
+        Route::Answer { bytes, keep_alive: sent.keep_alive, refused: false }
+    }
+
+    fn problem(&self, head: &RequestHead, reply: ReplyTo, date: &str, problem: &Problem) -> Route {
+        let mut bytes = Vec::with_capacity(512);
+        let extra = self.cross_origin_fields(head.origin.as_deref());
+        let sent = v1::problem(&mut bytes, reply, problem, date, &extra);
+        refused(bytes, sent)
+    }
+
+    /// A page of another site can neither publish nor listen, unless it is allowed to (P-33). Programs that are no browsers send no `Origin`.
+    fn check_origin(&self, head: &RequestHead) -> Result<(), Problem> {
+        let Some(origin) = head.origin.as_deref() else { return Ok(()) };
+        if self.allows(Some(origin)) || is_own(origin, head.host.as_deref()) {
+            return Ok(());
+        }
+        let detail = "Pages of this origin may not use the server: allow_origins does not name it. If it is the server's own, a \
+            proxy between them changes Host: let it pass Host on.";
+        Err(Problem::field("Origin", detail).status(403))
+    }
+
+    fn identity(&self, _head: &RequestHead) -> Result<Identity, Problem> {
+        Ok(Identity::NOBODY)
+    }
+}
+
+fn refused(bytes: Vec<u8>, sent: Sent) -> Route {
+    Route::Answer { bytes, keep_alive: sent.keep_alive, refused: true }
+}
+
+/// Whether a page of `origin` came from the host that it asks now. The scheme is not looked at: behind a proxy that speaks TLS it differs.
+fn is_own(origin: &str, host: Option<&str>) -> bool {
+    let (Some((scheme, authority)), Some(host)) = (origin.split_once("://"), host) else { return false };
+    let default = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let plain = |authority: &str| authority.strip_suffix(default).unwrap_or(authority).to_ascii_lowercase();
+    !authority.is_empty() && plain(authority) == plain(host)
+}
+
+/// Reads a whole publish request.
+fn post(request: &HttpRequest, query: &Query, identity: Identity) -> Result<Post, Problem> {
+    let head = &request.head;
+    if !head.says_length {
+        let detail = "The request does not say how long its body is: it needs Content-Length, or Transfer-Encoding: chunked.";
+        return Err(Problem::field("Content-Length", detail).status(411));
+    }
+    if head.content_encoding.as_deref().is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        let detail = "The body must not be compressed.";
+        return Err(Problem::field("Content-Encoding", detail).status(415));
+    }
+    let content_type = head.content_type.as_deref();
+    let kind = v1::Body::of(content_type, query)?;
+    let (items, list) = v1::read(kind, query, content_type, &request.body)?;
+    if items.is_empty() {
+        return Err(Problem::field("body", "The body is empty: there is nothing to publish."));
+    }
+    let key = head.idempotency_key.as_deref().map(|text| idempotency_key(text, request, identity)).transpose()?;
+    Ok(Post { items, list, key })
+}
+
+fn idempotency_key(text: &str, request: &HttpRequest, identity: Identity) -> Result<IdempotencyKey, Problem> {
+    let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len());
+    if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let detail = format!("An idempotency key is 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters.");
+        return Err(Problem::field("Idempotency-Key", detail).limit(IDEMPOTENCY_KEY_BYTES_MAX));
+    }
+    let holder = identity.key().map_or_else(|| String::from("-"), |key| key.to_string());
+    let text: Arc<str> = Arc::from(format!("{holder} {text}"));
+    let (mut hash, mut fingerprint) = (DefaultHasher::new(), DefaultHasher::new());
+    text.hash(&mut hash);
+    (&request.head.query, &request.head.content_type, &request.body).hash(&mut fingerprint);
+    Ok(IdempotencyKey { text, fingerprint: fingerprint.finish(), hash: hash.finish() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_the_server_itself_is_known_by_its_host() {
+        for (origin, host) in [
+            ("http://example.org", "example.org"),
+            ("http://example.org", "Example.org:80"),
+            ("https://example.org", "example.org"),
+            ("https://example.org", "example.org:443"),
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            assert!(is_own(origin, Some(host)), "{origin} {host}");
+        }
+        for (origin, host) in [
+            ("null", "example.org"),
+            ("http://example.org.evil", "example.org"),
+            ("http://example.org:8080", "example.org"),
+            ("http://evil", "example.org"),
+            ("http://", ""),
+            ("file://", ""),
+        ] {
+            assert!(!is_own(origin, Some(host)), "{origin} {host}");
+        }
+        assert!(!is_own("http://example.org", None));
+    }
+}

@@ -1,0 +1,90 @@
+//! Requests that begin a session, or go on with one.
+
+use core::num::NonZeroU16;
+
+use super::query::Query;
+use crate::limits::{LAST_EVENT_ID_BYTES_MAX, PAD_BYTES_MAX, PULL_WAIT_MS_RANGE};
+use crate::protocol::{ClaimedId, Command, Door, Opening, Problem, QueueWish, SubscriptionWish, WantedSubscription};
+
+/// Reads what a session is to begin with: `subject` (repeated, or with commas), and behind a `subject`, for its events, `queue` and `conflate`;
+/// what stands before the first `subject` holds for all. `last_event_id` is the header; browsers send it when they come again.
+///
+/// # Errors
+///
+/// A 400 that names the parameter.
+pub fn opening(door: Door, query: &Query, last_event_id: Option<&str>) -> Result<Opening, Problem> {
+    let mut for_all = SubscriptionWish::default();
+    let mut subscriptions: Vec<WantedSubscription> = Vec::new();
+    let (mut pad, mut last) = (0, last_event_id);
+    for (name, value) in query.iter() {
+        let wish = subscriptions.last_mut().map_or(&mut for_all, |wanted| &mut wanted.wish);
+        match name {
+            "subject" => subscriptions.push(WantedSubscription { list: Box::from(value), wish: for_all }),
+            "queue" => wish.queue = Some(queue(value)?),
+            "conflate" => wish.conflate = switch(value)?,
+            "pad" if door == Door::EventStream => pad = padding(value)?,
+            // What replacements of EventSource send, which cannot set a header.
+            "last_event_id" | "lastEventId" if last.is_none() => last = Some(value),
+            _ => {}
+        }
+    }
+    if subscriptions.is_empty() {
+        let detail = "No subject is named. Say what to listen to: ?subject=/news, more of them with commas or by repeating it.";
+        return Err(Problem::field("subject", detail));
+    }
+    let last_event_id = last.filter(|id| !id.is_empty()).map(|id| {
+        let fits = id.len() <= LAST_EVENT_ID_BYTES_MAX;
+        Box::from(if fits { id } else { "" })
+    });
+    Ok(Opening { door, subscriptions, last_event_id, pad })
+}
+
+/// Reads a request for `/v1/poll`: the first of a session names its subjects, the others name the session.
+///
+/// # Errors
+///
+/// A 400 that names the parameter.
+pub fn poll(query: &Query) -> Result<Command, Problem> {
+    let Some(session) = query.get("session") else {
+        return opening(Door::LongPoll, query, None).map(|opening| Command::Open(Box::new(opening)));
+    };
+    if query.get("subject").is_some() {
+        let detail = "A session's subjects are named when it begins: leave out either subject or session.";
+        return Err(Problem::field("subject", detail));
+    }
+    let wait_ms = query.get("wait").map(wait).transpose()?;
+    Ok(Command::PollNext { id: ClaimedId::from_field(Some(session)), wait_ms })
+}
+
+fn wait(value: &str) -> Result<u32, Problem> {
+    let seconds = number(value).filter(|seconds| u64::from(*seconds) * 1000 <= PULL_WAIT_MS_RANGE.1);
+    let max = PULL_WAIT_MS_RANGE.1 / 1000;
+    let wrong = || Problem::field("wait", format!("wait is a number of seconds, 0 to {max}.")).limit(max as usize);
+    seconds.map(|seconds| seconds * 1000).ok_or_else(wrong)
+}
+
+fn queue(value: &str) -> Result<NonZeroU16, Problem> {
+    let wish = QueueWish::read(Some(value), None).ok().and_then(|wish| wish.events_max);
+    wish.ok_or_else(|| Problem::field("queue", "queue is a number of events, at least 1."))
+}
+
+fn switch(value: &str) -> Result<bool, Problem> {
+    match value {
+        "true" | "1" | "" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Problem::field("conflate", "conflate is true or false.")),
+    }
+}
+
+fn padding(value: &str) -> Result<u16, Problem> {
+    let bytes = number(value).and_then(|bytes| u16::try_from(bytes).ok()).filter(|bytes| *bytes <= PAD_BYTES_MAX);
+    bytes.ok_or_else(|| {
+        let detail = format!("pad is a number of bytes, 0 to {PAD_BYTES_MAX}.");
+        Problem::field("pad", detail).limit(usize::from(PAD_BYTES_MAX))
+    })
+}
+
+/// A decimal number without a sign.
+fn number(value: &str) -> Option<u32> {
+    value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten()
+}
