@@ -10,8 +10,9 @@ use super::delivery::unicast_shard;
 use super::idempotency::Claim;
 use super::publish::OWN_SUBJECTS;
 use super::{Answer, Asked, Broker, Output};
+use crate::limits::RETRY_AFTER_S;
 use crate::protocol::{
-    Audience, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem, Publication,
+    Audience, EndReason, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem, Publication,
     ReplyToken,
 };
 use crate::time::Now;
@@ -104,6 +105,12 @@ impl Broker {
     /// Begins a publish request. `None` if its key has been seen before: then it is answered.
     pub(super) fn begin_post(&mut self, asked: &Asked, post: Post) -> Option<Batch> {
         let Post { items, list, key } = post;
+        if self.shutting_down {
+            // P-32: there is nobody left to hear of it.
+            let problem = Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S);
+            self.answer_problem(asked.token, problem);
+            return None;
+        }
         if let Some(key) = &key {
             let refusal = match self.posted.claim(asked.now.instant, key) {
                 Claim::Fresh => None,

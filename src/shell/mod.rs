@@ -30,6 +30,7 @@ mod router;
 mod signals;
 pub mod source;
 mod sys;
+mod upload;
 mod v1;
 mod wiring;
 mod worker;

@@ -41,7 +41,7 @@ impl Body {
         match super::media_type(content_type.unwrap_or_default()).as_str() {
             "application/json" => Ok(Self::Json),
             "application/x-www-form-urlencoded" => Ok(Self::Form),
-            "application/x-ndjson" | "application/jsonl" => Ok(Self::Lines),
+            _ if is_lines(content_type, &[]) => Ok(Self::Lines),
             _ => {
                 let detail = "The body is read as application/json, application/x-www-form-urlencoded or \
                     application/x-ndjson; a body of any other type needs its subject in the query: ?subject=/news.";
@@ -61,11 +61,15 @@ pub fn read(kind: Body, query: &Query, content_type: Option<&str>, body: &[u8]) 
         Body::Json => list(body),
         Body::Form => form(&Query::read(body)?).map(|publication| (vec![Ok(publication)], false)),
         Body::Data => data(query, content_type, body).map(|publication| (vec![Ok(publication)], false)),
-        Body::Lines => {
-            let lines = body.split(|byte| *byte == b'\n').filter_map(line).collect();
-            Ok((lines, true))
-        }
+        Body::Lines => Ok((body.split(|byte| *byte == b'\n').filter_map(line).collect(), true)),
     }
+}
+
+/// Whether a publish request with this type and query brings lines, which are published as they come.
+#[must_use]
+pub fn is_lines(content_type: Option<&str>, query: &[u8]) -> bool {
+    let is_of = matches!(super::media_type(content_type.unwrap_or_default()).as_str(), "application/x-ndjson" | "application/jsonl");
+    is_of && super::first(query, "subject").is_none()
 }
 
 /// Reads one line of a body of lines; `None` for one that holds nothing.

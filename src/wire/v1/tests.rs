@@ -299,7 +299,7 @@ fn what_was_published_is_told() {
         problem: Some(Problem::field("subject", "No.").status(status)),
     };
     let told = |list, outcomes, lines: Option<&[u64]>| {
-        let text = posted_text(&Posted { outcomes, list, replayed: false }, lines);
+        let text = posted_text(&Posted { outcomes, list, replayed: false }, lines, None);
         (text.status, String::from_utf8(text.body).expect("UTF-8"))
     };
     assert_eq!(told(false, vec![good(1)], None), (202, "{\"accepted\":1,\"refused\":0}\n".to_owned()));
