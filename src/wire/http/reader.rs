@@ -58,7 +58,7 @@ enum State {
     Idle(EmptyLines),
     Head(Box<HeadReader>),
     Body(Box<BodyReader>),
-    Failed(HttpError),
+    Failed(Box<HttpError>),
 }
 
 impl Default for State {
@@ -134,7 +134,8 @@ impl RequestReader {
         let (to_head, to_v1) = match &self.state {
             State::Head(reader) => (reader.to_head, reader.to_v1),
             State::Body(reader) => (reader.head.method == Method::Head, is_v1(&reader.head.path)),
-            State::Idle(_) | State::Failed(_) => (false, false),
+            // Then it says itself what it answers.
+            State::Idle(_) | State::Failed(_) => return error,
         };
         HttpError { to_head, to_v1, ..error }
     }
@@ -160,7 +161,7 @@ impl RequestReader {
             State::Idle(lines) => begin(lines, input, streams),
             State::Head(reader) => read_head(Held::Boxed(reader), input, streams),
             State::Body(reader) => read_body(Held::Boxed(reader), input),
-            State::Failed(error) => Err(error),
+            State::Failed(error) => Err(*error),
         };
         match step {
             Ok((state, taken, progress)) => {
@@ -169,7 +170,7 @@ impl RequestReader {
                 Ok((taken, progress))
             }
             Err(error) => {
-                self.state = State::Failed(error);
+                self.state = State::Failed(Box::new(error));
                 Err(error)
             }
         }
