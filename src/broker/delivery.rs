@@ -209,8 +209,9 @@ impl Outboxes<'_> {
         }
         session.visited = self.visit;
         let subject = encoding.event.subject.as_str();
-        let label = session.subscriptions.matched(interest.place, subject, self.visit).map(Rc::clone);
-        if label.is_some() { self.put(key, label, encoding) } else { 1 }
+        let matched = session.subscriptions.matched(interest.place, subject, self.visit);
+        let (label, looked_at) = (matched.label.map(Rc::clone), matched.looked_at / ITEMS_PER_WORK);
+        looked_at + if label.is_some() { self.put(key, label, encoding) } else { 1 }
     }
 
     /// The session in this slot gets the event if it has listened by the time it was published (P-25). Says how much work that was, in

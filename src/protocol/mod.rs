@@ -14,5 +14,5 @@ pub use event::{Audience, Event, Origin, Payload, Position};
 pub use fields::Fields;
 pub use format::{Format, Framing, Mode};
 pub use id::{Address, SessionId, Shard, ShardTable};
-pub use overflow::{Overflow, QueueWish, WishError};
+pub use overflow::{Overflow, QueueWish, SubscriptionWish, WishError};
 pub use reason::{ClientAction, EndReason};

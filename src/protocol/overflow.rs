@@ -44,6 +44,24 @@ pub struct QueueWish {
     pub overflow: Option<Overflow>,
 }
 
+/// P-30: what a client of a modern door asks for one subscription's events among those that wait for it. What is dropped for it is told and
+/// counted like every drop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SubscriptionWish {
+    /// `queue`: how many of its events may wait at most; the oldest goes first. `None` is as many as the session's queue holds.
+    pub queue: Option<NonZeroU16>,
+    /// `conflate`: of its events with the same subject only the newest waits.
+    pub conflate: bool,
+}
+
+impl SubscriptionWish {
+    /// Whether it asks for anything.
+    #[must_use]
+    pub const fn is_some(self) -> bool {
+        self.conflate || self.queue.is_some()
+    }
+}
+
 /// A wish that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WishError {
