@@ -230,16 +230,15 @@ impl Outboxes<'_> {
         let Some(session) = self.sessions.get_mut(key) else { return 1 };
         let (frame, bounds, policy) =
             (encoding.frame_for(session), bounds(session, self.settings), policy(session, self.settings));
-        let queued_before = session.outbox.len();
         let (lost, looked_at) = match session.outbox.push(frame, label, bounds, policy) {
             Pushed::Full => {
                 self.full.push(key);
                 return WORK_OF_AN_END;
             }
             Pushed::Refused => (1, 0),
-            Pushed::Queued { dropped } => {
+            Pushed::Queued { dropped, looked_at } => {
                 self.counters.delivered += 1;
-                (dropped, if dropped > 0 && policy == Overflow::Conflate { queued_before } else { 0 })
+                (dropped, looked_at)
             }
         };
         self.counters.lost += lost;
