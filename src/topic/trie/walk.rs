@@ -15,23 +15,39 @@ impl<T: Copy> Trie<T> {
         subject: &[u8],
         see: &mut impl FnMut(&'a Node<T>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let has_patterns = self.patterns_live > 0;
-        let (mut node, mut at) = (self.node(ROOT), 0);
-        while let Some(child) = subject.get(at).and_then(|first| node.child(*first)) {
+        let mut node = self.node(ROOT);
+        let mut rest = subject;
+        while let Some(child) = rest.first().and_then(|first| node.child(*first)) {
             let child = self.node(child);
-            let label = child.label.bytes();
-            if !subject[at..].starts_with(label) {
-                if has_patterns {
-                    self.walk_pattern(child, subject, at, see)?;
-                }
-                break;
-            }
-            (node, at) = (child, at + label.len());
+            let Some(behind) = rest.strip_prefix(child.label.bytes()) else { break };
+            (node, rest) = (child, behind);
+        }
+        if self.patterns_live > 0 {
+            return self.climb_among_patterns(node, subject, subject.len() - rest.len(), see);
         }
         loop {
-            if has_patterns {
-                self.walk_signs(node, subject, at, see)?;
+            see(node)?;
+            if node.parent == NIL {
+                return Continue(());
             }
+            node = self.node(node.parent);
+        }
+    }
+
+    /// The way up from `node`, the last one that the subject leads to, by its first `at` bytes; the patterns at each node of it; and before
+    /// that those that begin within the label below it.
+    fn climb_among_patterns<'a, B>(
+        &'a self,
+        mut node: &'a Node<T>,
+        subject: &[u8],
+        mut at: usize,
+        see: &mut impl FnMut(&'a Node<T>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        if let Some(child) = subject.get(at).and_then(|first| node.child(*first)) {
+            self.walk_pattern(self.node(child), subject, at, see)?;
+        }
+        loop {
+            self.walk_signs(node, subject, at, see)?;
             see(node)?;
             if node.parent == NIL {
                 return Continue(());
