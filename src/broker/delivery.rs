@@ -209,8 +209,9 @@ impl Outboxes<'_> {
         }
         session.visited = self.visit;
         let subject = encoding.event.subject.as_str();
-        let label = session.subscriptions.matched(interest.place, subject, self.visit).map(Rc::clone);
-        if label.is_some() { self.put(key, label, encoding) } else { 1 }
+        let matched = session.subscriptions.matched(interest.place, subject, self.visit);
+        let (label, looked_at) = (matched.label.map(Rc::clone), matched.looked_at / ITEMS_PER_WORK);
+        looked_at + if label.is_some() { self.put(key, label, encoding) } else { 1 }
     }
 
     /// The session in this slot gets the event if it has listened by the time it was published (P-25). Says how much work that was, in
@@ -229,16 +230,15 @@ impl Outboxes<'_> {
         let Some(session) = self.sessions.get_mut(key) else { return 1 };
         let (frame, bounds, policy) =
             (encoding.frame_for(session), bounds(session, self.settings), policy(session, self.settings));
-        let queued_before = session.outbox.len();
         let (lost, looked_at) = match session.outbox.push(frame, label, bounds, policy) {
             Pushed::Full => {
                 self.full.push(key);
                 return WORK_OF_AN_END;
             }
             Pushed::Refused => (1, 0),
-            Pushed::Queued { dropped } => {
+            Pushed::Queued { dropped, looked_at } => {
                 self.counters.delivered += 1;
-                (dropped, if dropped > 0 && policy == Overflow::Conflate { queued_before } else { 0 })
+                (dropped, looked_at)
             }
         };
         self.counters.lost += lost;

@@ -48,7 +48,13 @@ impl Broker {
     fn subscribe_all(&mut self, key: SessionKey, opening: &Opening) -> Result<(), Problem> {
         for wanted in &opening.subscriptions {
             let Some(session) = self.sessions.get_mut(key) else { break };
-            let added = session.subscriptions.add(key.slot, &wanted.list, None, self.visit, &mut self.trie);
+            let added = session.subscriptions.add_patterns(
+                key.slot,
+                &[&wanted.list],
+                wanted.wish,
+                self.visit,
+                &mut self.trie,
+            );
             added.map_err(|error| unsubscribable(&error))?;
         }
         Ok(())
