@@ -505,6 +505,7 @@ fn routes(config: &Config) -> Routes {
     Routes {
         allow_origins: config.http.allow_origins.value.clone(),
         force_pull_agents: config.pushlet.force_pull_agents.value.clone(),
+        keyring: Arc::default(),
         pages: Arc::new(Pages::load()),
         demo: config.demo_is_on(),
     }
@@ -543,6 +544,8 @@ fn broker_settings(config: &Config, cores: u16, connections_max: usize) -> Setti
         detached_timeout_ms: pushlet.detached_timeout_ms.value,
         force_pull_all: pushlet.force_pull_all.value,
         expose_session_ids: pushlet.expose_session_ids.value,
+        access: Arc::default(),
+        presence: Arc::default(),
     }
 }
 

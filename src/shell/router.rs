@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::pages::Pages;
+use crate::auth::Keyring;
 use crate::protocol::{Agent, Command, Format, Framing};
 use crate::wire::http::{self, Body, HttpRequest, Method, ReplyTo, RequestHead, ResponseHead};
 use crate::wire::pushlet;
@@ -14,6 +15,9 @@ pub(super) struct Routes {
     pub(super) allow_origins: Vec<String>,
     /// P-18: lower-cased parts of User-Agents that are made to pull.
     pub(super) force_pull_agents: Vec<String>,
+    /// Whose the keys are that requests present.
+    #[expect(dead_code, reason = "the doors that ask it come with the next merge")]
+    pub(super) keyring: Arc<Keyring>,
     /// What browsers fetch besides events.
     pub(super) pages: Arc<Pages>,
     /// Whether the demo pages are served.
