@@ -23,6 +23,8 @@ pub const EMPTY_LINES_MAX: u8 = 4;
 pub const FIELDS_MAX: usize = 256;
 /// Longest subject, in bytes of UTF-8. Longer: nack.
 pub const SUBJECT_BYTES_MAX: usize = 256;
+/// Most `*` segments of a pattern; `**` is none of them. More: refused.
+pub const PATTERN_STARS_MAX: usize = 8;
 /// Longest label of a subscription, in bytes of UTF-8. Longer: nack.
 pub const LABEL_BYTES_MAX: usize = 256;
 /// Most subscriptions of one session; every item of a comma list counts. More: nack.
