@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::identity::Identity;
 use super::keyring::UnknownKey;
-use super::pattern::Pattern;
 use crate::limits::ECHO_CHARS_MAX;
+use crate::topic::Pattern;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,13 @@ impl Who {
         sorted.sort_unstable();
         sorted.dedup();
         Self::Holders(Arc::from(sorted))
+    }
+
+    fn apart(&self) -> Self {
+        match self {
+            Self::Anyone => Self::Anyone,
+            Self::Holders(holders) => Self::Holders(Arc::from(&**holders)),
+        }
     }
 
     fn has(&self, identity: Identity) -> bool {
@@ -140,6 +147,16 @@ impl Access {
         let keyed = any_key != Who::nobody();
         let open_to_read = rules.iter().all(|rule| rule.subscribe.is_anyone());
         Self { rules, publish: if loopback { Who::Anyone } else { any_key }, keyed, open_to_read }
+    }
+
+    /// A copy whose lists are its own. [`Readers`] count references to lists; a core must not count together with others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let rule = |rule: &Rule| {
+            let subject = rule.subject.clone();
+            Rule { subject, publish: rule.publish.apart(), subscribe: rule.subscribe.apart() }
+        };
+        Self { rules: self.rules.iter().map(rule).collect(), publish: self.publish.apart(), ..*self }
     }
 
     /// Whether everybody may read everything: then no delivery needs to ask.

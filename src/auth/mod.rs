@@ -6,12 +6,10 @@
 mod access;
 mod identity;
 mod keyring;
-mod pattern;
 
 pub use access::{Access, Action, Denied, Readers, Rule, Who};
 pub use identity::{Identity, Names};
 pub use keyring::{Keyring, UnknownKey};
-pub use pattern::Pattern;
 
 #[cfg(test)]
 mod tests;

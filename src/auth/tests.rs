@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{Access, Action, Denied, Identity, Keyring, Names, Pattern, Rule, UnknownKey, Who};
+use super::{Access, Action, Denied, Identity, Keyring, Names, Rule, UnknownKey, Who};
 use crate::limits::{ECHO_CHARS_MAX, SECRET_BYTES_RANGE};
+use crate::topic::Pattern;
 
 fn pattern(text: &str) -> Pattern {
     Pattern::new(text).expect("a good pattern")

@@ -27,13 +27,13 @@ use std::sync::Arc;
 
 use delivery::Delivery;
 
-use crate::auth::{Access, Pattern};
+use crate::auth::Access;
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, SHARDS};
 use crate::metrics::Counters;
 use crate::protocol::{Agent, Command, Format, Framing, Mode, Overflow, ReplyToken, Request, ShardTable};
 use crate::session::{Bounds, Channel, Envelope, Frame, Interest, Session, SessionKey, Sessions};
 use crate::time::{Instant, Now, Wheel};
-use crate::topic::Trie;
+use crate::topic::{Pattern, Trie};
 
 /// What a broker is told at its start; the same on every core but for `core`.
 #[derive(Clone, Debug)]
