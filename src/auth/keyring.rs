@@ -8,8 +8,9 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 use super::identity::Identity;
 use crate::limits::SECRET_BYTES_RANGE;
 
-/// A secret as it is kept: nothing can be read from it, and all have the same length.
-type SecretDigest = [u8; 32];
+/// A secret as it is kept: nothing can be read from it, and all have the same length. Words, for they are compared eight times as fast as
+/// bytes.
+type SecretDigest = [u64; 4];
 
 /// The secrets of all keys. A key may have several, so that a new one can be handed out before the old one goes.
 ///
@@ -64,7 +65,7 @@ impl Keyring {
         let presented = digest(secret);
         let mut found = Identity::NOBODY.number();
         for (known, identity) in &self.entries {
-            found.conditional_assign(&identity.number(), known.ct_eq(&presented));
+            found.conditional_assign(&identity.number(), known.as_slice().ct_eq(&presented));
         }
         match Identity::from_number(found) {
             Identity::NOBODY => Err(UnknownKey),
@@ -99,7 +100,12 @@ impl fmt::Debug for Keyring {
 }
 
 fn digest(secret: &[u8]) -> SecretDigest {
-    Sha256::digest(secret).into()
+    let digest = Sha256::digest(secret);
+    let mut words = SecretDigest::default();
+    for (word, bytes) in words.iter_mut().zip(digest.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    words
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750 section 2.1; the scheme in any letter case, RFC 9110 section 11.1).

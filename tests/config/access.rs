@@ -1,8 +1,11 @@
 //! `[[key]]`, `[[access]]` and `[[presence]]`: what is read, what is refused and with which words, and that no secret is ever told.
 
+use pushletd::auth::{Access, Action, Denied, Identity, Names, Rule, UnknownKey, Who};
 use pushletd::config::{
     AccessConfig, Config, FileText, Inputs, KeyConfig, KeyFile, KeyText, Permission, key_paths, load, print_config,
 };
+use pushletd::limits;
+use pushletd::topic::Pattern;
 
 use super::texts;
 
@@ -412,4 +415,67 @@ fn the_tables_of_the_example_file_can_be_used() {
     for key in shown {
         assert!(tables.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key} is not shown");
     }
+}
+
+const PAGE: &str = include_str!("../../docs/access.md");
+
+/// The tables that the page shows can be typed as they stand there.
+#[test]
+fn what_the_page_shows_is_good() {
+    let blocks: Vec<&str> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 3, "{blocks:?}");
+    for block in blocks {
+        let operator = "[[key]]\nname = \"operator\"\nfile = \"/secrets/staff\"\n";
+        let keys = if block.contains("\"operator\"") { operator } else { "" };
+        let config = load(&keyed(&format!("{block}{keys}")));
+        assert!(config.is_ok(), "{block}\n{config:?}");
+    }
+}
+
+/// The reasons on the page are those that are given, each with its status.
+#[test]
+fn the_refusals_on_the_page_are_those_of_the_code() {
+    let mut names = Names::default();
+    let (backend, staff) = (names.identity("backend"), names.identity("staff"));
+    let rule = |subject: &str, publish| Rule {
+        subject: Pattern::new(subject).expect("a good pattern"),
+        publish,
+        subscribe: Who::Anyone,
+    };
+    let access = |who| Access::new(vec![rule("/news/*", who)], [backend, staff], false);
+    let (keyed, shut) = (access(Who::holders([backend])), access(Who::nobody()));
+    let unkeyed = Access::new(Vec::new(), [], false);
+    let denied = |access: &Access, who, subject| access.may(who, Action::Publish, subject).expect_err("denied");
+    let told = [
+        denied(&keyed, Identity::NOBODY, "/news/a"),
+        Denied::from(UnknownKey),
+        denied(&keyed, staff, "/news/a"),
+        denied(&shut, backend, "/news/a"),
+        denied(&unkeyed, Identity::NOBODY, "/a"),
+    ];
+    let rows = PAGE.lines().filter(|line| line.starts_with("| 401 | ") || line.starts_with("| 403 | "));
+    let rows: Vec<(&str, &str)> = rows.filter_map(|row| Some((&row[2..5], row.split('`').nth(1)?))).collect();
+    assert_eq!(rows.len(), told.len());
+    for ((status, shown), denied) in rows.into_iter().zip(told) {
+        assert_eq!(status, denied.status.to_string());
+        let same = shown.strip_suffix("...").map_or(denied.reason == shown, |head| denied.reason.starts_with(head));
+        assert!(same, "{shown}: {denied}");
+    }
+}
+
+/// The bounds on the page are those of the code.
+#[test]
+fn the_bounds_on_the_page_are_those_of_the_code() {
+    let file = format!("{} KiB", limits::KEY_FILE_BYTES_MAX / 1024);
+    for (what, most) in [
+        ("`[[key]]`", limits::KEYS_MAX.to_string()),
+        ("secrets of a key", limits::SECRETS_PER_KEY_MAX.to_string()),
+        ("a file of secrets", file),
+        ("`[[access]]`", limits::ACCESS_RULES_MAX.to_string()),
+        ("`[[presence]]`", limits::PRESENCE_MAX.to_string()),
+    ] {
+        assert!(PAGE.contains(&format!("\n| {what} | {most} |\n")), "{what} is {most}");
+    }
+    let (low, high) = limits::SECRET_BYTES_RANGE;
+    assert!(PAGE.contains(&format!("A secret is {low} to {high} visible")), "{low} to {high}");
 }

@@ -1,6 +1,8 @@
 //! Keys and rules as their operator meets them: what the start says, and what a reload takes.
 
-use rustix::process::Signal;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::pushlet::SOON;
 use crate::support::server::{Driver, Server, on_both_drivers_at_once, wait_for};
@@ -52,4 +54,42 @@ fn hup_reads_the_files_of_secrets_again() {
     for secret in ["the-first-secret", "the-second-secret", "hunter2"] {
         assert!(!said.contains(secret), "{said}");
     }
+}
+
+/// Ended with the test, however that goes.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// HUP: what the file says about `listen` by now does not change who can reach the server, so it does not open it either, however often it is
+/// read.
+#[test]
+fn hup_does_not_take_an_open_listener_for_one_of_this_machine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [config, out, log] = ["x.toml", "out", "log"].map(|name| folder.path().join(name));
+    let write = |text: &str| std::fs::write(&config, text).expect("the configuration is written");
+    let holds = |path: &std::path::Path, words: &str, times: usize| {
+        let said = || std::fs::read_to_string(path).unwrap_or_default();
+        assert!(wait_for(SOON, || said().matches(words).count() >= times), "{words} x {times}: {}", said());
+    };
+    let pipe = |path| Stdio::from(std::fs::File::create(path).expect("a file"));
+    write("listen = \"0.0.0.0:0\"\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pushletd"));
+    command.args(["--admin", "off", "--cores", "1", "--config"]).arg(&config).stdout(pipe(&out)).stderr(pipe(&log));
+    let server = Ended(command.spawn().expect("the program starts"));
+    holds(&out, "then: ", 1);
+    write("listen = \"127.0.0.1:0\"\n");
+    let pid = i32::try_from(server.0.id()).ok().and_then(Pid::from_raw).expect("a process has a positive id");
+    for times in 1..=3 {
+        kill_process(pid, Signal::HUP).expect("our own child can be signalled");
+        holds(&log, "the configuration was reloaded", times);
+        holds(&log, "anyone may subscribe, and publishing needs a key", times);
+    }
+    let said = std::fs::read_to_string(&log).expect("a log");
+    assert!(!said.contains("anyone may publish"), "{said}");
 }
