@@ -19,6 +19,9 @@ impl Broker {
         self.check_door(key)?;
         let wish = QueueWish::read(listen.queue.as_deref(), listen.overflow.as_deref())
             .map_err(|error| Nacked(error.to_string()))?;
+        if let Some(list) = &listen.subject {
+            self.may_subscribe(key, list).map_err(|denied| Nacked(denied.to_string()))?;
+        }
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         let mut label = None;
         if let Some(list) = &listen.subject {

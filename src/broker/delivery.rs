@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Broker, Settings};
+use crate::auth::Readers;
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, WRITES_PER_TURN_MAX};
 use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
@@ -109,6 +110,11 @@ impl Broker {
             return;
         }
         let mut encoding = Encoding::new(Arc::clone(event), &self.settings);
+        let may_see = |session: &Session| encoding.is_for(session);
+        if !key.and_then(|key| self.sessions.get(key)).is_some_and(may_see) {
+            self.counters.unicast_dropped += 1;
+            return;
+        }
         let (_, mut outboxes) = self.outboxes();
         if let Some(key) = key {
             outboxes.put(key, None, &mut encoding);
@@ -208,6 +214,9 @@ impl Outboxes<'_> {
             return 1;
         }
         session.visited = self.visit;
+        if !encoding.is_for(session) {
+            return 1;
+        }
         let subject = encoding.event.subject.as_str();
         let matched = session.subscriptions.matched(interest.place, subject, self.visit);
         let (label, looked_at) = (matched.label.map(Rc::clone), matched.looked_at / ITEMS_PER_WORK);
@@ -273,13 +282,21 @@ struct Encoding {
     /// The event as fields, once a framing has asked for them.
     fields: Option<Fields>,
     expose: bool,
+    /// Who may see it.
+    readers: Readers,
     frames: [Option<Rc<Frame>>; Framing::COUNT],
     names_dropped: u64,
 }
 
 impl Encoding {
     fn new(event: Arc<Event>, settings: &Settings) -> Self {
-        Self { event, fields: None, expose: settings.expose_session_ids, frames: Default::default(), names_dropped: 0 }
+        let readers = settings.access.readers(event.subject.as_str());
+        Self { event, fields: None, readers, expose: settings.expose_session_ids, frames: Default::default(), names_dropped: 0 }
+    }
+
+    /// Whether access rules let the session see it, whatever it has subscribed to.
+    fn is_for(&self, session: &Session) -> bool {
+        self.readers.is_anyone() || self.readers.has(session.identity)
     }
 
     fn frame_for(&mut self, session: &Session) -> Rc<Frame> {

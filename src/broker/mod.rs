@@ -31,12 +31,13 @@ use std::sync::Arc;
 use delivery::Delivery;
 use idempotency::Memory;
 
+use crate::auth::Access;
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, SHARDS};
 use crate::metrics::Counters;
 use crate::protocol::{Agent, Command, Format, Framing, Mode, Overflow, ReplyToken, Request, ShardTable};
 use crate::session::{Bounds, Channel, Envelope, Frame, Interest, Session, SessionKey, Sessions};
 use crate::time::{Instant, Now, Wheel};
-use crate::topic::Trie;
+use crate::topic::{Pattern, Trie};
 
 /// What a broker is told at its start; the same on every core but for `core`.
 #[derive(Clone, Debug)]
@@ -71,6 +72,10 @@ pub struct Settings {
     pub force_pull_all: bool,
     /// P-22: events tell the publisher's secret id, as the original's did.
     pub expose_session_ids: bool,
+    /// Who may publish and subscribe.
+    pub access: Arc<Access>,
+    /// Whose comings and goings are told below `$presence`.
+    pub presence: Arc<[Pattern]>,
 }
 
 /// A request without its command.
@@ -354,6 +359,8 @@ impl Default for Settings {
             detached_timeout_ms: crate::limits::DETACHED_MS,
             force_pull_all: false,
             expose_session_ids: false,
+            access: Arc::default(),
+            presence: Arc::default(),
         }
     }
 }

@@ -47,6 +47,10 @@ impl Broker {
 
     fn subscribe_all(&mut self, key: SessionKey, opening: &Opening) -> Result<(), Problem> {
         for wanted in &opening.subscriptions {
+            self.may_subscribe(key, &wanted.list).map_err(|denied| {
+                let field = if denied.status == 401 { "Authorization" } else { "subject" };
+                Problem::field(field, format!("{denied}.")).status(denied.status)
+            })?;
             let Some(session) = self.sessions.get_mut(key) else { break };
             let added = session.subscriptions.add_patterns(
                 key.slot,

@@ -10,6 +10,7 @@ use super::delivery::unicast_shard;
 use super::idempotency::Claim;
 use super::publish::OWN_SUBJECTS;
 use super::{Answer, Asked, Broker, Output};
+use crate::auth::Action;
 use crate::limits::RETRY_AFTER_S;
 use crate::protocol::{
     Audience, EndReason, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem, Publication,
@@ -179,7 +180,7 @@ impl Broker {
     fn admit_post(
         &self,
         now: Now,
-        _identity: Identity,
+        identity: Identity,
         publication: Publication,
         subject: Subject,
     ) -> Result<(Arc<Event>, Audience), Problem> {
@@ -187,6 +188,10 @@ impl Broker {
             let detail = format!("Subjects that begin with {OWN_SUBJECTS} are the server's own.");
             return Err(Problem::field("subject", detail).status(403));
         }
+        self.settings.access.may(identity, Action::Publish, subject.as_str()).map_err(|denied| {
+            let field = if denied.status == 401 { "Authorization" } else { "subject" };
+            Problem::field(field, format!("{denied}.")).status(denied.status)
+        })?;
         let Publication { name, payload, to, .. } = publication;
         if to.as_deref().is_some_and(|to| unicast_shard(to).is_none()) {
             let detail = "to is the address of a session, as its own answer and the events that it publishes tell it.";

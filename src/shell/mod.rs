@@ -19,6 +19,7 @@ pub mod embed;
 mod entropy;
 mod exchange;
 mod flusher;
+mod gate;
 mod handover;
 mod listener;
 mod logging;

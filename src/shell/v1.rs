@@ -84,7 +84,7 @@ impl Routes {
     fn read(&self, url: Url, request: &HttpRequest) -> Result<(Command, Identity), Problem> {
         let head = &request.head;
         let query = self.check_head(url, head)?;
-        let identity = self.identity(head)?;
+        let identity = self.identity(head, &query)?;
         let command = match url {
             Url::Sse => {
                 let opening = v1::opening(Door::EventStream, &query, head.last_event_id.as_deref())?;
@@ -132,8 +132,10 @@ impl Routes {
         Err(Problem::field("Origin", detail).status(403))
     }
 
-    fn identity(&self, _head: &RequestHead) -> Result<Identity, Problem> {
-        Ok(Identity::NOBODY)
+    /// Whose key the request presents.
+    fn identity(&self, head: &RequestHead, query: &Query) -> Result<Identity, Problem> {
+        let found = self.keyring.identify(head.authorization.as_deref(), query.get("key"));
+        found.map_err(|unknown| Problem::new(401, format!("{unknown}.")))
     }
 }
 
@@ -158,13 +160,13 @@ impl Routes {
     /// Who sends a body of lines, or the answer if it is not taken.
     pub(super) fn upload(&self, head: &RequestHead, date: &str) -> Result<Uploader, Route> {
         let reply = ReplyTo { keep_alive: false, ..ReplyTo::from(head) };
-        let checked = self.check_head(Url::Publish, head).and_then(|_| {
+        let checked = self.check_head(Url::Publish, head).and_then(|query| {
             check_body(head)?;
             if head.idempotency_key.is_some() {
                 let detail = "Lines are published as they come, so a key cannot make them come once: leave it out.";
                 return Err(Problem::field("Idempotency-Key", detail));
             }
-            self.identity(head)
+            self.identity(head, &query)
         });
         match checked {
             Err(problem) => Err(self.problem(head, reply, date, &problem)),
@@ -220,8 +222,7 @@ fn idempotency_key(text: &str, request: &HttpRequest, identity: Identity) -> Res
         let detail = format!("An idempotency key is 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters.");
         return Err(Problem::field("Idempotency-Key", detail).limit(IDEMPOTENCY_KEY_BYTES_MAX));
     }
-    let holder = identity.key().map_or_else(|| String::from("-"), |key| key.to_string());
-    let text: Arc<str> = Arc::from(format!("{holder} {text}"));
+    let text: Arc<str> = Arc::from(format!("{} {text}", identity.number()));
     let (mut hash, mut fingerprint) = (DefaultHasher::new(), DefaultHasher::new());
     text.hash(&mut hash);
     (&request.head.query, &request.head.content_type, &request.body).hash(&mut fingerprint);
