@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::protocol::Identity;
 use super::keyring::UnknownKey;
 use crate::limits::ECHO_CHARS_MAX;
+use crate::protocol::Identity;
 use crate::topic::Pattern;
 
 /// What is asked for.
@@ -222,7 +222,7 @@ impl Access {
             return Denied { status: 403, reason: format!("the key that was presented may not {to_do} {shown}") };
         }
         if helps {
-            let ways = "Authorization: Bearer KEY, or the query parameter key";
+            let ways = "Authorization: Bearer KEY, or the query parameter key (p_key at the Pushlet door)";
             return Denied { status: 401, reason: format!("{doing} {shown} needs a key: {ways}") };
         }
         // Without keys nobody holds any, and the operator should hear that it is not a rule that says no.

@@ -5,8 +5,8 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use crate::protocol::Identity;
 use crate::limits::SECRET_BYTES_RANGE;
+use crate::protocol::Identity;
 
 /// A secret as it is kept: nothing can be read from it, and all have the same length. Words, for they are compared eight times as fast as
 /// bytes.

@@ -7,8 +7,8 @@ mod access;
 mod identity;
 mod keyring;
 
-pub use access::{Access, Action, Denied, Readers, Rule, Who};
 pub use crate::protocol::Identity;
+pub use access::{Access, Action, Denied, Readers, Rule, Who};
 pub use identity::Names;
 pub use keyring::{Keyring, UnknownKey};
 

@@ -117,11 +117,11 @@ fn a_refusal_says_what_is_missing_and_nothing_else() {
     let told = |who, action, subject: &str| access.may(who, action, subject).expect_err("denied").to_string();
     assert_eq!(
         told(Identity::NOBODY, Action::Publish, "/news/a"),
-        "publishing to /news/a needs a key: Authorization: Bearer KEY, or the query parameter key"
+        "publishing to /news/a needs a key: Authorization: Bearer KEY, or the query parameter key (p_key at the Pushlet door)"
     );
     assert_eq!(
         told(Identity::NOBODY, Action::Subscribe, "/staff/1"),
-        "subscribing to /staff/1 needs a key: Authorization: Bearer KEY, or the query parameter key"
+        "subscribing to /staff/1 needs a key: Authorization: Bearer KEY, or the query parameter key (p_key at the Pushlet door)"
     );
     assert_eq!(told(staff, Action::Publish, "/news/a"), "the key that was presented may not publish to /news/a");
     assert_eq!(told(backend, Action::Subscribe, "/closed/a"), "nobody may subscribe to /closed/a");

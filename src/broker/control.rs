@@ -121,6 +121,7 @@ impl Broker {
         if let Err(denied) = self.may_subscribe(key, list) {
             return self.refuse(asked, key, &denied.to_string());
         }
+        let was_at = self.presence_before(key);
         let Some(session) = self.sessions.get_mut(key) else { return false };
         match session.subscriptions.add(key.slot, list, label, self.visit, &mut self.trie) {
             Err(error) => self.refuse(asked, key, &error.to_string()),
@@ -128,6 +129,7 @@ impl Broker {
                 let id = session.id.to_string();
                 let mut fields = vec![("p_id", id.as_str()), ("p_subject", list), ("p_sid", added.sid())];
                 fields.extend(added.text().map(|text| ("p_label", text)));
+                self.note_presence(key, &was_at);
                 self.ack(asked, key, "subscribe-ack", &fields)
             }
         }
@@ -146,10 +148,12 @@ impl Broker {
     }
 
     pub(super) fn unsubscribe(&mut self, asked: &Asked, key: SessionKey, sid: Option<&str>) -> bool {
+        let was_at = self.presence_before(key);
         let Some(session) = self.sessions.get_mut(key) else { return false };
         let id = session.id.to_string();
         let Some(sid) = sid else {
             session.subscriptions.clear(&mut self.trie);
+            self.note_presence(key, &was_at);
             return self.ack(asked, key, "unsubscribe-ack", &[("p_id", &id)]);
         };
         let Some(gone) = session.subscriptions.remove(key.slot, sid, &mut self.trie) else {
@@ -157,6 +161,7 @@ impl Broker {
         };
         let mut fields = vec![("p_id", id.as_str()), ("p_sid", gone.label().sid()), ("p_subject", gone.list())];
         fields.extend(gone.label().text().map(|text| ("p_label", text)));
+        self.note_presence(key, &was_at);
         self.ack(asked, key, "unsubscribe-ack", &fields)
     }
 

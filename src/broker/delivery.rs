@@ -291,7 +291,14 @@ struct Encoding {
 impl Encoding {
     fn new(event: Arc<Event>, settings: &Settings) -> Self {
         let readers = settings.access.readers(event.subject.as_str());
-        Self { event, fields: None, readers, expose: settings.expose_session_ids, frames: Default::default(), names_dropped: 0 }
+        Self {
+            event,
+            fields: None,
+            readers,
+            expose: settings.expose_session_ids,
+            frames: Default::default(),
+            names_dropped: 0,
+        }
     }
 
     /// Whether access rules let the session see it, whatever it has subscribed to.

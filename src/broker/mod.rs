@@ -13,6 +13,7 @@ mod idempotency;
 mod interest;
 mod open;
 mod post;
+mod presence;
 mod publish;
 mod transmit;
 
@@ -21,8 +22,9 @@ mod tests;
 
 pub use answer::{Answer, Output};
 pub use delivery::unicast_shard;
-pub use post::Batch;
 pub use hub::{Arrival, Effect, Home, Hub, Letter};
+pub use post::Batch;
+pub use presence::PresenceChange;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 
 use delivery::Delivery;
 use idempotency::Memory;
+use presence::Presence;
 
 use crate::auth::Access;
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, SHARDS};
@@ -117,6 +120,8 @@ pub struct Broker {
     heartbeats: Heartbeats,
     /// What was published with an idempotency key.
     posted: Memory,
+    /// Who comes and goes.
+    presence: Presence,
     fired: Vec<SessionKey>,
     /// Sessions with an open data answer.
     listening: usize,
@@ -145,6 +150,7 @@ impl Broker {
             slice: DELIVERIES_PER_SLICE_MAX,
             heartbeats: Heartbeats::default(),
             posted: Memory::default(),
+            presence: Presence::default(),
             fired: Vec::new(),
             listening: 0,
             pressed: false,
@@ -166,7 +172,9 @@ impl Broker {
     /// Takes new settings while serving: bounds, time-outs and policies hold from the next event on. Core and shards stay.
     pub fn handle_settings(&mut self, settings: Settings) {
         let (core, shards) = (self.settings.core, self.settings.shards.clone());
+        let presence = Arc::clone(&self.settings.presence);
         self.settings = Settings { core, shards, ..settings };
+        self.change_presence(&presence);
     }
 
     /// How many sessions live.

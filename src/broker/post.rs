@@ -13,8 +13,8 @@ use super::{Answer, Asked, Broker, Output};
 use crate::auth::Action;
 use crate::limits::RETRY_AFTER_S;
 use crate::protocol::{
-    Audience, EndReason, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem, Publication,
-    ReplyToken,
+    Audience, EndReason, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem,
+    Publication, ReplyToken,
 };
 use crate::time::Now;
 use crate::topic::Subject;

@@ -2,8 +2,8 @@
 
 use super::connection::{Carried, ConnectionKey, State};
 use super::core::Core;
-use crate::limits::POST_LINES_PAUSE_MS;
 use crate::broker::{Answer, Effect, Home, Output};
+use crate::limits::POST_LINES_PAUSE_MS;
 use crate::protocol::ReplyToken;
 use crate::time::{Instant, Now};
 use crate::wire::http::{self, Body, ReplyTo, ResponseHead};

@@ -251,7 +251,9 @@ impl Core {
     /// P-34: the random bits for the names of a session that may begin.
     fn draw(&mut self, command: &Command) -> Result<[u128; 2], getrandom::Error> {
         match command {
-            Command::Join { .. } | Command::JoinListen { .. } | Command::Open(_) => Ok([self.entropy.draw()?, self.entropy.draw()?]),
+            Command::Join { .. } | Command::JoinListen { .. } | Command::Open(_) => {
+                Ok([self.entropy.draw()?, self.entropy.draw()?])
+            }
             _ => Ok([0; 2]),
         }
     }

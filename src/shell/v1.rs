@@ -206,7 +206,8 @@ fn post(request: &HttpRequest, query: &Query, identity: Identity) -> Result<Post
 
 fn check_body(head: &RequestHead) -> Result<(), Problem> {
     if !head.says_length {
-        let detail = "The request does not say how long its body is: it needs Content-Length, or Transfer-Encoding: chunked.";
+        let detail =
+            "The request does not say how long its body is: it needs Content-Length, or Transfer-Encoding: chunked.";
         return Err(Problem::field("Content-Length", detail).status(411));
     }
     if head.content_encoding.as_deref().is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {

@@ -85,7 +85,9 @@ pub(super) fn parse(line: RequestLine, section: &[u8]) -> Result<(RequestHead, F
         Err(httparse::Error::HeaderName) => {
             return Err(HttpError::bad("A header line is not a name, a colon directly behind it and a value."));
         }
-        Err(httparse::Error::TooManyHeaders) => return Err(HttpError::new(431, "There are too many header fields.").limit(HEADERS_MAX)),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(HttpError::new(431, "There are too many header fields.").limit(HEADERS_MAX));
+        }
         Err(_) => return Err(HttpError::bad("A header field holds a byte that may not be there.")),
     };
     let mut facts = Facts::default();

@@ -133,7 +133,9 @@ impl HeadScan {
             // RFC 9112 sections 2.2 and 5.2: white space before the first field, or a folded line.
             b' ' | b'\t' => return Err(HttpError::bad("A header line begins with white space.")),
             b'\n' => return Err(BARE_LF),
-            _ if self.fields >= HEADERS_MAX => return Err(HttpError::new(431, "There are too many header fields.").limit(HEADERS_MAX)),
+            _ if self.fields >= HEADERS_MAX => {
+                return Err(HttpError::new(431, "There are too many header fields.").limit(HEADERS_MAX));
+            }
             _ => {}
         }
         self.fields += 1;

@@ -158,7 +158,9 @@ mod tests {
     fn subjects(items: &[Item]) -> Vec<String> {
         items
             .iter()
-            .map(|item| item.as_ref().map_or_else(|problem| problem.status.to_string(), |it| it.subjects[0].to_string()))
+            .map(|item| {
+                item.as_ref().map_or_else(|problem| problem.status.to_string(), |it| it.subjects[0].to_string())
+            })
             .collect()
     }
 
