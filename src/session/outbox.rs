@@ -85,7 +85,10 @@ impl Item {
     fn write_personal(&self, framing: Framing, first: bool, seq: u64, out: &mut Vec<u8>) {
         if framing.is_modern() {
             // A sign of life there is no object.
-            return if self.is_heartbeat() { () } else { v1::personal_part(framing, first, self.lost, out) };
+            if !self.is_heartbeat() {
+                v1::personal_part(framing, first, self.lost, out);
+            }
+            return;
         }
         let (mut seq_text, mut lost_text) = (itoa::Buffer::new(), itoa::Buffer::new());
         let mut pairs = [("p_seq", seq_text.format(seq)), ("", ""), ("", ""), ("", "")];
@@ -152,7 +155,7 @@ pub struct Outbox {
     /// Bytes of the first item's encoding that the socket has taken already: that item can no longer be dropped or changed.
     front_sent: u32,
     /// Dropped events that no queued event tells of yet.
-    lost: u64,
+    lost: u32,
     /// Whether no two of the droppable events are known to share a subject: conflation then needs to look for one only.
     distinct: bool,
 }
@@ -216,7 +219,7 @@ impl Outbox {
             }
             let (fixed_events, fixed_bytes) = self.fixed();
             if hopeless || !fits(fixed_events, fixed_bytes, charge, bounds) {
-                self.lost += 1;
+                self.remember_lost(1);
                 return Pushed::Refused;
             }
         }
@@ -234,7 +237,7 @@ impl Outbox {
             }
         }
         self.distinct = distinct;
-        let lost = std::mem::take(&mut self.lost);
+        let lost = u64::from(std::mem::take(&mut self.lost));
         self.bytes += charge;
         self.items.push_back(Item { frame, label, lost });
         debug_assert!(self.bytes <= bounds.bytes_max && self.len() <= bounds.events_max as usize, "out of bounds");
@@ -310,7 +313,7 @@ impl Outbox {
         let missing = item.lost + 1;
         match self.items.get_mut(at) {
             Some(next) => next.lost += missing,
-            None => self.lost += missing,
+            None => self.remember_lost(missing),
         }
         true
     }
@@ -345,7 +348,7 @@ impl Outbox {
             }
             kept
         });
-        self.lost += missing;
+        self.remember_lost(missing);
         went
     }
 
@@ -419,7 +422,7 @@ impl Outbox {
     pub fn miss(&mut self, events: u64) {
         match self.items.iter_mut().skip(usize::from(self.front_sent > 0)).find(|item| !item.is_heartbeat()) {
             Some(next) => next.lost += events,
-            None => self.lost += events,
+            None => self.remember_lost(events),
         }
     }
 
@@ -428,6 +431,11 @@ impl Outbox {
         debug_assert!(self.front_sent == 0 && !self.has_heartbeat(), "the answer before has not been ended");
         self.bytes = 0;
         std::mem::take(&mut self.items)
+    }
+
+    /// So many events are missing that no queued event tells of. Four billion of them are told as four billion.
+    fn remember_lost(&mut self, events: u64) {
+        self.lost = self.lost.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
     }
 
     fn drop_heartbeat(&mut self) {

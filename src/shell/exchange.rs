@@ -331,6 +331,6 @@ fn told(error: &HttpError) -> Problem {
         431 => Some("headers"),
         _ => None,
     };
-    let limit = (error.limit > 0).then_some(error.limit as u64);
+    let limit = (error.limit > 0).then_some(u64::from(error.limit));
     Problem { field, limit, ..Problem::new(error.status, error.reason) }
 }

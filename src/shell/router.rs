@@ -98,7 +98,7 @@ impl Routes {
         let mut answer = ResponseHead::new(&mut bytes, reply, 204, date).header("Allow", methods);
         if head.access_control_request_method.is_some() && self.allows(head.origin.as_deref()) {
             answer = answer
-                .header("Access-Control-Allow-Methods", methods)
+                .header("Access-Control-Allow-Methods", methods.strip_suffix(", OPTIONS").unwrap_or(methods))
                 .header("Access-Control-Max-Age", PREFLIGHT_MAX_AGE);
             if let Some(names) = head.access_control_request_headers.as_deref() {
                 answer = answer.header("Access-Control-Allow-Headers", names);

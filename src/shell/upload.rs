@@ -5,7 +5,6 @@
 
 use super::connection::{ConnectionKey, State};
 use super::core::Core;
-use super::router::Route;
 use super::v1::Uploader;
 use crate::limits::{POST_ITEMS_MAX, POST_LINES_PAUSE_MS, RETRY_AFTER_S};
 use crate::protocol::{Agent, Command, EndReason, ItemOutcome, Post, Posted, Problem, ReplyToken, Request};
@@ -57,7 +56,7 @@ impl Core {
         if connection.upload.is_none() {
             match routes.upload(head, &date) {
                 Ok(uploader) => connection.upload = Some(Box::new(Upload::new(uploader, head))),
-                Err(route) => return self.refuse_upload(now, key, route),
+                Err(answer) => return self.refuse_upload(now, key, &answer),
             }
         }
         if let Some(upload) = &mut connection.upload {
@@ -75,7 +74,7 @@ impl Core {
         if connection.upload.is_none() {
             match routes.upload(&request.head, &date) {
                 Ok(uploader) => connection.upload = Some(Box::new(Upload::new(uploader, &request.head))),
-                Err(route) => return self.refuse_upload(now, key, route),
+                Err(answer) => return self.refuse_upload(now, key, &answer),
             }
         }
         if let Some(upload) = &mut connection.upload {
@@ -86,11 +85,10 @@ impl Core {
     }
 
     /// The request cannot be served: what else it brings is not read.
-    fn refuse_upload(&mut self, now: Now, key: ConnectionKey, route: Route) {
-        let Route::Answer { bytes, .. } = route else { return };
+    fn refuse_upload(&mut self, now: Now, key: ConnectionKey, answer: &[u8]) {
         self.hub.counters_mut().requests_refused += 1;
         let Some(connection) = self.connection(key) else { return };
-        connection.unsent.extend_from_slice(&bytes);
+        connection.unsent.extend_from_slice(answer);
         connection.reply = ReplyTo { version: Version::Http11, keep_alive: false, to_head: false };
         connection.unread = Vec::new();
         self.answered(now, key);

@@ -158,7 +158,7 @@ pub(super) fn streams(head: &RequestHead) -> bool {
 
 impl Routes {
     /// Who sends a body of lines, or the answer if it is not taken.
-    pub(super) fn upload(&self, head: &RequestHead, date: &str) -> Result<Uploader, Route> {
+    pub(super) fn upload(&self, head: &RequestHead, date: &str) -> Result<Uploader, Vec<u8>> {
         let reply = ReplyTo { keep_alive: false, ..ReplyTo::from(head) };
         let checked = self.check_head(Url::Publish, head).and_then(|query| {
             check_body(head)?;
@@ -169,7 +169,12 @@ impl Routes {
             self.identity(head, &query)
         });
         match checked {
-            Err(problem) => Err(self.problem(head, reply, date, &problem)),
+            Err(problem) => {
+                let mut bytes = Vec::with_capacity(512);
+                let extra = self.cross_origin_fields(head.origin.as_deref());
+                let _ = v1::problem(&mut bytes, reply, &problem, date, &extra);
+                Err(bytes)
+            }
             Ok(identity) => {
                 let origin = head.origin.as_deref().map(Box::from);
                 Ok(Uploader { identity, path: Arc::from(head.path.as_str()), origin })

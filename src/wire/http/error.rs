@@ -14,7 +14,7 @@ pub struct HttpError {
     /// Whether the request is known to be for a modern door, which answers with a problem document.
     pub to_v1: bool,
     /// The bound that was exceeded, in bytes or in number; 0 if none was.
-    pub limit: usize,
+    pub limit: u32,
 }
 
 impl HttpError {
@@ -31,7 +31,8 @@ impl HttpError {
 
     /// The same, naming the bound.
     pub(super) const fn limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
+        // Bounds of ours, all far below.
+        self.limit = limit as u32;
         self
     }
 
