@@ -46,7 +46,7 @@ pub struct RequestHead {
     pub authorization: Option<String>,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// `Last-Event-ID` of a browser that comes again.
+    /// `Last-Event-ID` of a browser that comes again, the first of several.
     pub last_event_id: Option<String>,
     /// `Content-Encoding`, several lines joined by commas.
     pub content_encoding: Option<String>,
@@ -148,7 +148,7 @@ impl Facts {
         } else if is("Idempotency-Key") {
             once(&mut self.idempotency_key, value, HttpError::bad("Idempotency-Key is there more than once."))?;
         } else if is("Last-Event-ID") {
-            once(&mut self.last_event_id, value, HttpError::bad("Last-Event-ID is there more than once."))?;
+            self.last_event_id.get_or_insert_with(|| text(value));
         } else if is("Content-Type") {
             once(&mut self.content_type, value, HttpError::bad("Content-Type is there more than once."))?;
         } else if is("Origin") {
