@@ -4,7 +4,7 @@ use crate::protocol::Mode;
 
 /// A door and how it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shell) enum Transport {
+pub enum Transport {
     /// The Pushlet door.
     Pushlet(Mode),
     /// `/v1/sse`.
@@ -15,7 +15,7 @@ pub(in crate::shell) enum Transport {
 
 impl Transport {
     /// All of them, the usual one first.
-    pub(in crate::shell) const ALL: [Self; 5] = [
+    pub const ALL: [Self; 5] = [
         Self::Pushlet(Mode::Stream),
         Self::Pushlet(Mode::Pull),
         Self::EventStream,
@@ -24,7 +24,8 @@ impl Transport {
     ];
 
     /// Its name on the command line.
-    pub(in crate::shell) const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Pushlet(Mode::Stream) => "stream",
             Self::Pushlet(Mode::Pull) => "pull",
@@ -35,12 +36,14 @@ impl Transport {
     }
 
     /// The transport of this name.
-    pub(in crate::shell) fn from_name(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|transport| transport.name() == name)
     }
 
     /// Whether it is the Pushlet door.
-    pub(in crate::shell) const fn is_pushlet(self) -> bool {
+    #[must_use]
+    pub const fn is_pushlet(self) -> bool {
         matches!(self, Self::Pushlet(_))
     }
 }
