@@ -101,8 +101,7 @@ impl Framing {
     pub const COUNT: usize = 9;
 
     /// Every framing.
-    pub const ALL: [Self; Self::COUNT] =
-        [
+    pub const ALL: [Self; Self::COUNT] = [
         Self::Js,
         Self::Xml,
         Self::XmlJava,

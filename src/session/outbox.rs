@@ -129,6 +129,8 @@ pub enum Pushed {
     Queued {
         /// Dropped events.
         dropped: u64,
+        /// How many queued events were looked at for it, at most. None where there was room and nobody had a wish.
+        looked_at: usize,
     },
     /// It was dropped itself and nothing else changed: no dropping of others would have made room for it.
     Refused,
@@ -192,15 +194,22 @@ impl Outbox {
         self.len() as u64 * 2 > u64::from(bounds.events_max) || u64::from(self.bytes) * 2 > u64::from(bounds.bytes_max)
     }
 
-    /// P-30: queues an event behind the others, or applies `policy` where it does not fit.
+    /// P-30: queues an event behind the others, or applies `policy` where it does not fit. Before that goes what the wish of its
+    /// subscription does not want to wait beside it.
     ///
     /// An event that is larger than the bound by itself is refused under every policy: no reader is quick enough for it, so it says nothing
     /// about this one.
     pub fn push(&mut self, frame: Rc<Frame>, label: Option<Rc<Label>>, bounds: Bounds, policy: Overflow) -> Pushed {
         debug_assert!(frame.subject.is_some(), "heartbeats have a way of their own");
         let charge = frame.charge();
-        let (mut dropped, mut distinct) = (0, false);
-        if !fits(self.len(), self.bytes, charge, bounds) {
+        let (mut dropped, mut looked_at, mut distinct) = (0, 0, false);
+        let mut outdated = Outdated::default();
+        if let Some(label) = label.as_ref().filter(|label| label.wish().is_some()) {
+            outdated = self.outdated(label, frame.subject.as_ref());
+            looked_at = self.items.len() - self.first_droppable();
+        }
+        let has_room = fits(self.len() - outdated.places.len(), self.bytes - outdated.bytes, charge, bounds);
+        if !has_room {
             let hopeless = !fits(0, 0, charge, bounds);
             if policy == Overflow::Disconnect && !hopeless {
                 return Pushed::Full;
@@ -210,7 +219,13 @@ impl Outbox {
                 self.lost += 1;
                 return Pushed::Refused;
             }
+        }
+        for at in outdated.places {
+            dropped += u64::from(self.drop_at(at));
+        }
+        if !has_room {
             if policy == Overflow::Conflate {
+                looked_at += self.len();
                 dropped += self.conflate(frame.subject.as_ref());
                 distinct = true;
             }
@@ -224,7 +239,31 @@ impl Outbox {
         self.items.push_back(Item { frame, label, lost });
         debug_assert!(self.bytes <= bounds.bytes_max && self.len() <= bounds.events_max as usize, "out of bounds");
         self.check_invariants();
-        Pushed::Queued { dropped }
+        Pushed::Queued { dropped, looked_at }
+    }
+
+    /// P-30: what the wish of this subscription does not want to wait beside one more of its events, of subject `incoming`. Mostly that is
+    /// one event, for each that came before was pushed with the same wish.
+    ///
+    /// An event that was sent in part can not be dropped, so it does not count; if its connection breaks it waits again, and the next push of
+    /// its subscription finds it.
+    fn outdated(&self, label: &Rc<Label>, incoming: Option<&Subject>) -> Outdated {
+        let wish = label.wish();
+        let mut room = wish.queue.map_or(usize::MAX, |events| usize::from(events.get()) - 1);
+        let mut found = Outdated::default();
+        // The newest first, so that the oldest go, and so that the places stay what they are while they are dropped in this order.
+        for (at, item) in self.items.iter().enumerate().skip(self.first_droppable()).rev() {
+            if !item.label.as_ref().is_some_and(|known| Rc::ptr_eq(known, label)) {
+                continue;
+            }
+            if room == 0 || wish.conflate && item.frame.subject.as_ref() == incoming {
+                found.places.push(at);
+                found.bytes += item.charge();
+            } else {
+                room -= 1;
+            }
+        }
+        found
     }
 
     /// P-14: queues a sign of life, unless something is queued that is one as well.
@@ -408,6 +447,15 @@ impl Outbox {
 
     #[cfg(not(debug_assertions))]
     const fn check_invariants(&self) {}
+}
+
+/// Queued events that their subscription's wish lets go.
+#[derive(Debug, Default)]
+struct Outdated {
+    /// Where they stand, the newest first.
+    places: Vec<usize>,
+    /// Their charge.
+    bytes: u32,
 }
 
 fn fits(events: usize, bytes: u32, charge: u32, bounds: Bounds) -> bool {
