@@ -85,6 +85,8 @@ class Process:
 
     def stop(self, how=signal.SIGKILL):
         """Ends it. Its children are in its own session, which nothing else is in."""
+        if self.process.stdout.closed:
+            return
         if self.process.poll() is None:
             if how == signal.SIGKILL:
                 os.killpg(self.process.pid, how)

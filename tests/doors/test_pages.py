@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from http_client import Poller, publish
 from pages import all_blocks, plain
 from relay import Relay
-from server import SOON_S, TARGET, Process, Server, wait_for
+from server import TARGET, Process, Server, wait_for
 
 BLOCKS = all_blocks()
 ON_PAGES = "http://127.0.0.1:8080"
@@ -158,24 +159,28 @@ def events_of(number):
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory):
-    """What the programs print in three rounds. The first server is stopped, the second one dies."""
+    """What the programs print in three rounds. The first server is stopped, the second one dies.
+
+    Each has one core: of several one may still begin a session when another one has said that the server stops.
+    """
     folder = tmp_path_factory.mktemp("listeners")
     processes = {}
     with Relay() as relay:
         try:
-            with Server() as first:
+            with Server(cores="1") as first:
                 relay.lead_to(first)
                 for at, name in enumerate(LISTENERS):
                     processes[name] = program(name, folder / str(at), relay.url)
                 hear(first, 1, processes)
-                second = Server()
+                relay.lead_to(None)
+                first.stop(signal.SIGTERM)
+            with Server(cores="1") as second:
                 relay.lead_to(second)
-                first.stop(how=15)
-            with second:
                 hear(second, 2, processes)
-                third = Server()
+                relay.lead_to(None)
+                second.stop(signal.SIGKILL)
+            with Server(cores="1") as third:
                 relay.lead_to(third)
-            with third:
                 hear(third, 3, processes)
         finally:
             for process in processes.values():
