@@ -106,10 +106,14 @@ class Process:
 class Server(Process):
     """A pushletd on free ports."""
 
-    def __init__(self, *flags, config="", cores="2"):
+    def __init__(self, *flags, config="", files=None, cores="2"):
         self._folder = tempfile.TemporaryDirectory(prefix="pushletd-doors-")
         file = pathlib.Path(self._folder.name) / "pushletd.toml"
         file.write_text(config)
+        for name, text in (files or {}).items():
+            beside = file.parent / name
+            beside.write_text(text)
+            beside.chmod(0o600)
         own = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--demo", "off", "--cores", cores, "--drain-time", "2s"]
         super().__init__([PUSHLETD, "--config", str(file), *own, *flags])
         said = self.wait_out(lambda out: re.search(r"listening on http://(\S+):(\d+)/\nadmin on http://(\S+)/?\n", out))
