@@ -1,11 +1,10 @@
 // The demo pages in a browser: each is live, does what it is for, comes back by itself, and fits.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { NO_SERVER } from "../lib/bench.js";
 import { PAGES, draws, drawnPixels, hasLine, isAlike, isLive, live, number, says } from "../lib/demo.js";
 import { request } from "../lib/http.js";
 import { test } from "../lib/registry.js";
+import { saveScreenshot } from "../lib/screenshots.js";
 import { until } from "../lib/wait.js";
 
 const RECOVERY_MS = 20000;
@@ -81,13 +80,6 @@ for (const { name, path, isLive: hasBadge, works, looksLike, outside: allowed } 
         }
         assert.notEqual(backgrounds.light, backgrounds.dark);
     });
-}
-
-async function saveScreenshot(page, name) {
-    const folder = process.env.SCREENSHOTS;
-    if (!folder) return;
-    mkdirSync(folder, { recursive: true });
-    await page.screenshot({ path: join(folder, `${name.replaceAll(" ", "-")}.png`), fullPage: true });
 }
 
 // Runs in the page: how wide it is and what makes it so, and how well its text can be read.
