@@ -10,9 +10,16 @@ export class Source {
         this.page = page;
     }
 
-    // A page of `home` (the server itself, if it is not named) that listens to subjects of `server`.
-    static async open(bench, server, subjects, { home = server, names = [], parameters = {}, ...options } = {}) {
-        const source = new Source(await bench.open(home, "event-source", options));
+    // A page of the server, or of another site, that listens to subjects of `server`.
+    static async open(bench, server, subjects, { site, names = [], parameters = {}, ...options } = {}) {
+        let page;
+        if (site) {
+            page = await bench.page(options.context);
+            await page.goto(`${site.origin}/event-source.html`);
+        } else {
+            page = await bench.open(server, "event-source", options);
+        }
+        const source = new Source(page);
         await source.listen(server, subjects, names, parameters);
         return source;
     }
