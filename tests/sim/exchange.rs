@@ -192,7 +192,7 @@ impl Core {
             user_agent: head.user_agent.as_deref(),
             force_pull_agents: &[],
         };
-        match pushlet::read(&incoming, now.unix_s) {
+        match pushlet::read(&incoming) {
             Err(error) => {
                 let reply = connection.reply;
                 let _ = http::write_text(connection.unsent_mut(kernel), reply, error.status, &error.reason, DATE);
