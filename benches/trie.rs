@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use pushletd::topic::Trie;
+use pushletd::topic::{Syntax, Trie, Want};
 
 /// A subject that shares its first 14 bytes with a subscription and matches none.
 const SUBJECT: &[u8] = b"/room/0500000/news/today";
@@ -50,6 +50,44 @@ fn matching(c: &mut Criterion) {
                         black_box(value);
                     });
                 }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// The same publish where as many patterns match up to a point: exact subjects, `*` before and behind the room, and `**` beside it.
+fn patterns(c: &mut Criterion) {
+    let mut group = c.benchmark_group("patterns");
+    for count in [1, 1_000, 1_000_000] {
+        let mut trie = Trie::new();
+        for (value, prefix) in (0..).zip(prefixes(count)) {
+            let text = match value % 4 {
+                0 => format!("{prefix}/today"),
+                1 => format!("{prefix}/*"),
+                2 => prefix.replacen("/room", "/*", 1),
+                _ => format!("{prefix}/**"),
+            };
+            trie.insert_want(Want { syntax: Syntax::Pattern, text: &text }, value);
+        }
+        group.bench_function(BenchmarkId::new("trie", count), |b| {
+            b.iter(|| {
+                trie.for_each_match(black_box(SUBJECT), |value| {
+                    black_box(value);
+                })
+            });
+        });
+        // Prefixes beside one pattern that has nothing to do with them.
+        let mut trie = Trie::new();
+        prefixes(count).zip(0..).for_each(|(prefix, value)| {
+            trie.insert(prefix.as_bytes(), value);
+        });
+        trie.insert_want(Want { syntax: Syntax::Pattern, text: "/other/*" }, 0);
+        group.bench_function(BenchmarkId::new("prefixes_beside_one", count), |b| {
+            b.iter(|| {
+                trie.for_each_match(black_box(SUBJECT), |value| {
+                    black_box(value);
+                })
             });
         });
     }
@@ -103,5 +141,5 @@ fn changing(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, matching, fan_out, changing);
+criterion_group!(benches, matching, patterns, fan_out, changing);
 criterion_main!(benches);

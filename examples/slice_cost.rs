@@ -41,6 +41,7 @@ fn core(mode: Mode, overflow: Option<Overflow>, events_max: u32) -> Broker {
 fn event(subject: &str) -> Arc<Event> {
     let text = "it is quiet in here";
     Arc::new(Event {
+        name: None,
         subject: Subject::new(subject).expect("a subject"),
         payload: Payload::Fields([("name", "somebody"), ("text", text)].into_iter().collect::<Fields>()),
         origin: Origin::default(),

@@ -13,6 +13,8 @@ pub mod protocol;
 
 pub mod wire;
 
+pub mod auth;
+
 pub mod session;
 
 pub mod metrics;

@@ -23,6 +23,8 @@ pub const EMPTY_LINES_MAX: u8 = 4;
 pub const FIELDS_MAX: usize = 256;
 /// Longest subject, in bytes of UTF-8. Longer: nack.
 pub const SUBJECT_BYTES_MAX: usize = 256;
+/// Most `*` segments of a pattern; `**` is none of them. More: refused.
+pub const PATTERN_STARS_MAX: usize = 8;
 /// Longest label of a subscription, in bytes of UTF-8. Longer: nack.
 pub const LABEL_BYTES_MAX: usize = 256;
 /// Most subscriptions of one session; every item of a comma list counts. More: nack.
@@ -218,6 +220,21 @@ pub const fn session_bytes_max(queue_bytes: u32) -> u64 {
     2 * queue_bytes as u64 + (SUBSCRIPTIONS_MAX * (SUBJECT_BYTES_MAX + LABEL_BYTES_MAX + 128)) as u64 + 1024
 }
 
+/// Most `[[key]]` tables. More: an error at start.
+pub const KEYS_MAX: usize = 256;
+/// Longest name of a key, in bytes.
+pub const KEY_NAME_BYTES_MAX: usize = 64;
+/// Most secrets of one key: the old ones and the new ones while they are changed. Every presented secret is compared with all of all keys.
+pub const SECRETS_PER_KEY_MAX: usize = 8;
+/// Allowed length of a secret, in bytes: what nobody guesses, and what a request line has room for.
+pub const SECRET_BYTES_RANGE: (usize, usize) = (16, 512);
+/// Longest file of secrets, in bytes, comments included.
+pub const KEY_FILE_BYTES_MAX: usize = 64 * 1024;
+/// Most `[[access]]` tables. A publish looks at each of them at most once for its subject. More: an error at start.
+pub const ACCESS_RULES_MAX: usize = 256;
+/// Most `[[presence]]` tables. More: an error at start.
+pub const PRESENCE_MAX: usize = 64;
+
 /// Most `[[source]]` tables. More: an error at start.
 pub const SOURCES_MAX: usize = 64;
 /// Longest name of a source, in bytes.
@@ -301,6 +318,8 @@ const _: () = assert!(connection_bytes_max(QUEUE_BYTES_DEFAULT, QUEUE_EVENTS_DEF
 const _: () = assert!(CORES_RANGE.1 <= SHARDS as u32, "every core holds a shard");
 const _: () = assert!(BODY_BYTES_MAX * 16 < INBOX_BYTES_MAX);
 const _: () = assert!(BODY_BYTES_MAX * 16 <= INTAKE_BYTES_MAX);
+const _: () = assert!(SECRET_BYTES_RANGE.1 * 4 < REQUEST_LINE_BYTES_MAX, "a secret fits into a query, percent-encoded");
+const _: () = assert!(SECRETS_PER_KEY_MAX * (SECRET_BYTES_RANGE.1 + 2) < KEY_FILE_BYTES_MAX);
 const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(CLIENT_BACKOFF_MS < CLIENT_BACKOFF_MAX_MS);
 const _: () = assert!(CLIENT_TICK_MS < CLIENT_BACKOFF_MS);

@@ -6,6 +6,8 @@ use pushletd::config::{
 };
 use pushletd::protocol::Overflow;
 
+#[path = "config/access.rs"]
+mod access;
 #[path = "config/sources.rs"]
 mod sources;
 

@@ -3,6 +3,8 @@
 //! Nothing here sleeps to let something happen. A test waits for what must come, with a deadline that fails; to prove that something does
 //! not come it waits for what was sent after it.
 
+#[path = "server/access.rs"]
+mod access;
 #[path = "server/churn.rs"]
 mod churn;
 #[path = "server/cores.rs"]

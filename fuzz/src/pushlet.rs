@@ -41,7 +41,7 @@ fn survives_every_format(fields: &Fields) {
     for (at, (name, _)) in fields.iter().enumerate() {
         assert!(fields.iter().skip(at + 1).all(|(other, _)| other != name), "{name:?} twice");
     }
-    for framing in Framing::ALL {
+    for framing in Framing::PUSHLET {
         let mut bytes = Vec::new();
         pushlet::event(framing, true, fields.iter(), &mut bytes);
         if framing == Framing::JsonLines {

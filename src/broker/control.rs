@@ -1,9 +1,10 @@
 //! Control requests: answered at once, in an answer of their own (rules P-5 to P-8).
 
 use super::{Asked, Broker, stranger_framing};
-use crate::limits::{ECHO_CHARS_MAX, RETRY_AFTER_S};
+use crate::auth::{Action, Denied};
+use crate::limits::{ECHO_CHARS_MAX, RETRY_AFTER_S, SUBSCRIPTIONS_MAX};
 use crate::protocol::{
-    Address, ClaimedId, Command, EndReason, Format, FormatName, Framing, Listen, Request, SessionId,
+    Address, ClaimedId, Command, EndReason, Format, FormatName, Framing, Identity, Listen, Request, SessionId,
 };
 use crate::session::{Session, SessionKey};
 use crate::time::Now;
@@ -30,6 +31,12 @@ impl Broker {
             };
             return self.answer_error(asked, 400, reason, None);
         };
+        if let Some(session) = self.sessions.get_mut(key)
+            && asked.agent.identity.is_known()
+        {
+            // Old clients present a key with their join only, newer ones with every request.
+            session.identity = asked.agent.identity;
+        }
         if act(self, key) {
             self.renew_lease(asked.now, key);
             self.schedule(key);
@@ -72,7 +79,8 @@ impl Broker {
         }
         let shard = self.settings.shards.pick(self.settings.core, (asked.draw[1] >> 64) as u64);
         let (id, address) = (SessionId::new(shard, asked.draw[0]), Address::new(shard, asked.draw[1]));
-        let session = Session::new(id, address, format, asked.agent.java);
+        let mut session = Session::new(id, address, format, asked.agent.java);
+        session.identity = asked.agent.identity;
         let key = self.sessions.insert(session).ok_or(("no name could be made for the session", 1))?;
         self.counters.joins += 1;
         Ok(key)
@@ -110,6 +118,10 @@ impl Broker {
         label: Option<&str>,
     ) -> bool {
         let Some(list) = subject else { return self.refuse(asked, key, "no subject provided") };
+        if let Err(denied) = self.may_subscribe(key, list) {
+            return self.refuse(asked, key, &denied.to_string());
+        }
+        let was_at = self.presence_before(key);
         let Some(session) = self.sessions.get_mut(key) else { return false };
         match session.subscriptions.add(key.slot, list, label, self.visit, &mut self.trie) {
             Err(error) => self.refuse(asked, key, &error.to_string()),
@@ -117,16 +129,31 @@ impl Broker {
                 let id = session.id.to_string();
                 let mut fields = vec![("p_id", id.as_str()), ("p_subject", list), ("p_sid", added.sid())];
                 fields.extend(added.text().map(|text| ("p_label", text)));
+                self.note_presence(key, &was_at);
                 self.ack(asked, key, "subscribe-ack", &fields)
             }
         }
     }
 
+    /// Whether the session may hear of each item of a comma list. What a broad one covers besides is settled when events come.
+    pub(super) fn may_subscribe(&self, key: SessionKey, list: &str) -> Result<(), Denied> {
+        let identity = self.sessions.get(key).map_or(Identity::NOBODY, |session| session.identity);
+        let access = &self.settings.access;
+        if access.is_open_to_read() {
+            return Ok(());
+        }
+        // A list that is too long, or has too many items, is refused as such.
+        let mut items = list.split(',').map(str::trim).filter(|item| !item.is_empty()).take(SUBSCRIPTIONS_MAX + 1);
+        items.try_for_each(|item| access.may(identity, Action::Subscribe, item))
+    }
+
     pub(super) fn unsubscribe(&mut self, asked: &Asked, key: SessionKey, sid: Option<&str>) -> bool {
+        let was_at = self.presence_before(key);
         let Some(session) = self.sessions.get_mut(key) else { return false };
         let id = session.id.to_string();
         let Some(sid) = sid else {
             session.subscriptions.clear(&mut self.trie);
+            self.note_presence(key, &was_at);
             return self.ack(asked, key, "unsubscribe-ack", &[("p_id", &id)]);
         };
         let Some(gone) = session.subscriptions.remove(key.slot, sid, &mut self.trie) else {
@@ -134,6 +161,7 @@ impl Broker {
         };
         let mut fields = vec![("p_id", id.as_str()), ("p_sid", gone.label().sid()), ("p_subject", gone.list())];
         fields.extend(gone.label().text().map(|text| ("p_label", text)));
+        self.note_presence(key, &was_at);
         self.ack(asked, key, "unsubscribe-ack", &fields)
     }
 

@@ -19,6 +19,10 @@ impl Broker {
         self.check_door(key)?;
         let wish = QueueWish::read(listen.queue.as_deref(), listen.overflow.as_deref())
             .map_err(|error| Nacked(error.to_string()))?;
+        if let Some(list) = &listen.subject {
+            self.may_subscribe(key, list).map_err(|denied| Nacked(denied.to_string()))?;
+        }
+        let was_at = self.presence_before(key);
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         let mut label = None;
         if let Some(list) = &listen.subject {
@@ -50,6 +54,7 @@ impl Broker {
         } else {
             self.answer_data(asked, key, VecDeque::new(), false, lead);
         }
+        self.note_presence(key, &was_at);
         Ok(())
     }
 
@@ -180,7 +185,14 @@ impl Broker {
     }
 
     /// A pull or poll answer that is complete: `body` holds the ack already.
-    pub(super) fn answer_data(&mut self, asked: &Asked, key: SessionKey, queued: VecDeque<Item>, events: bool, mut body: Vec<u8>) {
+    pub(super) fn answer_data(
+        &mut self,
+        asked: &Asked,
+        key: SessionKey,
+        queued: VecDeque<Item>,
+        events: bool,
+        mut body: Vec<u8>,
+    ) {
         let framing = self.sessions.get(key).map_or(Framing::Object, Session::framing);
         if events {
             self.write_events(asked.now, framing, &queued, &mut body);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Broker, Settings};
+use crate::auth::Readers;
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, WRITES_PER_TURN_MAX};
 use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
@@ -109,6 +110,11 @@ impl Broker {
             return;
         }
         let mut encoding = Encoding::new(Arc::clone(event), &self.settings);
+        let may_see = |session: &Session| encoding.is_for(session);
+        if !key.and_then(|key| self.sessions.get(key)).is_some_and(may_see) {
+            self.counters.unicast_dropped += 1;
+            return;
+        }
         let (_, mut outboxes) = self.outboxes();
         if let Some(key) = key {
             outboxes.put(key, None, &mut encoding);
@@ -208,9 +214,13 @@ impl Outboxes<'_> {
             return 1;
         }
         session.visited = self.visit;
+        if !encoding.is_for(session) {
+            return 1;
+        }
         let subject = encoding.event.subject.as_str();
-        let label = session.subscriptions.matched(interest.place, subject, self.visit).map(Rc::clone);
-        if label.is_some() { self.put(key, label, encoding) } else { 1 }
+        let matched = session.subscriptions.matched(interest.place, subject, self.visit);
+        let (label, looked_at) = (matched.label.map(Rc::clone), matched.looked_at / ITEMS_PER_WORK);
+        looked_at + if label.is_some() { self.put(key, label, encoding) } else { 1 }
     }
 
     /// The session in this slot gets the event if it has listened by the time it was published (P-25). Says how much work that was, in
@@ -229,16 +239,15 @@ impl Outboxes<'_> {
         let Some(session) = self.sessions.get_mut(key) else { return 1 };
         let (frame, bounds, policy) =
             (encoding.frame_for(session), bounds(session, self.settings), policy(session, self.settings));
-        let queued_before = session.outbox.len();
         let (lost, looked_at) = match session.outbox.push(frame, label, bounds, policy) {
             Pushed::Full => {
                 self.full.push(key);
                 return WORK_OF_AN_END;
             }
             Pushed::Refused => (1, 0),
-            Pushed::Queued { dropped } => {
+            Pushed::Queued { dropped, looked_at } => {
                 self.counters.delivered += 1;
-                (dropped, if dropped > 0 && policy == Overflow::Conflate { queued_before } else { 0 })
+                (dropped, looked_at)
             }
         };
         self.counters.lost += lost;
@@ -273,13 +282,28 @@ struct Encoding {
     /// The event as fields, once a framing has asked for them.
     fields: Option<Fields>,
     expose: bool,
+    /// Who may see it.
+    readers: Readers,
     frames: [Option<Rc<Frame>>; Framing::COUNT],
     names_dropped: u64,
 }
 
 impl Encoding {
     fn new(event: Arc<Event>, settings: &Settings) -> Self {
-        Self { event, fields: None, expose: settings.expose_session_ids, frames: Default::default(), names_dropped: 0 }
+        let readers = settings.access.readers(event.subject.as_str());
+        Self {
+            event,
+            fields: None,
+            readers,
+            expose: settings.expose_session_ids,
+            frames: Default::default(),
+            names_dropped: 0,
+        }
+    }
+
+    /// Whether access rules let the session see it, whatever it has subscribed to.
+    fn is_for(&self, session: &Session) -> bool {
+        self.readers.is_anyone() || self.readers.has(session.identity)
     }
 
     fn frame_for(&mut self, session: &Session) -> Rc<Frame> {

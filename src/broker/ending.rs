@@ -129,10 +129,12 @@ impl Broker {
 
     /// Removes a session from every table.
     pub(super) fn forget(&mut self, key: SessionKey) {
+        let was_at = self.presence_before(key);
         if let Some(mut session) = self.sessions.remove(key) {
             session.subscriptions.clear(&mut self.trie);
             self.listening -= usize::from(session.channel.token().is_some());
         }
+        self.note_presence(key, &was_at);
         // Its deadlines are still filed. Clients that come and go must not fill the wheel for the length of a lease.
         if self.wheel.len() > 8 * self.sessions.len() + STALE_DEADLINES_MAX {
             let sessions = &self.sessions;

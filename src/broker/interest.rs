@@ -7,8 +7,8 @@ use crate::topic::Subject;
 
 impl Broker {
     /// P-35: whether a session of this core would get an event of this subject, or of one that begins with it: it has a subscription that
-    /// matches, it has listened (P-25), and it is still kept. It looks at no more than twice [`INTEREST_LOOKS_MAX`] subscriptions; if none of
-    /// them is of such a session and there are more, the answer is yes.
+    /// matches, by prefix, exactly or by a wildcard, it has listened (P-25), and it is still kept. It looks at no more than twice
+    /// [`INTEREST_LOOKS_MAX`] subscriptions; if none of them is of such a session and there are more, the answer is yes.
     #[must_use]
     pub fn is_listened_to(&self, subject: &Subject) -> bool {
         let listens =

@@ -13,6 +13,7 @@ mod idempotency;
 mod interest;
 mod open;
 mod post;
+mod presence;
 mod publish;
 mod transmit;
 
@@ -21,8 +22,9 @@ mod tests;
 
 pub use answer::{Answer, Output};
 pub use delivery::unicast_shard;
-pub use post::Batch;
 pub use hub::{Arrival, Effect, Home, Hub, Letter};
+pub use post::Batch;
+pub use presence::PresenceChange;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -30,13 +32,15 @@ use std::sync::Arc;
 
 use delivery::Delivery;
 use idempotency::Memory;
+use presence::Presence;
 
+use crate::auth::Access;
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, SHARDS};
 use crate::metrics::Counters;
 use crate::protocol::{Agent, Command, Format, Framing, Mode, Overflow, ReplyToken, Request, ShardTable};
 use crate::session::{Bounds, Channel, Envelope, Frame, Interest, Session, SessionKey, Sessions};
 use crate::time::{Instant, Now, Wheel};
-use crate::topic::Trie;
+use crate::topic::{Pattern, Trie};
 
 /// What a broker is told at its start; the same on every core but for `core`.
 #[derive(Clone, Debug)]
@@ -71,6 +75,10 @@ pub struct Settings {
     pub force_pull_all: bool,
     /// P-22: events tell the publisher's secret id, as the original's did.
     pub expose_session_ids: bool,
+    /// Who may publish and subscribe.
+    pub access: Arc<Access>,
+    /// Whose comings and goings are told below `$presence`.
+    pub presence: Arc<[Pattern]>,
 }
 
 /// A request without its command.
@@ -112,6 +120,8 @@ pub struct Broker {
     heartbeats: Heartbeats,
     /// What was published with an idempotency key.
     posted: Memory,
+    /// Who comes and goes.
+    presence: Presence,
     fired: Vec<SessionKey>,
     /// Sessions with an open data answer.
     listening: usize,
@@ -140,6 +150,7 @@ impl Broker {
             slice: DELIVERIES_PER_SLICE_MAX,
             heartbeats: Heartbeats::default(),
             posted: Memory::default(),
+            presence: Presence::default(),
             fired: Vec::new(),
             listening: 0,
             pressed: false,
@@ -161,7 +172,9 @@ impl Broker {
     /// Takes new settings while serving: bounds, time-outs and policies hold from the next event on. Core and shards stay.
     pub fn handle_settings(&mut self, settings: Settings) {
         let (core, shards) = (self.settings.core, self.settings.shards.clone());
+        let presence = Arc::clone(&self.settings.presence);
         self.settings = Settings { core, shards, ..settings };
+        self.change_presence(&presence);
     }
 
     /// How many sessions live.
@@ -354,6 +367,8 @@ impl Default for Settings {
             detached_timeout_ms: crate::limits::DETACHED_MS,
             force_pull_all: false,
             expose_session_ids: false,
+            access: Arc::default(),
+            presence: Arc::default(),
         }
     }
 }

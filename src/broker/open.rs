@@ -30,7 +30,8 @@ impl Broker {
         match opening.door {
             Door::EventStream => {
                 session.mode = Some(Mode::Stream);
-                let (retry_ms, last) = (self.jitter.u32(SSE_RETRY_MS.0..=SSE_RETRY_MS.1), opening.last_event_id.as_deref());
+                let (retry_ms, last) =
+                    (self.jitter.u32(SSE_RETRY_MS.0..=SSE_RETRY_MS.1), opening.last_event_id.as_deref());
                 let heartbeat_ms = self.settings.heartbeat_ms;
                 v1::session_event((&id, &address), heartbeat_ms, retry_ms, opening.pad, last, &mut lead);
                 self.open_stream(asked, key, lead, false);
@@ -43,12 +44,18 @@ impl Broker {
                 self.answer(asked, Answer::Events { framing: Framing::Object, body: lead });
             }
         }
+        self.note_presence(key, &[]);
     }
 
     fn subscribe_all(&mut self, key: SessionKey, opening: &Opening) -> Result<(), Problem> {
         for wanted in &opening.subscriptions {
+            self.may_subscribe(key, &wanted.list).map_err(|denied| {
+                let field = if denied.status == 401 { "Authorization" } else { "subject" };
+                Problem::field(field, format!("{denied}.")).status(denied.status)
+            })?;
             let Some(session) = self.sessions.get_mut(key) else { break };
-            let added = session.subscriptions.add(key.slot, &wanted.list, None, self.visit, &mut self.trie);
+            let added =
+                session.subscriptions.add_patterns(key.slot, &[&wanted.list], wanted.wish, self.visit, &mut self.trie);
             added.map_err(|error| unsubscribable(&error))?;
         }
         Ok(())
@@ -86,7 +93,8 @@ impl Broker {
             None if self.shutting_down => Err(Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S)),
             None => {
                 self.counters.ids_unknown += 1;
-                let detail = "There is no such session: it has ended, or there never was one. Begin a new one with subject.";
+                let detail =
+                    "There is no such session: it has ended, or there never was one. Begin a new one with subject.";
                 Err(Problem::field("session", detail).status(404))
             }
         }
@@ -98,4 +106,3 @@ fn unsubscribable(error: &SubscribeError) -> Problem {
     let problem = Problem::field("subject", format!("Nobody can listen to this: {error}."));
     if *error == SubscribeError::TooMany { problem.limit(SUBSCRIPTIONS_MAX) } else { problem }
 }
-

@@ -10,9 +10,11 @@ use super::delivery::unicast_shard;
 use super::idempotency::Claim;
 use super::publish::OWN_SUBJECTS;
 use super::{Answer, Asked, Broker, Output};
+use crate::auth::Action;
+use crate::limits::RETRY_AFTER_S;
 use crate::protocol::{
-    Audience, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem, Publication,
-    ReplyToken,
+    Audience, EndReason, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem,
+    Publication, ReplyToken,
 };
 use crate::time::Now;
 use crate::topic::Subject;
@@ -104,6 +106,12 @@ impl Broker {
     /// Begins a publish request. `None` if its key has been seen before: then it is answered.
     pub(super) fn begin_post(&mut self, asked: &Asked, post: Post) -> Option<Batch> {
         let Post { items, list, key } = post;
+        if self.shutting_down {
+            // P-32: there is nobody left to hear of it.
+            let problem = Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S);
+            self.answer_problem(asked.token, problem);
+            return None;
+        }
         if let Some(key) = &key {
             let refusal = match self.posted.claim(asked.now.instant, key) {
                 Claim::Fresh => None,
@@ -172,7 +180,7 @@ impl Broker {
     fn admit_post(
         &self,
         now: Now,
-        _identity: Identity,
+        identity: Identity,
         publication: Publication,
         subject: Subject,
     ) -> Result<(Arc<Event>, Audience), Problem> {
@@ -180,6 +188,10 @@ impl Broker {
             let detail = format!("Subjects that begin with {OWN_SUBJECTS} are the server's own.");
             return Err(Problem::field("subject", detail).status(403));
         }
+        self.settings.access.may(identity, Action::Publish, subject.as_str()).map_err(|denied| {
+            let field = if denied.status == 401 { "Authorization" } else { "subject" };
+            Problem::field(field, format!("{denied}.")).status(denied.status)
+        })?;
         let Publication { name, payload, to, .. } = publication;
         if to.as_deref().is_some_and(|to| unicast_shard(to).is_none()) {
             let detail = "to is the address of a session, as its own answer and the events that it publishes tell it.";

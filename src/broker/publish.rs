@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::delivery::unicast_shard;
 use super::{Asked, Broker, Output};
+use crate::auth::Action;
 use crate::protocol::{Audience, Event, Fields, Origin, Payload, RESERVED_NAMES};
 use crate::session::SessionKey;
 use crate::time::Now;
@@ -72,6 +73,8 @@ impl Broker {
             return Err(format!("subjects that begin with {OWN_SUBJECTS} are the server's own"));
         }
         let session = self.sessions.get(key).ok_or("no such session")?;
+        let identity = session.identity;
+        self.settings.access.may(identity, Action::Publish, subject.as_str()).map_err(|denied| denied.to_string())?;
         for name in RESERVED_NAMES {
             fields.take(name);
         }

@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::kinds::{Kind, Raw};
 use super::nearest::nearest;
 use super::origin::{ConfigError, Origin, Setting};
-use super::sources::{self, RawSource};
+use super::secrets::KeyFile;
+use super::tables::{self, RawTable};
 use super::{Inputs, Key, Table};
 
 /// One value as somebody gave it.
@@ -36,15 +37,28 @@ impl Given {
 pub(super) struct Layers {
     /// Lowest layer first: a later one overrules an earlier one. What has been taken is gone.
     given: Vec<Given>,
-    /// The `[[source]]` tables in order.
-    sources: Vec<RawSource>,
+    /// The tables that may stand more than once, in order.
+    tables: Vec<RawTable>,
+    /// The path of the file as it was given; empty if there is none.
+    pub(super) file_path: String,
+    /// The files of secrets that were read.
+    pub(super) key_files: Vec<KeyFile>,
+    /// The names that `[[key]]` tables give, those of wrong ones too: rules are judged by them.
+    pub(super) key_names: Vec<String>,
     errors: Vec<ConfigError>,
 }
 
 impl Layers {
     /// Sorts the inputs into layers. Variables without the prefix of ours are somebody else's.
     pub(super) fn new(inputs: &Inputs) -> Self {
-        let mut layers = Self { given: Vec::new(), sources: Vec::new(), errors: Vec::new() };
+        let mut layers = Self {
+            given: Vec::new(),
+            tables: Vec::new(),
+            file_path: inputs.file.as_ref().map(|file| file.path.clone()).unwrap_or_default(),
+            key_files: inputs.key_files.clone(),
+            key_names: Vec::new(),
+            errors: Vec::new(),
+        };
         if let Some(file) = &inputs.file {
             layers.add_file(&Arc::from(printable(&file.path)), &file.text);
         }
@@ -75,21 +89,22 @@ impl Layers {
         }
         for (name, value) in document.get_ref() {
             let (at, name) = (name.span().start, name.get_ref().to_string());
+            let repeated = tables::NAMES.into_iter().find(|known| *known == name);
             let names_a_table = Table::SUB_TABLES.iter().any(|table| table.name() == name);
-            let problem = match value.get_ref() {
-                DeValue::Table(entries) if names_a_table => {
+            let problem = match (value.get_ref(), repeated) {
+                (DeValue::Array(tables), Some(known)) => {
+                    self.add_repeated(known, tables, &origin);
+                    continue;
+                }
+                (_, Some(known)) => must_be_tables(known),
+                (DeValue::Table(entries), _) if names_a_table => {
                     self.add_table(&name, entries, &origin);
                     continue;
                 }
-                DeValue::Array(tables) if name == sources::TABLE => {
-                    self.add_sources(tables, &origin);
-                    continue;
-                }
-                _ if name == sources::TABLE => "must be tables that each begin with the line [[source]]".to_owned(),
                 _ if names_a_table => format!("must be a table that begins with the line [{name}]"),
-                DeValue::Table(_) if !is_top_key(&name) => unknown_table(&name),
-                DeValue::Array(items) if !is_top_key(&name) && holds_tables(items) => unknown_table(&name),
-                other => {
+                (DeValue::Table(_), _) if !is_top_key(&name) => unknown_table(&name),
+                (DeValue::Array(items), _) if !is_top_key(&name) && holds_tables(items) => unknown_table(&name),
+                (other, _) => {
                     self.given.push(Given { origin: origin(at), table: String::new(), name, raw: raw(other) });
                     continue;
                 }
@@ -107,24 +122,23 @@ impl Layers {
         }));
     }
 
-    fn add_sources(&mut self, tables: &[Spanned<DeValue<'_>>], origin: &dyn Fn(usize) -> Origin) {
+    fn add_repeated(&mut self, name: &'static str, tables: &[Spanned<DeValue<'_>>], origin: &dyn Fn(usize) -> Origin) {
         for table in tables {
             let at = origin(table.span().start);
             let DeValue::Table(entries) = table.get_ref() else {
-                let problem = "must be tables that each begin with the line [[source]]".to_owned();
-                self.errors.push(ConfigError { origin: at, key: sources::TABLE.to_owned(), problem });
+                self.errors.push(ConfigError { origin: at, key: name.to_owned(), problem: must_be_tables(name) });
                 continue;
             };
             let entries = entries
                 .iter()
                 .map(|(name, value)| (origin(name.span().start), name.get_ref().to_string(), raw(value.get_ref())));
-            self.sources.push(RawSource { origin: at, entries: entries.collect() });
+            self.tables.push(RawTable { name, origin: at, entries: entries.collect() });
         }
     }
 
-    /// Takes out the `[[source]]` tables.
-    pub(super) fn take_sources(&mut self) -> Vec<RawSource> {
-        std::mem::take(&mut self.sources)
+    /// Takes out the tables `name`.
+    pub(super) fn take_tables(&mut self, name: &str) -> Vec<RawTable> {
+        self.tables.extract_if(.., |table| table.name == name).collect()
     }
 
     /// Adds to what is wrong.
@@ -176,6 +190,10 @@ fn raw(value: &DeValue<'_>) -> Raw {
     }
 }
 
+fn must_be_tables(name: &str) -> String {
+    format!("must be tables that each begin with the line [[{name}]]")
+}
+
 fn is_top_key(name: &str) -> bool {
     super::keys().iter().any(|key| key.table == Table::Top && key.file_name() == name)
 }
@@ -186,7 +204,7 @@ fn holds_tables(items: &[Spanned<DeValue<'_>>]) -> bool {
 
 fn unknown_table(name: &str) -> String {
     let known = Table::SUB_TABLES.iter().map(|table| format!("[{}]", table.name()));
-    let known: Vec<String> = known.chain([format!("[[{}]]", sources::TABLE)]).collect();
+    let known: Vec<String> = known.chain(tables::NAMES.iter().map(|name| format!("[[{name}]]"))).collect();
     // Brackets would count as letters.
     let bare = |shown: &String| shown.trim_matches(['[', ']']).to_owned();
     let near = nearest(name, known.iter().map(bare));

@@ -3,18 +3,23 @@
 //! Texts in, values out: the shell reads arguments, variables and files. A flag overrules a `PUSHLETD_*` variable, which overrules a line
 //! of the file, which overrules the default. Everything that was given is checked, and all that is wrong is said at once.
 
+mod access;
 mod cors;
 mod kinds;
 mod layers;
 mod nearest;
 mod origin;
 mod print;
+mod secrets;
 mod settings;
 mod sources;
+mod tables;
 mod units;
 
+pub use access::{AccessConfig, Permission, PresenceConfig};
 pub use origin::{ConfigError, Origin, Setting};
 pub use print::print_config;
+pub use secrets::{KeyConfig, KeyFile, KeyText, Secret, key_paths};
 pub use settings::{Config, HttpConfig, IoDriver, LogFormat, LogLevel, PushletConfig};
 pub use sources::{LineFormat, Program, SourceConfig, SourceWork};
 
@@ -34,6 +39,8 @@ pub struct Inputs {
     pub environment: Vec<(String, String)>,
     /// The file, if there is one.
     pub file: Option<FileText>,
+    /// The files of secrets that it names ([`key_paths`]).
+    pub key_files: Vec<KeyFile>,
 }
 
 /// A file that was read.
@@ -149,10 +156,25 @@ impl Config {
         lines
     }
 
+    /// Every table that may stand more than once: its name and its lines. Keys come before the rules that name them.
+    fn tables(&self) -> impl Iterator<Item = (&'static str, &tables::Lines)> {
+        let keys = self.keys.iter().map(|key| (secrets::TABLE, &key.lines));
+        let rules = self.access.iter().map(|rule| (access::RULES, &rule.lines));
+        let presence = self.presence.iter().map(|table| (access::PRESENCE, &table.lines));
+        let sources = self.sources.iter().map(|source| (sources::TABLE, &source.lines));
+        keys.chain(rules).chain(presence).chain(sources)
+    }
+
+    /// Whether only this machine can connect: `listen` is one of its loopback addresses.
+    #[must_use]
+    pub fn is_for_this_machine(&self) -> bool {
+        self.listen.value.ip().to_canonical().is_loopback()
+    }
+
     /// Whether the demo pages and the demo sources are there: `auto` is yes if and only if `listen` is an address of this machine alone.
     #[must_use]
     pub fn demo_is_on(&self) -> bool {
-        self.demo.value.unwrap_or_else(|| self.listen.value.ip().to_canonical().is_loopback())
+        self.demo.value.unwrap_or_else(|| self.is_for_this_machine())
     }
 
     /// What is allowed and probably not meant, one sentence each.
@@ -173,6 +195,8 @@ impl Config {
         if let Some(admin) = self.admin.value.filter(|admin| !admin.ip().to_canonical().is_loopback()) {
             warnings.push(format!("admin is open on {admin} to more than this machine, and it asks for no password"));
         }
+        warnings.extend(self.keys.iter().filter_map(KeyConfig::warning));
+        warnings.extend(access::warnings(&self.access));
         warnings
     }
 

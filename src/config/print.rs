@@ -23,9 +23,9 @@ pub fn print_config(config: &Config) -> String {
         let assignment = assignment(line.key.file_name(), &line.value);
         text.push_str(&format!("{assignment:<width$}  # {}\n", origin(&line.origin), width = width.min(48)));
     }
-    for source in &config.sources {
-        text.push_str("\n[[source]]\n");
-        for (key, value, from) in &source.lines {
+    for (table, lines) in config.tables() {
+        text.push_str(&format!("\n[[{table}]]\n"));
+        for (key, value, from) in lines {
             let assignment = format!("{key} = {value}");
             text.push_str(&format!("{assignment:<width$}  # {}\n", origin(from), width = width.min(48)));
         }

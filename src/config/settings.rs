@@ -2,12 +2,14 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::access::{self, AccessConfig, PresenceConfig};
 use super::kinds::{
     Address, AddressOrOff, AgentParts, Bytes, Choice, Count, CountOrAuto, FilePath, Kind, Millis, Switch, WebOrigins,
     count,
 };
 use super::layers::Layers;
 use super::origin::Setting;
+use super::secrets::{self, KeyConfig};
 use super::sources::{self, SourceConfig};
 use super::{Key, SettingLine, Table};
 use crate::limits;
@@ -171,6 +173,9 @@ settings! {
         "File of settings in TOML. Without it no file is read";
     sub pushlet: PushletConfig, "The Pushlet protocol.";
     sub http: HttpConfig, "HTTP, for all doors.";
+    list keys: KeyConfig, secrets::take, "`[[key]]`: who there is for the rules of access, in the order of the file.";
+    list access: AccessConfig, access::take, "`[[access]]`: who may publish and subscribe; the first that matches a subject decides.";
+    list presence: PresenceConfig, access::take_presence, "`[[presence]]`: whose comings and goings are told.";
     list sources: SourceConfig, sources::take, "`[[source]]`: what publishes by itself (rule P-35), in the order of the file.";
 }
 

@@ -1,9 +1,10 @@
 //! `[[source]]`: what publishes by itself (rule P-35). Each table of the file is read, checked and printed here.
 
 use super::kinds::{Choice, Kind, Millis, Raw, quote, quote_list};
-use super::layers::{Layers, printable};
+use super::layers::Layers;
 use super::nearest::nearest;
 use super::origin::{ConfigError, Origin};
+use super::tables::{self, Found, Lines, RawTable, read_name, read_text, unknown_key};
 use crate::limits::{SOURCE_EVERY_MS_DEFAULT, SOURCE_EVERY_MS_RANGE, SOURCE_NAME_BYTES_MAX, SOURCES_MAX};
 use crate::topic::Subject;
 
@@ -93,7 +94,7 @@ pub struct SourceConfig {
     /// Where its table begins.
     pub origin: Origin,
     /// Its lines as they are printed: key, value as TOML, origin.
-    pub(super) lines: Vec<(&'static str, String, Origin)>,
+    pub(super) lines: Lines,
 }
 
 impl SourceConfig {
@@ -119,12 +120,6 @@ impl SourceConfig {
     }
 }
 
-/// A `[[source]]` as it stands in the file.
-pub(super) struct RawSource {
-    pub(super) origin: Origin,
-    pub(super) entries: Vec<(Origin, String, Raw)>,
-}
-
 /// Every key, and the kinds that it is for; none named: for all.
 const KEYS: [(&str, &[&str]); 8] = [
     ("name", &[]),
@@ -139,23 +134,15 @@ const KEYS: [(&str, &[&str]); 8] = [
 
 /// Takes every `[[source]]` out of `layers`; what is wrong is noted there, and such a source is left out.
 pub(super) fn take(layers: &mut Layers) -> Vec<SourceConfig> {
-    let raw = layers.take_sources();
     let mut errors = Vec::new();
-    if let Some(beyond) = raw.get(SOURCES_MAX) {
-        let problem = format!("too many sources; allowed: at most {SOURCES_MAX}");
-        errors.push(ConfigError { origin: beyond.origin.clone(), key: TABLE.to_owned(), problem });
-    }
-    let mut drafts: Vec<Draft> =
-        raw.into_iter().take(SOURCES_MAX).map(|source| Draft::read(source, &mut errors)).collect();
+    let raw = tables::take(layers, TABLE, SOURCES_MAX, "sources", &mut errors);
+    let mut drafts: Vec<Draft> = raw.into_iter().map(|source| Draft::read(source, &mut errors)).collect();
     check_together(&drafts, &mut errors);
     name_the_nameless(&mut drafts);
     let sources = drafts.into_iter().filter_map(Draft::finish).collect();
     layers.note(errors);
     sources
 }
-
-/// A value and where it stood.
-type Found<T> = Option<(T, Origin)>;
 
 /// A source while it is read.
 struct Draft {
@@ -172,11 +159,11 @@ struct Draft {
 }
 
 fn key_error(origin: &Origin, key: &str, problem: String) -> ConfigError {
-    ConfigError { origin: origin.clone(), key: format!("{TABLE}.{key}"), problem }
+    tables::key_error(TABLE, origin, key, problem)
 }
 
 impl Draft {
-    fn read(raw: RawSource, errors: &mut Vec<ConfigError>) -> Self {
+    fn read(raw: RawTable, errors: &mut Vec<ConfigError>) -> Self {
         let mut draft = Self {
             origin: raw.origin,
             name: None,
@@ -192,7 +179,7 @@ impl Draft {
         let before = errors.len();
         for (origin, name, raw) in raw.entries {
             let Some((key, _)) = KEYS.iter().find(|(key, _)| *key == name) else {
-                errors.push(unknown_key(origin, &name));
+                errors.push(unknown_key(TABLE, KEYS.iter().map(|(key, _)| *key), origin, &name));
                 continue;
             };
             given.push((origin.clone(), key));
@@ -223,7 +210,7 @@ impl Draft {
     fn set(&mut self, key: &str, raw: &Raw, origin: &Origin) -> Result<(), String> {
         let at = || origin.clone();
         match key {
-            "name" => self.name = Some((read_name(raw)?, at())),
+            "name" => self.name = Some((read_name(raw, SOURCE_NAME_BYTES_MAX)?, at())),
             "kind" => self.kind = Some((read_kind(raw)?, at())),
             "subject" => self.subject = Some((read_subject(raw)?, at())),
             "every" => {
@@ -364,16 +351,6 @@ fn read_kind(raw: &Raw) -> Result<&'static str, String> {
     })
 }
 
-fn read_name(raw: &Raw) -> Result<String, String> {
-    let allowed = format!("allowed: 1 to {SOURCE_NAME_BYTES_MAX} letters, digits, -, _ and .");
-    let text = raw.text().map_err(|problem| format!("{problem}; {allowed}"))?;
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if text.is_empty() || text.len() > SOURCE_NAME_BYTES_MAX || !plain {
-        return Err(format!("{raw} is no name; {allowed}"));
-    }
-    Ok(text.to_owned())
-}
-
 fn read_subject(raw: &Raw) -> Result<Subject, String> {
     const ALLOWED: &str = "allowed: a subject such as /weather, without commas and control characters";
     let text = raw.text().map_err(|problem| format!("{problem}; {ALLOWED}"))?;
@@ -382,15 +359,6 @@ fn read_subject(raw: &Raw) -> Result<Subject, String> {
         return Err(format!("{raw} is no subject; {ALLOWED}"));
     }
     Subject::new(text).map_err(|error| format!("{error}; {ALLOWED}"))
-}
-
-fn read_text(raw: &Raw, what: &str) -> Result<String, String> {
-    match raw.text() {
-        Ok("") => Err(format!("is empty; allowed: {what}")),
-        Ok(text) if text.contains('\0') => Err(format!("{raw} holds a NUL; allowed: {what}")),
-        Ok(text) => Ok(text.to_owned()),
-        Err(problem) => Err(format!("{problem}; allowed: {what}")),
-    }
 }
 
 fn read_program(raw: &Raw) -> Result<Program, String> {
@@ -445,22 +413,6 @@ fn print_program(program: &Program) -> String {
         Program::Shell(line) => quote(line),
         Program::Direct(parts) => quote_list(parts),
     }
-}
-
-fn unknown_key(origin: Origin, name: &str) -> ConfigError {
-    let shown = printable(name);
-    // A line that slipped below the wrong table header is the commonest mistake in TOML.
-    let problem = match super::keys().into_iter().find(|key| key.file_name() == name) {
-        Some(key) if key.table.name().is_empty() => {
-            format!("key `{shown}` is not known in [[{TABLE}]]; it belongs at the top of the file")
-        }
-        Some(key) => format!("key `{shown}` is not known in [[{TABLE}]]; it belongs in [{}]", key.table.name()),
-        None => {
-            let near = nearest(name, KEYS.iter().map(|(key, _)| (*key).to_owned()));
-            format!("unknown key `{shown}` in [[{TABLE}]]; the nearest known one is `{near}`")
-        }
-    };
-    ConfigError { origin, key: String::new(), problem }
 }
 
 #[cfg(test)]

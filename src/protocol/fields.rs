@@ -1,8 +1,9 @@
 //! The flat list of names and values that every Pushlet event is.
 
 /// P-21: names that are the server's; a publisher's fields of these names are left out. (`p_subject` is told from the event itself.)
-pub const RESERVED_NAMES: [&str; 8] =
-    ["p_event", "p_id", "p_sid", "p_seq", "p_from", "p_label", "p_lost", "p_subject"];
+/// `p_key` is a secret of its publisher.
+pub const RESERVED_NAMES: [&str; 9] =
+    ["p_event", "p_id", "p_sid", "p_seq", "p_from", "p_label", "p_lost", "p_subject", "p_key"];
 
 /// P-21: whether a field's name is the server's, so that no publisher can set it.
 #[must_use]

@@ -101,8 +101,7 @@ impl Framing {
     pub const COUNT: usize = 9;
 
     /// Every framing.
-    pub const ALL: [Self; Self::COUNT] =
-        [
+    pub const ALL: [Self; Self::COUNT] = [
         Self::Js,
         Self::Xml,
         Self::XmlJava,
@@ -113,6 +112,10 @@ impl Framing {
         Self::EventStream,
         Self::Object,
     ];
+
+    /// Those of the Pushlet door.
+    pub const PUSHLET: [Self; 7] =
+        [Self::Js, Self::Xml, Self::XmlJava, Self::XmlStrict, Self::Ser, Self::JsonArray, Self::JsonLines];
 
     /// Whether it is one of the modern doors'.
     #[must_use]

@@ -44,13 +44,22 @@ pub struct QueueWish {
     pub overflow: Option<Overflow>,
 }
 
-/// What a client of the modern doors asks for the events of one subscription, within its session's bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// P-30: what a client of a modern door asks for one subscription's events among those that wait for it. What is dropped for it is told and
+/// counted like every drop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SubscriptionWish {
-    /// So many of its events may wait at most; the oldest of them go first, and what went is told (rule P-30).
+    /// `queue`: how many of its events may wait at most; the oldest goes first. `None` is as many as the session's queue holds.
     pub queue: Option<NonZeroU16>,
-    /// A newer event takes the place of an older one of the same subject that still waits.
+    /// `conflate`: of its events with the same subject only the newest waits.
     pub conflate: bool,
+}
+
+impl SubscriptionWish {
+    /// Whether it asks for anything.
+    #[must_use]
+    pub const fn is_some(self) -> bool {
+        self.conflate || self.queue.is_some()
+    }
 }
 
 /// A wish that cannot be read.

@@ -12,12 +12,12 @@ mod tests;
 pub use channel::{Channel, Envelope};
 pub use gather::Gather;
 pub use outbox::{Bounds, Frame, Item, Outbox, Pushed};
-pub use subscriptions::{Interest, Label, SubscribeError, Subscription, Subscriptions};
+pub use subscriptions::{Interest, Label, Matched, SubscribeError, Subscription, Subscriptions};
 pub use table::{SessionKey, Sessions};
 
 use core::num::NonZeroU16;
 
-use crate::protocol::{Address, Format, Framing, Mode, Overflow, SessionId};
+use crate::protocol::{Address, Format, Framing, Identity, Mode, Overflow, SessionId};
 use crate::time::Instant;
 
 /// What the server keeps of one client.
@@ -27,6 +27,8 @@ pub struct Session {
     pub id: SessionId,
     /// The public name.
     pub address: Address,
+    /// Whose key its requests have presented.
+    pub identity: Identity,
     /// How its events are written (rule P-9).
     pub format: Format,
     /// Whether it speaks the dialect of the old Java parser (rule P-11).
@@ -62,6 +64,7 @@ impl Session {
         Self {
             id,
             address,
+            identity: Identity::NOBODY,
             format,
             old_java,
             mode: None,

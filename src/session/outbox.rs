@@ -85,7 +85,10 @@ impl Item {
     fn write_personal(&self, framing: Framing, first: bool, seq: u64, out: &mut Vec<u8>) {
         if framing.is_modern() {
             // A sign of life there is no object.
-            return if self.is_heartbeat() { () } else { v1::personal_part(framing, first, self.lost, out) };
+            if !self.is_heartbeat() {
+                v1::personal_part(framing, first, self.lost, out);
+            }
+            return;
         }
         let (mut seq_text, mut lost_text) = (itoa::Buffer::new(), itoa::Buffer::new());
         let mut pairs = [("p_seq", seq_text.format(seq)), ("", ""), ("", ""), ("", "")];
@@ -129,6 +132,8 @@ pub enum Pushed {
     Queued {
         /// Dropped events.
         dropped: u64,
+        /// How many queued events were looked at for it, at most. None where there was room and nobody had a wish.
+        looked_at: usize,
     },
     /// It was dropped itself and nothing else changed: no dropping of others would have made room for it.
     Refused,
@@ -150,7 +155,7 @@ pub struct Outbox {
     /// Bytes of the first item's encoding that the socket has taken already: that item can no longer be dropped or changed.
     front_sent: u32,
     /// Dropped events that no queued event tells of yet.
-    lost: u64,
+    lost: u32,
     /// Whether no two of the droppable events are known to share a subject: conflation then needs to look for one only.
     distinct: bool,
 }
@@ -192,25 +197,38 @@ impl Outbox {
         self.len() as u64 * 2 > u64::from(bounds.events_max) || u64::from(self.bytes) * 2 > u64::from(bounds.bytes_max)
     }
 
-    /// P-30: queues an event behind the others, or applies `policy` where it does not fit.
+    /// P-30: queues an event behind the others, or applies `policy` where it does not fit. Before that goes what the wish of its
+    /// subscription does not want to wait beside it.
     ///
     /// An event that is larger than the bound by itself is refused under every policy: no reader is quick enough for it, so it says nothing
     /// about this one.
     pub fn push(&mut self, frame: Rc<Frame>, label: Option<Rc<Label>>, bounds: Bounds, policy: Overflow) -> Pushed {
         debug_assert!(frame.subject.is_some(), "heartbeats have a way of their own");
         let charge = frame.charge();
-        let (mut dropped, mut distinct) = (0, false);
-        if !fits(self.len(), self.bytes, charge, bounds) {
+        let (mut dropped, mut looked_at, mut distinct) = (0, 0, false);
+        let mut outdated = Outdated::default();
+        if let Some(label) = label.as_ref().filter(|label| label.wish().is_some()) {
+            outdated = self.outdated(label, frame.subject.as_ref());
+            looked_at = self.items.len() - self.first_droppable();
+        }
+        let has_room = fits(self.len() - outdated.places.len(), self.bytes - outdated.bytes, charge, bounds);
+        if !has_room {
             let hopeless = !fits(0, 0, charge, bounds);
             if policy == Overflow::Disconnect && !hopeless {
                 return Pushed::Full;
             }
             let (fixed_events, fixed_bytes) = self.fixed();
             if hopeless || !fits(fixed_events, fixed_bytes, charge, bounds) {
-                self.lost += 1;
+                self.remember_lost(1);
                 return Pushed::Refused;
             }
+        }
+        for at in outdated.places {
+            dropped += u64::from(self.drop_at(at));
+        }
+        if !has_room {
             if policy == Overflow::Conflate {
+                looked_at += self.len();
                 dropped += self.conflate(frame.subject.as_ref());
                 distinct = true;
             }
@@ -219,12 +237,36 @@ impl Outbox {
             }
         }
         self.distinct = distinct;
-        let lost = std::mem::take(&mut self.lost);
+        let lost = u64::from(std::mem::take(&mut self.lost));
         self.bytes += charge;
         self.items.push_back(Item { frame, label, lost });
         debug_assert!(self.bytes <= bounds.bytes_max && self.len() <= bounds.events_max as usize, "out of bounds");
         self.check_invariants();
-        Pushed::Queued { dropped }
+        Pushed::Queued { dropped, looked_at }
+    }
+
+    /// P-30: what the wish of this subscription does not want to wait beside one more of its events, of subject `incoming`. Mostly that is
+    /// one event, for each that came before was pushed with the same wish.
+    ///
+    /// An event that was sent in part can not be dropped, so it does not count; if its connection breaks it waits again, and the next push of
+    /// its subscription finds it.
+    fn outdated(&self, label: &Rc<Label>, incoming: Option<&Subject>) -> Outdated {
+        let wish = label.wish();
+        let mut room = wish.queue.map_or(usize::MAX, |events| usize::from(events.get()) - 1);
+        let mut found = Outdated::default();
+        // The newest first, so that the oldest go, and so that the places stay what they are while they are dropped in this order.
+        for (at, item) in self.items.iter().enumerate().skip(self.first_droppable()).rev() {
+            if !item.label.as_ref().is_some_and(|known| Rc::ptr_eq(known, label)) {
+                continue;
+            }
+            if room == 0 || wish.conflate && item.frame.subject.as_ref() == incoming {
+                found.places.push(at);
+                found.bytes += item.charge();
+            } else {
+                room -= 1;
+            }
+        }
+        found
     }
 
     /// P-14: queues a sign of life, unless something is queued that is one as well.
@@ -271,7 +313,7 @@ impl Outbox {
         let missing = item.lost + 1;
         match self.items.get_mut(at) {
             Some(next) => next.lost += missing,
-            None => self.lost += missing,
+            None => self.remember_lost(missing),
         }
         true
     }
@@ -306,7 +348,7 @@ impl Outbox {
             }
             kept
         });
-        self.lost += missing;
+        self.remember_lost(missing);
         went
     }
 
@@ -380,7 +422,7 @@ impl Outbox {
     pub fn miss(&mut self, events: u64) {
         match self.items.iter_mut().skip(usize::from(self.front_sent > 0)).find(|item| !item.is_heartbeat()) {
             Some(next) => next.lost += events,
-            None => self.lost += events,
+            None => self.remember_lost(events),
         }
     }
 
@@ -389,6 +431,11 @@ impl Outbox {
         debug_assert!(self.front_sent == 0 && !self.has_heartbeat(), "the answer before has not been ended");
         self.bytes = 0;
         std::mem::take(&mut self.items)
+    }
+
+    /// So many events are missing that no queued event tells of. Four billion of them are told as four billion.
+    fn remember_lost(&mut self, events: u64) {
+        self.lost = self.lost.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
     }
 
     fn drop_heartbeat(&mut self) {
@@ -408,6 +455,15 @@ impl Outbox {
 
     #[cfg(not(debug_assertions))]
     const fn check_invariants(&self) {}
+}
+
+/// Queued events that their subscription's wish lets go.
+#[derive(Debug, Default)]
+struct Outdated {
+    /// Where they stand, the newest first.
+    places: Vec<usize>,
+    /// Their charge.
+    bytes: u32,
 }
 
 fn fits(events: usize, bytes: u32, charge: u32, bounds: Bounds) -> bool {

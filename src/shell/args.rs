@@ -4,6 +4,8 @@
 //! The flags themselves are made from the table of settings there: a setting, its flag and its help cannot drift apart.
 
 use std::ffi::OsString;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
@@ -13,7 +15,8 @@ use super::bench::{self, BenchArgs};
 use super::client::key::KEY_VARIABLE;
 use super::client::transport::Transport;
 use super::client::{PubArgs, SubArgs};
-use crate::config::{self, Config, ConfigError, ENV_PREFIX, FileText, Inputs, Origin};
+use crate::config::{self, Config, ConfigError, ENV_PREFIX, FileText, Inputs, KeyFile, KeyText, Origin};
+use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::protocol::Format;
 
 /// What the command line asks for.
@@ -78,7 +81,8 @@ pub fn load(inputs: &Inputs) -> Result<Config, Vec<ConfigError>> {
 pub fn check_config(path: &Path) -> Result<Config, Vec<ConfigError>> {
     let shown = path.display().to_string();
     let file = read(path, &shown, Origin::Default).map_err(|error| vec![error])?;
-    config::load(&Inputs { file: Some(file), ..Inputs::default() })
+    let key_files = read_key_files(Some(&file));
+    config::load(&Inputs { file: Some(file), key_files, ..Inputs::default() })
 }
 
 fn load_from(
@@ -104,7 +108,8 @@ fn load_from(
         Some(path) => read(Path::new(&path.value), &path.value, path.origin).map_err(|error| errors.push(error)).ok(),
         None => None,
     };
-    match config::load(&Inputs { flags: flags.to_vec(), environment, file }) {
+    let key_files = read_key_files(file.as_ref());
+    match config::load(&Inputs { flags: flags.to_vec(), environment, file, key_files }) {
         Ok(config) if errors.is_empty() => Ok(config),
         Ok(_) => Err(errors),
         Err(others) => {
@@ -121,6 +126,28 @@ fn read(path: &Path, shown: &str, origin: Origin) -> Result<FileText, ConfigErro
             Err(ConfigError { origin, key: String::new(), problem: format!("cannot read {shown:?}: {error}") })
         }
     }
+}
+
+/// Reads the files of secrets that `file` names. What is wrong with one is told with the key that names it.
+fn read_key_files(file: Option<&FileText>) -> Vec<KeyFile> {
+    let paths = file.map(config::key_paths).unwrap_or_default();
+    let read = |path: String| {
+        let content = read_key_file(Path::new(&path)).map_err(|error| error.to_string());
+        KeyFile { path, content }
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn read_key_file(path: &Path) -> io::Result<KeyText> {
+    // A pipe would make the start, or the next reload, wait for whoever writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let file = std::fs::File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let mut bytes = Vec::new();
+    file.take(KEY_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(KeyText { bytes, mode })
 }
 
 fn command() -> Command {
@@ -160,7 +187,8 @@ fn command() -> Command {
 const LAYERS: &str = "\
 Each flag can be given as an environment variable (--queue-size as PUSHLETD_QUEUE_SIZE) or as a line of the
 file that --config names (queue_size = 256). A flag overrules a variable, a variable overrules the file.
-The tables [pushlet] and [http] of the file have no flags; `pushletd print-config` shows them all.";
+The tables of the file ([pushlet], [http], [[key]], [[access]] and so on) have no flags; `pushletd print-config`
+shows them all.";
 
 const TRY: &str = "\
 Try:

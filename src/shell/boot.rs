@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::clock::Clock;
 use super::core::{NodeCount, Patience};
 use super::embed::{self, Hall, Publisher};
+use super::gate::{self, Gate};
 use super::pages::Pages;
 use super::router::Routes;
 use super::signals::{self, Signals};
@@ -22,8 +23,9 @@ use super::source::{Roster, SOURCES_STOP_MAX};
 use super::wiring::{self, Wiring};
 use super::worker::{Came, News, Order, Seat, Started, Tuning};
 use super::{logging, worker};
+use crate::auth::Names;
 use crate::broker::{Letter, Settings};
-use crate::config::{Config, Inputs};
+use crate::config::{Config, Inputs, Setting};
 use crate::limits::{INBOX_BYTES_MAX, INBOX_PLACE_BYTES, INBOXES_BYTES_MAX, SHARDS};
 use crate::mesh::{self, LaneBounds};
 use crate::metrics::Board;
@@ -98,6 +100,9 @@ pub(super) struct Node {
     threads: Vec<JoinHandle<()>>,
     started: Vec<Started>,
     limits: NodeLimits,
+    /// What `listen` said at the start.
+    listen: Setting<SocketAddr>,
+    names: Names,
     drain: Duration,
     end: End,
 }
@@ -198,7 +203,9 @@ impl Node {
         let drain = Duration::from_millis(config.drain_ms.value);
         let (orders, threads, started) = (Vec::new(), Vec::new(), Vec::new());
         let (roster, end) = (Roster::new(Arc::clone(&hall), hall.sources()), End::Far);
-        let mut node = Self { host, wiring, hall, roster, news, orders, threads, started, limits, drain, end };
+        let (listen, names) = (config.listen.clone(), Names::default());
+        let mut node =
+            Self { host, wiring, hall, roster, news, orders, threads, started, limits, listen, names, drain, end };
         for ((number, port), booth) in (0..cores).zip(mesh::ports::<Letter>(cores, bounds)).zip(booths) {
             let (order, orders) = mpsc::channel();
             let seat = Seat {
@@ -207,7 +214,7 @@ impl Node {
                 // The first core opens the address alone, so that no other pushletd can have it; the others open it beside the first.
                 listen: node.started.first().map_or(config.listen.value, |first| first.address),
                 config: config.clone(),
-                tuning: Tuning::new(config, cores, limits.core_max),
+                tuning: Tuning::new(config, cores, limits.core_max, &mut node.names),
                 clock,
                 port,
                 boards: Arc::clone(&boards),
@@ -447,7 +454,7 @@ impl Node {
     }
 
     /// HUP: reads the configuration again; the cores take what can change while serving. Says how many of them will tell that they have.
-    fn reload(&self, running: &mut Config, inputs: &Inputs) -> usize {
+    fn reload(&mut self, running: &mut Config, inputs: &Inputs) -> usize {
         match super::args::load(inputs) {
             Err(errors) => {
                 for error in errors {
@@ -460,9 +467,15 @@ impl Node {
                     tracing::warn!(setting = name, "this setting takes effect with the next start");
                 }
                 let cores = u16::try_from(self.orders.len()).unwrap_or(SHARDS);
-                let tuning = Tuning::new(&wanted, cores, self.limits.core_max);
-                self.order_all(|| Order::Tune(Box::new(tuning.clone())));
-                self.roster.adjust(&wanted);
+                for warning in wanted.warnings() {
+                    tracing::warn!("{warning}");
+                }
+                // Who can reach a running server does not change, whatever `listen` says by now.
+                let in_force = Config { listen: self.listen.clone(), ..wanted.clone() };
+                tracing::info!("access {}", gate::told(&in_force));
+                let tuning = Tuning::new(&in_force, cores, self.limits.core_max, &mut self.names);
+                self.order_all(|| Order::Tune(Box::new(tuning.apart())));
+                self.roster.adjust(&in_force);
                 *running = wanted;
                 self.orders.len()
             }
@@ -471,13 +484,20 @@ impl Node {
 }
 
 impl Tuning {
-    fn new(config: &Config, cores: u16, connections_max: usize) -> Self {
+    fn new(config: &Config, cores: u16, connections_max: usize, names: &mut Names) -> Self {
+        let gate = Gate::new(config, names);
         Self {
-            settings: broker_settings(config, cores, connections_max),
-            routes: routes(config),
+            settings: broker_settings(config, cores, connections_max, &gate),
+            routes: routes(config, &gate),
             patience: patience(config),
             batch_delay_us: config.batch_delay_ms.value.saturating_mul(1000),
         }
+    }
+
+    /// A copy for one core: it counts nothing together with others.
+    fn apart(&self) -> Self {
+        let settings = Settings { access: Arc::new(self.settings.access.apart()), ..self.settings.clone() };
+        Self { settings, ..self.clone() }
     }
 }
 
@@ -501,10 +521,11 @@ fn fixed_changes(running: &Config, wanted: &Config) -> Vec<&'static str> {
     .collect()
 }
 
-fn routes(config: &Config) -> Routes {
+fn routes(config: &Config, gate: &Gate) -> Routes {
     Routes {
         allow_origins: config.http.allow_origins.value.clone(),
         force_pull_agents: config.pushlet.force_pull_agents.value.clone(),
+        keyring: Arc::clone(&gate.keyring),
         pages: Arc::new(Pages::load()),
         demo: config.demo_is_on(),
     }
@@ -518,7 +539,7 @@ fn patience(config: &Config) -> Patience {
     }
 }
 
-fn broker_settings(config: &Config, cores: u16, connections_max: usize) -> Settings {
+fn broker_settings(config: &Config, cores: u16, connections_max: usize, gate: &Gate) -> Settings {
     let pushlet = &config.pushlet;
     let wait = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
     Settings {
@@ -543,6 +564,8 @@ fn broker_settings(config: &Config, cores: u16, connections_max: usize) -> Setti
         detached_timeout_ms: pushlet.detached_timeout_ms.value,
         force_pull_all: pushlet.force_pull_all.value,
         expose_session_ids: pushlet.expose_session_ids.value,
+        access: Arc::clone(&gate.access),
+        presence: Arc::clone(&gate.presence),
     }
 }
 
@@ -570,6 +593,10 @@ fn announce(config: &Config, started: &[Started], limits: NodeLimits) -> io::Res
         out,
         "limits: {node_max} connections ({descriptors} descriptors {tables}), queue of {events} events and {bytes} bytes a session"
     )?;
+    writeln!(out, "access {}", gate::told(config))?;
+    if let Some(advice) = gate::advice(config) {
+        writeln!(out, "access: {advice}")?;
+    }
     if config.demo_is_on() {
         writeln!(out, "open: http://{address}/ in a browser")?;
     }

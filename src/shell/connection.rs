@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::net::{self, Transfer};
+use super::upload::Upload;
 use crate::broker::Home;
 use crate::time::Instant;
 use crate::wire::http::{ReplyTo, RequestReader, Version};
@@ -56,6 +57,8 @@ pub(super) struct Connection {
     pub(super) serial: u32,
     pub(super) state: State,
     pub(super) reader: RequestReader,
+    /// A body of lines that is on its way in.
+    pub(super) upload: Option<Box<Upload>>,
     /// Bytes read and not parsed yet: pipelined requests.
     pub(super) unread: Vec<u8>,
     /// Bytes of answers that the socket has not taken.
@@ -124,6 +127,7 @@ impl Connection {
             serial: 0,
             state: State::Reading,
             reader: RequestReader::new(),
+            upload: None,
             unread: Vec::new(),
             unsent: Vec::new(),
             carried: Vec::new(),

@@ -3,6 +3,7 @@
 use super::connection::{Carried, ConnectionKey, State};
 use super::core::Core;
 use crate::broker::{Answer, Effect, Home, Output};
+use crate::limits::POST_LINES_PAUSE_MS;
 use crate::protocol::ReplyToken;
 use crate::time::{Instant, Now};
 use crate::wire::http::{self, Body, ReplyTo, ResponseHead};
@@ -73,6 +74,20 @@ impl Core {
     pub(super) fn answer(&mut self, now: Now, token: ReplyToken, answer: Answer) {
         let date = self.date(now);
         let Some((key, connection)) = self.asking(token) else { return };
+        if let Some(upload) = &mut connection.upload {
+            // Some lines of many: the connection goes on with the others, and its answer comes at their end.
+            match answer {
+                Answer::Posted(posted) => upload.absorb(&posted),
+                Answer::Problem(problem) => upload.give_up(*problem),
+                Answer::Events { .. } | Answer::Error { .. } => debug_assert!(false, "lines are answered otherwise"),
+            }
+            connection.state = State::Reading;
+            self.set_deadline(key, now.instant + POST_LINES_PAUSE_MS);
+            if self.busy != Some(key) {
+                self.go_on_later(key);
+            }
+            return;
+        }
         connection.carries_now();
         let (reply, origin) = (connection.reply, connection.origin.take());
         let mut out = std::mem::take(&mut connection.unsent);
@@ -89,7 +104,7 @@ impl Core {
                 v1::problem(&mut out, reply, &problem, &date, &extra)
             }
             Answer::Posted(posted) => {
-                let text = v1::posted_text(&posted, None);
+                let text = v1::posted_text(&posted, None, None);
                 self.hub.counters_mut().requests_refused += u64::from(text.status >= 400);
                 let extra = self.parts.routes.cross_origin_fields(origin.as_deref());
                 v1::write_posted(&mut out, reply, &text, posted.replayed, &date, &extra)

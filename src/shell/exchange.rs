@@ -5,11 +5,13 @@ use super::connection::{ConnectionKey, Kind, State};
 use super::core::Core;
 use super::net::{self, Transfer};
 use super::router::Route;
+use super::v1;
 use crate::limits::{LINGER_MS, OVERLOAD_MS, READ_BYTES_PER_TURN_MAX, REQUESTS_PER_TURN_MAX};
 use crate::metrics::{Board, Node};
-use crate::protocol::{Command, ReplyToken, Request};
+use crate::protocol::{Command, Problem, ReplyToken, Request};
 use crate::time::{Instant, Now};
 use crate::wire::http::{self, HttpError, HttpRequest, Phase, Progress, ReplyTo, Version};
+use crate::wire::v1::problem;
 
 impl Core {
     /// Does what can be done on a connection: reads, parses, answers, writes. It stops when there is nothing to read, when an answer is owed
@@ -43,6 +45,17 @@ impl Core {
                 return;
             }
             let out_of_requests = self.requests_left == 0;
+            let Some(connection) = self.connection(key) else { return };
+            if connection.upload.is_some() {
+                if out_of_requests {
+                    self.go_on_later(key);
+                    break;
+                }
+                if self.go_on_uploading(now, key) {
+                    self.requests_left = self.requests_left.saturating_sub(1);
+                    continue;
+                }
+            }
             let Some(connection) = self.connection(key) else { return };
             let is_unread = !connection.unread.is_empty();
             if !is_unread && !connection.readable {
@@ -127,7 +140,7 @@ impl Core {
                 return;
             }
             let before = connection.reader.phase();
-            match connection.reader.push(input) {
+            match connection.reader.push_streaming(input, v1::streams) {
                 Err(error) => return self.refuse(now, key, &error),
                 Ok((taken, progress)) => {
                     input = &input[taken..];
@@ -135,11 +148,22 @@ impl Core {
                     if progress == Progress::SendContinue {
                         connection.unsent.extend_from_slice(http::CONTINUE);
                     }
-                    if let Progress::Complete(request) = progress {
-                        self.requests_left = self.requests_left.saturating_sub(1);
-                        self.request(now, key, *request);
-                    } else if after != before {
-                        self.await_phase(now, key, after);
+                    match progress {
+                        Progress::Complete(request) if v1::streams(&request.head) => {
+                            self.end_pieces(now, key, &request);
+                            // Its lines are published, and it is answered, before what comes behind it.
+                            let rest = self.connection(key).filter(|connection| connection.upload.is_some());
+                            return rest.into_iter().for_each(|connection| connection.unread.extend_from_slice(input));
+                        }
+                        Progress::Complete(request) => {
+                            self.requests_left = self.requests_left.saturating_sub(1);
+                            self.request(now, key, *request);
+                        }
+                        _ if after != before => self.await_phase(now, key, after),
+                        _ => {}
+                    }
+                    if after == Phase::Body {
+                        self.take_piece(now, key);
                     }
                 }
             }
@@ -227,7 +251,9 @@ impl Core {
     /// P-34: the random bits for the names of a session that may begin.
     fn draw(&mut self, command: &Command) -> Result<[u128; 2], getrandom::Error> {
         match command {
-            Command::Join { .. } | Command::JoinListen { .. } | Command::Open(_) => Ok([self.entropy.draw()?, self.entropy.draw()?]),
+            Command::Join { .. } | Command::JoinListen { .. } | Command::Open(_) => {
+                Ok([self.entropy.draw()?, self.entropy.draw()?])
+            }
             _ => Ok([0; 2]),
         }
     }
@@ -254,7 +280,13 @@ impl Core {
         }
         let date = self.date(now);
         let Some(connection) = self.connection(key) else { return };
-        let _ = http::write_error(&mut connection.unsent, error, &date);
+        let error = connection.reader.blame(*error);
+        let _ = if error.to_v1 {
+            problem(&mut connection.unsent, ReplyTo::from(&error), &told(&error), &date, &[])
+        } else {
+            http::write_error(&mut connection.unsent, &error, &date)
+        };
+        connection.upload = None;
         connection.state = State::Closing;
         connection.unread = Vec::new();
         self.set_deadline(key, now.instant + LINGER_MS);
@@ -290,4 +322,15 @@ impl Core {
             self.go_on_later(key);
         }
     }
+}
+
+/// A request that cannot be read, in the words of the modern doors.
+fn told(error: &HttpError) -> Problem {
+    let field = match error.status {
+        408 | 413 => Some("body"),
+        431 => Some("headers"),
+        _ => None,
+    };
+    let limit = (error.limit > 0).then_some(u64::from(error.limit));
+    Problem { field, limit, ..Problem::new(error.status, error.reason) }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::pages::Pages;
-use crate::protocol::{Agent, Command, Format, Framing};
+use crate::auth::Keyring;
+use crate::protocol::{Agent, Command, Format, Framing, Identity};
 use crate::wire::http::{self, Body, HttpRequest, Method, ReplyTo, RequestHead, ResponseHead};
-use crate::wire::pushlet;
+use crate::wire::{pushlet, v1};
 
 /// What the router needs of the configuration.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,8 @@ pub(super) struct Routes {
     pub(super) allow_origins: Vec<String>,
     /// P-18: lower-cased parts of User-Agents that are made to pull.
     pub(super) force_pull_agents: Vec<String>,
+    /// Whose the keys are that requests present.
+    pub(super) keyring: Arc<Keyring>,
     /// What browsers fetch besides events.
     pub(super) pages: Arc<Pages>,
     /// Whether the demo pages are served.
@@ -74,7 +77,13 @@ impl Routes {
             force_pull_agents: &self.force_pull_agents,
         };
         match pushlet::read(&incoming, unix_s) {
-            Ok((command, agent)) => Route::Command { command, agent, path: Arc::from(head.path.as_str()) },
+            Ok((command, agent)) => {
+                // What a key may do is judged with the command; one that nobody knows may do what anybody may.
+                let presented = v1::first(&head.query, "p_key");
+                let identity = self.keyring.identify(head.authorization.as_deref(), presented.as_deref());
+                let agent = Agent { identity: identity.unwrap_or(Identity::UNKNOWN), ..agent };
+                Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
+            }
             Err(error) => text(reply, date, error.status, &error.reason),
         }
     }
@@ -89,7 +98,7 @@ impl Routes {
         let mut answer = ResponseHead::new(&mut bytes, reply, 204, date).header("Allow", methods);
         if head.access_control_request_method.is_some() && self.allows(head.origin.as_deref()) {
             answer = answer
-                .header("Access-Control-Allow-Methods", methods)
+                .header("Access-Control-Allow-Methods", methods.strip_suffix(", OPTIONS").unwrap_or(methods))
                 .header("Access-Control-Max-Age", PREFLIGHT_MAX_AGE);
             if let Some(names) = head.access_control_request_headers.as_deref() {
                 answer = answer.header("Access-Control-Allow-Headers", names);

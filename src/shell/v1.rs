@@ -83,13 +83,8 @@ impl Routes {
 
     fn read(&self, url: Url, request: &HttpRequest) -> Result<(Command, Identity), Problem> {
         let head = &request.head;
-        self.check_origin(head)?;
-        if !v1::accepts(head.accept.as_deref(), url.media_type()) {
-            let detail = format!("The answer is {}, and Accept does not take that.", url.media_type());
-            return Err(Problem::field("Accept", detail).status(406));
-        }
-        let query = Query::read(&head.query)?;
-        let identity = self.identity(head)?;
+        let query = self.check_head(url, head)?;
+        let identity = self.identity(head, &query)?;
         let command = match url {
             Url::Sse => {
                 let opening = v1::opening(Door::EventStream, &query, head.last_event_id.as_deref())?;
@@ -99,6 +94,16 @@ impl Routes {
             Url::Publish => Command::Post(Box::new(post(request, &query, identity)?)),
         };
         Ok((command, identity))
+    }
+
+    /// What holds for all doors: whose page asks, and what answer it takes.
+    fn check_head(&self, url: Url, head: &RequestHead) -> Result<Query, Problem> {
+        self.check_origin(head)?;
+        if !v1::accepts(head.accept.as_deref(), url.media_type()) {
+            let detail = format!("The answer is {}, and Accept does not take that.", url.media_type());
+            return Err(Problem::field("Accept", detail).status(406));
+        }
+        Query::read(&head.query)
     }
 
     /// The head that a GET would be answered with.
@@ -127,8 +132,54 @@ impl Routes {
         Err(Problem::field("Origin", detail).status(403))
     }
 
-    fn identity(&self, _head: &RequestHead) -> Result<Identity, Problem> {
-        Ok(Identity::NOBODY)
+    /// Whose key the request presents.
+    fn identity(&self, head: &RequestHead, query: &Query) -> Result<Identity, Problem> {
+        let found = self.keyring.identify(head.authorization.as_deref(), query.get("key"));
+        found.map_err(|unknown| Problem::new(401, format!("{unknown}.")))
+    }
+}
+
+/// Who sends a body of lines.
+#[derive(Clone, Debug)]
+pub(super) struct Uploader {
+    pub(super) identity: Identity,
+    pub(super) path: Arc<str>,
+    /// The page that sends it (CORS).
+    pub(super) origin: Option<Box<str>>,
+}
+
+/// Whether a request brings lines that are published as they come.
+pub(super) fn streams(head: &RequestHead) -> bool {
+    head.method == Method::Post
+        && head.path == "/v1/publish"
+        && head.says_length
+        && v1::is_lines(head.content_type.as_deref(), &head.query)
+}
+
+impl Routes {
+    /// Who sends a body of lines, or the answer if it is not taken.
+    pub(super) fn upload(&self, head: &RequestHead, date: &str) -> Result<Uploader, Vec<u8>> {
+        let reply = ReplyTo { keep_alive: false, ..ReplyTo::from(head) };
+        let checked = self.check_head(Url::Publish, head).and_then(|query| {
+            check_body(head)?;
+            if head.idempotency_key.is_some() {
+                let detail = "Lines are published as they come, so a key cannot make them come once: leave it out.";
+                return Err(Problem::field("Idempotency-Key", detail));
+            }
+            self.identity(head, &query)
+        });
+        match checked {
+            Err(problem) => {
+                let mut bytes = Vec::with_capacity(512);
+                let extra = self.cross_origin_fields(head.origin.as_deref());
+                let _ = v1::problem(&mut bytes, reply, &problem, date, &extra);
+                Err(bytes)
+            }
+            Ok(identity) => {
+                let origin = head.origin.as_deref().map(Box::from);
+                Ok(Uploader { identity, path: Arc::from(head.path.as_str()), origin })
+            }
+        }
     }
 }
 
@@ -147,14 +198,7 @@ fn is_own(origin: &str, host: Option<&str>) -> bool {
 /// Reads a whole publish request.
 fn post(request: &HttpRequest, query: &Query, identity: Identity) -> Result<Post, Problem> {
     let head = &request.head;
-    if !head.says_length {
-        let detail = "The request does not say how long its body is: it needs Content-Length, or Transfer-Encoding: chunked.";
-        return Err(Problem::field("Content-Length", detail).status(411));
-    }
-    if head.content_encoding.as_deref().is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        let detail = "The body must not be compressed.";
-        return Err(Problem::field("Content-Encoding", detail).status(415));
-    }
+    check_body(head)?;
     let content_type = head.content_type.as_deref();
     let kind = v1::Body::of(content_type, query)?;
     let (items, list) = v1::read(kind, query, content_type, &request.body)?;
@@ -165,14 +209,26 @@ fn post(request: &HttpRequest, query: &Query, identity: Identity) -> Result<Post
     Ok(Post { items, list, key })
 }
 
+fn check_body(head: &RequestHead) -> Result<(), Problem> {
+    if !head.says_length {
+        let detail =
+            "The request does not say how long its body is: it needs Content-Length, or Transfer-Encoding: chunked.";
+        return Err(Problem::field("Content-Length", detail).status(411));
+    }
+    if head.content_encoding.as_deref().is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        let detail = "The body must not be compressed.";
+        return Err(Problem::field("Content-Encoding", detail).status(415));
+    }
+    Ok(())
+}
+
 fn idempotency_key(text: &str, request: &HttpRequest, identity: Identity) -> Result<IdempotencyKey, Problem> {
     let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len());
     if !fits || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         let detail = format!("An idempotency key is 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters.");
         return Err(Problem::field("Idempotency-Key", detail).limit(IDEMPOTENCY_KEY_BYTES_MAX));
     }
-    let holder = identity.key().map_or_else(|| String::from("-"), |key| key.to_string());
-    let text: Arc<str> = Arc::from(format!("{holder} {text}"));
+    let text: Arc<str> = Arc::from(format!("{} {text}", identity.number()));
     let (mut hash, mut fingerprint) = (DefaultHasher::new(), DefaultHasher::new());
     text.hash(&mut hash);
     (&request.head.query, &request.head.content_type, &request.body).hash(&mut fingerprint);

@@ -63,7 +63,7 @@ impl fmt::Display for Subject {
     }
 }
 
-fn check(text: &str) -> Result<(), SubjectError> {
+pub(super) fn check(text: &str) -> Result<(), SubjectError> {
     match text.len() {
         0 => Err(SubjectError::Empty),
         bytes if bytes > SUBJECT_BYTES_MAX => Err(SubjectError::TooLong { bytes }),
@@ -79,9 +79,17 @@ fn check(text: &str) -> Result<(), SubjectError> {
 /// [`SubjectError::Empty`] if no item is left, [`SubjectError::TooLong`] if one is longer than a subject can be, or if the list is longer
 /// than that many subjects could make it (it is kept as it came, so blanks cost memory).
 pub fn prefixes(list: &str) -> Result<Vec<Range<usize>>, SubjectError> {
+    items(list, check)
+}
+
+/// P-19: the same for items of which `check` says what is wrong with them.
+pub(super) fn items<E: From<SubjectError>>(
+    list: &str,
+    check: impl Fn(&str) -> Result<(), E>,
+) -> Result<Vec<Range<usize>>, E> {
     // Longer than the most that a session may have: not worth a look, and looking costs more than the list's length.
     if list.len() > SUBSCRIPTIONS_MAX * (SUBJECT_BYTES_MAX + 2) {
-        return Err(SubjectError::TooLong { bytes: list.len() });
+        return Err(SubjectError::TooLong { bytes: list.len() }.into());
     }
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut start = 0;
@@ -101,8 +109,10 @@ pub fn prefixes(list: &str) -> Result<Vec<Range<usize>>, SubjectError> {
         start += piece.len() + 1;
     }
     match found.len() {
-        0 => Err(SubjectError::Empty),
-        items if list.len() > items * (SUBJECT_BYTES_MAX + 2) => Err(SubjectError::TooLong { bytes: list.len() }),
+        0 => Err(SubjectError::Empty.into()),
+        items if list.len() > items * (SUBJECT_BYTES_MAX + 2) => {
+            Err(SubjectError::TooLong { bytes: list.len() }.into())
+        }
         _ => Ok(found),
     }
 }

@@ -1,6 +1,6 @@
-//! The prefix trie: who subscribed to a beginning of this subject? (P-19)
+//! The trie: who subscribed to a beginning of this subject (P-19), to just this subject, or to a pattern that it matches?
 //!
-//! A radix tree over bytes with compressed paths: a node stands for a prefix at which something is filed or at which paths part, and its
+//! A radix tree over bytes with compressed paths: a node stands for a key at which something is filed or at which paths part, and its
 //! label holds the bytes between its parent and itself. A match walks down along the subject, one node per prefix at most, and climbs
 //! back, so it costs what the subject's length costs; how many others have subscribed to something else does not matter.
 //!
@@ -9,19 +9,33 @@
 //! 64 bytes, label up to 22 bytes included; an entry takes 12 bytes in the slot table and lies in its node, or, from the second one on,
 //! in the node's crowd with 4 bytes beside its value.
 //!
-//! # The way to wildcards
+//! # Patterns
 //!
-//! `*` (one segment) and `**` (any number of them) are not known here yet. They need no other tree: a pattern is filed under its literal
-//! head, the bytes before its first wildcard, which every subject it matches begins with; its value names a matcher for the rest, and the
-//! visitor asks that matcher. The same holds for exact subjects: the visitor asks whether the subject ends at the node. If many patterns
-//! should come to share one short head, the matchers of a node become a second trie over segments that hangs at that head; literal
-//! prefixes never pay for it.
+//! They lie in the same tree. UTF-8 has no bytes from 0xFD on, so three of those are signs: a `*` is [`ANY`], a last `**` is [`REST`], and
+//! behind every other pattern, exact subjects included, stands [`END`]. A prefix has none of them, so a prefix and an exact subject of the
+//! same text are two nodes. Signs sort behind all letters: whether ways of patterns leave a node shows at the last of its edges.
+//!
+//! A match leaves the subject's own path where such a way does. How much of the subject lies behind a node is settled by the way to that
+//! node, for a `*` is exactly one segment; so a match compares no node's label twice, and only those of nodes whose way matches the
+//! subject's beginning, and their children on the subject's path or behind a sign. It visits `subject.len() + 1` nodes at most, and beside
+//! them no more than there are nodes behind wildcards. Where patterns part by letters it is far less: a level has two ways on at most, the
+//! subject's own segment and the wildcard, and a pattern has [`PATTERN_STARS_MAX`] of those. At worst many clients subscribe to patterns that
+//! agree with a subject up to its last segment, each in another choice of wildcards, and match it nowhere: 126,000 of them, that is a
+//! thousand sessions with all they may have, cost a match of that subject 40 ms, most of it waiting for memory.
+//!
+//! [`PATTERN_STARS_MAX`]: crate::limits::PATTERN_STARS_MAX
 
 mod node;
+mod walk;
 
+#[cfg(test)]
+mod pattern_tests;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::pattern::{Syntax, Want};
 use crate::limits::SUBJECT_BYTES_MAX;
 use node::{Entries, Label, Node};
 
@@ -29,6 +43,13 @@ use node::{Entries, Label, Node};
 const ROOT: u32 = 0;
 /// Names no node and no slot. A slab never grows this long: its nodes alone would be 256 GiB.
 const NIL: u32 = u32::MAX;
+
+/// The sign of the end of a pattern. Nothing lies below it.
+const END: u8 = 0xFD;
+/// The sign of `**`. Nothing lies below it.
+const REST: u8 = 0xFE;
+/// The sign of `*`.
+const ANY: u8 = 0xFF;
 
 /// Names one entry of a [`Trie`] until it is removed. It carries a generation, so that one used too late is found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +69,15 @@ struct Slot {
     generation: u32,
 }
 
-/// Values filed under prefixes. Owned by one core.
+/// Values filed under prefixes and patterns. Owned by one core.
 ///
 /// What was removed is used again by what is inserted later, so the two slabs are as large as the largest number of nodes and of entries
 /// there has been at one time; all of it is given back when the trie becomes empty. Labels, edges and crowds shrink at once.
 ///
 /// Invariant: every node but the root holds an entry or has two edges at least.
 /// Invariant: the slot of every entry names its node and its position.
+/// Invariant: signs stand where a segment of a pattern begins or where a pattern ends; below [`END`] and [`REST`] there is nothing, and
+/// below any sign entries lie there only.
 #[derive(Debug)]
 pub struct Trie<T> {
     nodes: Vec<Node<T>>,
@@ -63,6 +86,8 @@ pub struct Trie<T> {
     slots: Vec<Slot>,
     free_slot: u32,
     entries_live: usize,
+    /// How many of the entries are patterns: where there are none, nobody looks for them.
+    patterns_live: usize,
     /// The generation of the next entry. Counted over the whole trie, so that slots may be given back without being mistaken later.
     generation: u32,
 }
@@ -78,15 +103,36 @@ impl<T: Copy> Trie<T> {
             slots: Vec::new(),
             free_slot: NIL,
             entries_live: 0,
+            patterns_live: 0,
             generation: 0,
         }
     }
 
     /// Files `value` under `prefix` (1 to [`SUBJECT_BYTES_MAX`] bytes). The same prefix may hold any number of values.
+    ///
+    /// Bytes that UTF-8 does not have may not occur in it: they are signs here.
     pub fn insert(&mut self, prefix: &[u8], value: T) -> EntryId {
         debug_assert!(!prefix.is_empty(), "an empty prefix would mean everything");
         debug_assert!(prefix.len() <= SUBJECT_BYTES_MAX, "a prefix longer than any subject");
-        let node = self.node_of(prefix);
+        debug_assert!(prefix.iter().all(|byte| *byte < END), "a prefix that is no text");
+        self.file(prefix, value)
+    }
+
+    /// Files `value` under what `want` asks for: a prefix, or a pattern. The same may hold any number of values. A pattern must be a good
+    /// one ([`super::patterns`], [`super::Pattern`]); a `*` beside other letters would be filed as a letter.
+    pub fn insert_want(&mut self, want: Want<'_>, value: T) -> EntryId {
+        match want.syntax {
+            Syntax::Prefix => self.insert(want.text.as_bytes(), value),
+            Syntax::Pattern => {
+                debug_assert!(super::Pattern::new(want.text).is_ok(), "no pattern: {}", want.text);
+                self.patterns_live += 1;
+                self.file(&key_of(want.text), value)
+            }
+        }
+    }
+
+    fn file(&mut self, key: &[u8], value: T) -> EntryId {
+        let node = self.node_of(key);
         let generation = self.generation;
         self.generation = generation.wrapping_add(1);
         let slot = self.take_slot();
@@ -112,6 +158,7 @@ impl<T: Copy> Trie<T> {
         self.slots[id.slot as usize] = Slot { node: NIL, position: self.free_slot, generation: id.generation };
         self.free_slot = id.slot;
         self.entries_live -= 1;
+        self.patterns_live -= usize::from(self.nodes[node as usize].is_pattern());
         if self.entries_live == 0 {
             let generation = self.generation;
             *self = Self { generation, ..Self::new() };
@@ -132,82 +179,70 @@ impl<T: Copy> Trie<T> {
         self.nodes[node as usize].entries.set(position, value);
     }
 
-    /// P-19: visits the values filed under every prefix of `subject`, longest prefix first, those of one prefix in no particular order.
+    /// P-19: visits the values of every prefix and every pattern that `subject` matches, longest head first, those of one head in no
+    /// particular order. The head of a pattern is what stands before its first wildcard; that of a prefix or an exact subject is all of it.
     ///
-    /// Returns the number of nodes visited, the root included: `subject.len() + 1` at most.
+    /// Returns the number of nodes visited, the root included: `subject.len() + 1` at most, and those behind wildcards on ways that the
+    /// subject matches.
     pub fn for_each_match(&self, subject: &[u8], mut visit: impl FnMut(T)) -> usize {
         let mut visited = 0;
-        for node in self.path(subject) {
+        let all: ControlFlow<()> = self.walk(subject, &mut |node| {
             node.entries.values().iter().copied().for_each(&mut visit);
             visited += 1;
-        }
+            Continue(())
+        });
+        debug_assert!(all.is_continue(), "nobody stops this walk");
         visited
     }
 
-    /// Whether `wanted` holds for a value filed under a prefix of `subject`, longest prefix first, asking no further than that and no more
-    /// than `looks_max` values. `None` if none of so many was, and there are more.
+    /// Whether `wanted` holds for a value that [`Trie::for_each_match`] visits, in that order, asking no further than that and no more than
+    /// `looks_max` values. `None` if none of so many was, and there are more; or if it visited so many nodes beside the subject's own.
     pub fn any_match(&self, subject: &[u8], looks_max: usize, mut wanted: impl FnMut(T) -> bool) -> Option<bool> {
-        let mut values = self.path(subject).flat_map(|node| node.entries.values().iter().copied());
-        let found = values.by_ref().take(looks_max).any(&mut wanted);
-        if !found && values.next().is_some() { None } else { Some(found) }
-    }
-
-    /// Whether `wanted` holds for a value filed under `prefix` or under anything that begins with it. It looks at no more than `looks_max`
-    /// values and nodes; `None` if none of so many was, and there are more.
-    pub fn any_below(&self, prefix: &[u8], looks_max: usize, mut wanted: impl FnMut(T) -> bool) -> Option<bool> {
-        let mut node = &self.nodes[ROOT as usize];
-        let mut rest = prefix;
-        while let Some(first) = rest.first() {
-            let Some(child) = node.child(*first).map(|child| &self.nodes[child as usize]) else { return Some(false) };
-            let label = child.label.bytes();
-            // The prefix may end within a label: what is filed there begins with it all the same.
-            if !label.starts_with(rest) && !rest.starts_with(label) {
-                return Some(false);
+        let (mut looks_left, mut nodes_left) = (looks_max, looks_max.saturating_add(subject.len() + 1));
+        let end = self.walk(subject, &mut |node| {
+            if nodes_left == 0 {
+                return Break(None);
             }
-            (node, rest) = (child, &rest[label.len().min(rest.len())..]);
-        }
-        let (mut open, mut looks_left) = (vec![node], looks_max);
-        while let Some(node) = open.pop() {
-            for value in std::iter::once(None).chain(node.entries.values().iter().copied().map(Some)) {
+            nodes_left -= 1;
+            for value in node.entries.values() {
                 if looks_left == 0 {
-                    return None;
+                    return Break(None);
                 }
                 looks_left -= 1;
-                if value.is_some_and(&mut wanted) {
-                    return Some(true);
+                if wanted(*value) {
+                    return Break(Some(true));
                 }
             }
-            open.extend(node.edges.iter().map(|edge| &self.nodes[edge.node as usize]));
-        }
-        Some(false)
+            Continue(())
+        });
+        end.break_value().unwrap_or(Some(false))
     }
 
     /// How many values [`Trie::for_each_match`] visits, at the cost of the way there: none of them is looked at.
     #[must_use]
     pub fn match_count(&self, subject: &[u8]) -> usize {
-        self.path(subject).map(|node| node.entries.values().len()).sum()
+        let mut count = 0;
+        let all: ControlFlow<()> = self.walk(subject, &mut |node| {
+            count += node.entries.values().len();
+            Continue(())
+        });
+        debug_assert!(all.is_continue(), "nobody stops this walk");
+        count
     }
 
-    /// P-19: appends to `found` what [`Trie::for_each_match`] visits, longest prefix first. Of each prefix with so many values `first` says
-    /// which one begins; the others follow in turn. Whole rows are copied: 100,000 values are a matter of some ten microseconds.
+    /// P-19: appends to `found` what [`Trie::for_each_match`] visits, longest head first. Of each prefix or pattern with so many values
+    /// `first` says which one begins; the others follow in turn. Whole rows are copied: 100,000 values are a matter of some ten microseconds.
     pub fn collect_matches(&self, subject: &[u8], mut first: impl FnMut(usize) -> usize, found: &mut Vec<T>) {
-        for values in self.path(subject).map(|node| node.entries.values()).filter(|values| !values.is_empty()) {
-            let (later, sooner) = values.split_at(first(values.len()) % values.len());
-            found.extend_from_slice(sooner);
-            found.extend_from_slice(later);
-        }
-    }
-
-    /// The nodes whose prefixes `subject` begins with, from the longest up to the root.
-    fn path(&self, subject: &[u8]) -> impl Iterator<Item = &Node<T>> {
-        let mut node = &self.nodes[ROOT as usize];
-        let mut rest = subject;
-        while let Some(child) = rest.first().and_then(|first| node.child(*first)) {
-            let child = &self.nodes[child as usize];
-            let Some(behind) = rest.strip_prefix(child.label.bytes()) else { break };
-            (node, rest) = (child, behind);
-        }
-        std::iter::successors(Some(node), |node| (node.parent != NIL).then(|| &self.nodes[node.parent as usize]))
+        let all: ControlFlow<()> = self.walk(subject, &mut |node| {
+            let values = node.entries.values();
+            if !values.is_empty() {
+                let (later, sooner) = values.split_at(first(values.len()) % values.len());
+                found.extend_from_slice(sooner);
+                found.extend_from_slice(later);
+            }
+            Continue(())
+        });
+        debug_assert!(all.is_continue(), "nobody stops this walk");
     }
 
     /// How many values are filed.
@@ -243,12 +278,13 @@ impl<T: Copy> Trie<T> {
     ///
     /// If one is broken.
     pub fn check_invariants(&self) {
-        let (mut nodes, mut entries) = (0, 0);
+        let (mut nodes, mut entries, mut patterns) = (0, 0, 0);
         let mut open = vec![ROOT];
         while let Some(index) = open.pop() {
             let node = &self.nodes[index as usize];
             nodes += 1;
             node.check(index == ROOT);
+            patterns += node.entries.values().len() * usize::from(node.is_pattern());
             for (position, slot) in node.entries.slots().iter().enumerate() {
                 let Slot { node, position: known, .. } = self.slots[*slot as usize];
                 assert_eq!((node, known as usize), (index, position), "slot {slot} does not name its entry");
@@ -265,7 +301,8 @@ impl<T: Copy> Trie<T> {
                 open.push(edge.node);
             }
         }
-        assert_eq!((nodes, entries), (self.nodes_live, self.entries_live), "nodes and entries that can be reached");
+        let live = (self.nodes_live, self.entries_live, self.patterns_live);
+        assert_eq!((nodes, entries, patterns), live, "nodes and entries that can be reached");
         assert_eq!(self.nodes.len() - nodes, free_count(self.free_node, |at| self.nodes[at as usize].parent));
         let free_slots = free_count(self.free_slot, |at| {
             assert_eq!(self.slots[at as usize].node, NIL, "a free slot names a node");
@@ -385,6 +422,25 @@ impl<T: Copy> Default for Trie<T> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What a pattern is filed under.
+fn key_of(pattern: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(pattern.len() + 1);
+    for (at, part) in pattern.split('/').enumerate() {
+        if at > 0 {
+            key.push(b'/');
+        }
+        match part {
+            "*" => key.push(ANY),
+            "**" => key.push(REST),
+            part => key.extend_from_slice(part.as_bytes()),
+        }
+    }
+    if key.last() != Some(&REST) {
+        key.push(END);
+    }
+    key
 }
 
 /// A length as an index of a slab.

@@ -46,6 +46,7 @@ impl Body {
             Framing::XmlStrict => Format::XmlStrict,
             Framing::Ser => Format::Ser,
             Framing::JsonArray | Framing::JsonLines => Format::Json,
+            Framing::EventStream | Framing::Object => Format::V1,
         }
     }
 

@@ -432,13 +432,13 @@ impl Simulation {
                     connection.status = 200;
                     match answer {
                         Answer::Error { status, .. } => connection.status = status,
-                        other => panic!("an answer of another door: {other:?}"),
                         Answer::Events { framing, body: bytes } => {
                             let mut body = Body::new(framing, false);
                             body.arrive(&bytes);
                             body.check_whole();
                             connection.body = Some(body);
                         }
+                        other => panic!("an answer of another door: {other:?}"),
                     }
                     self.arrived(token.connection as usize);
                 }

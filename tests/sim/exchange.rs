@@ -318,7 +318,7 @@ impl Core {
             Answer::Error { status, reason, .. } => http::write_text(out, reply, status, &reason, DATE),
             Answer::Problem(problem) => v1::problem(out, reply, &problem, DATE, &[]),
             Answer::Posted(posted) => {
-                v1::write_posted(out, reply, &v1::posted_text(&posted, None), posted.replayed, DATE, &[])
+                v1::write_posted(out, reply, &v1::posted_text(&posted, None, None), posted.replayed, DATE, &[])
             }
         };
         connection.reply.keep_alive = sent.keep_alive;

@@ -71,6 +71,7 @@ impl Plan {
             detached_timeout_ms: rng.u64(800..6_000),
             force_pull_all: rng.u32(..20) == 0,
             expose_session_ids: false,
+            ..Settings::default()
         };
         Self {
             cores,

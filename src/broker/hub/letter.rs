@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::Output;
+use super::super::{Output, PresenceChange};
 use crate::mesh::Weigh;
 use crate::protocol::{Audience, Command, Event, ReplyToken, Request};
 use crate::session::SessionKey;
@@ -20,6 +20,8 @@ pub enum Letter {
     Unicast(Box<(Arc<Event>, Box<str>)>),
     /// Something was published for everyone.
     Broadcast(Arc<Event>),
+    /// Sessions of the sending core have come to a subject that the receiving core counts for, or have gone.
+    Presence(Box<PresenceChange>),
     /// A request for a session of the receiving core.
     Request(Box<Request>),
     /// Something to do to a connection of the receiving core.
@@ -79,6 +81,7 @@ impl Weigh for Letter {
                 Self::Event(event) | Self::Broadcast(event) => event_bytes(event),
                 Self::Unicast(sealed) => event_bytes(&sealed.0) + sealed.1.len(),
                 Self::Request(request) => request_bytes(request),
+                Self::Presence(told) => told.subject.len(),
                 Self::Output(output) => output.bytes(),
                 Self::Arrival(arrival) => request_bytes(&arrival.request) + arrival.unread.len(),
                 Self::Disconnect(_) | Self::Undelivered { .. } | Self::Arrived { .. } => 0,

@@ -17,10 +17,10 @@ pub use letter::{Arrival, Letter};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Answer, Asked, Batch, Broker, Output, Settings};
+use super::{Answer, Asked, Batch, Broker, Output, PresenceChange, Settings};
 use crate::limits::{
-    DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, POST_EVENTS_PER_STEP_MAX, POST_STEPS_PER_TURN_MAX, RETRY_AFTER_S,
-    SLICES_PER_TURN_MAX,
+    DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, POST_EVENTS_PER_STEP_MAX, POST_STEPS_PER_TURN_MAX,
+    RETRY_AFTER_S, SLICES_PER_TURN_MAX,
 };
 use crate::mesh::Port;
 use crate::metrics::Counters;
@@ -265,6 +265,7 @@ impl Hub {
                 self.broker.counters_mut().relayed += 1;
                 self.broker.handle_broadcast(now, &event);
             }
+            Letter::Presence(told) => return self.count_presence(now, &told),
             Letter::Request(request) => return self.act(now, *request),
             Letter::Output(output) => self.effects.push_back(Effect::Do { core: from, output: *output }),
             Letter::Disconnect(sealed) => self.broker.handle_disconnect(now, sealed.0, sealed.1),
@@ -441,7 +442,27 @@ impl Hub {
     pub fn handle_timeout(&mut self, now: Now) {
         self.broker.handle_timeout(now);
         self.settle();
+        self.tell_presence(now);
         self.refuse_overdue(now);
+    }
+
+    /// Tells the cores that count who has come and gone since the last tick.
+    fn tell_presence(&mut self, now: Now) {
+        for told in self.broker.take_presence_changes() {
+            let home = self.broker.settings.shards.core_of(told.shard());
+            if home == self.port.core() {
+                self.count_presence(now, &told);
+            } else {
+                // At most one for each subject and tick.
+                self.port.send(home, Letter::Presence(Box::new(told)));
+            }
+        }
+    }
+
+    fn count_presence(&mut self, now: Now, told: &PresenceChange) {
+        if let Some(event) = self.broker.count_presence(now, told) {
+            self.publish_or_hold(now, Publish::Event(Arc::new(event), Audience::Subscribers));
+        }
     }
 
     /// The inbox of another core stayed full for too long: the publishers are told, and nobody got the event.

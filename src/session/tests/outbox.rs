@@ -6,9 +6,10 @@ use proptest::test_runner::{Config, RngSeed};
 use super::super::outbox::*;
 use super::super::{Envelope, Gather, Label, Subscriptions};
 use crate::limits::{EVENT_OVERHEAD_BYTES, SLICES_PER_WRITE_MAX};
-use crate::protocol::{Framing, Overflow};
+use crate::protocol::{Framing, Overflow, SubscriptionWish};
 use crate::topic::{Subject, Trie};
 use crate::wire::pushlet;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 
 const SUBJECTS: [&str; 4] = ["/a", "/b", "/c", "/d"];
@@ -72,10 +73,30 @@ impl Model {
         }
     }
 
+    /// P-30: the places of what the wish of the item's subscription does not let wait beside it.
+    fn outdated(&self, item: &Plain) -> Vec<usize> {
+        let Some(label) = &item.label else { return Vec::new() };
+        let same = |at: &usize| self.queue[*at].label.as_ref().is_some_and(|known| Rc::ptr_eq(known, label));
+        let of_it: Vec<usize> = (self.fixed()..self.queue.len()).filter(same).collect();
+        let replaced = |at: &usize| label.wish().conflate && self.queue[*at].subject == item.subject;
+        let (mut out, stay): (Vec<usize>, Vec<usize>) = of_it.into_iter().partition(replaced);
+        let kept = label.wish().queue.map_or(usize::MAX, |events| usize::from(events.get()) - 1);
+        out.extend(&stay[..stay.len().saturating_sub(kept)]);
+        out.sort_unstable();
+        out
+    }
+
     fn push(&mut self, mut item: Plain, bounds: Bounds, policy: Overflow) -> Pushed {
         let before = self.dropped;
         let charge = item.charge();
-        if !Self::fits(&self.queue, charge, bounds) {
+        let outdated = self.outdated(&item);
+        let has_wish = item.label.as_ref().is_some_and(|label| label.wish().is_some());
+        let mut looked_at = if has_wish { self.queue.len() - self.fixed() } else { 0 };
+        let numbered = self.queue.iter().enumerate();
+        let left: Vec<Plain> =
+            numbered.filter(|(at, _)| !outdated.contains(at)).map(|(_, plain)| plain.clone()).collect();
+        let has_room = Self::fits(&left, charge, bounds);
+        if !has_room {
             let hopeless = !Self::fits(&[], charge, bounds);
             if policy == Overflow::Disconnect && !hopeless {
                 return Pushed::Full;
@@ -85,25 +106,27 @@ impl Model {
                 self.dropped += 1;
                 return Pushed::Refused;
             }
-            if policy == Overflow::Conflate {
-                let mut at = self.fixed();
-                while at < self.queue.len() {
-                    let subject = self.queue[at].subject;
-                    let newer = self.queue[at + 1..].iter().any(|later| later.subject == subject);
-                    if newer || subject == item.subject {
-                        self.drop_at(at);
-                    } else {
-                        at += 1;
-                    }
+        }
+        outdated.into_iter().rev().for_each(|at| self.drop_at(at));
+        if !has_room && policy == Overflow::Conflate {
+            looked_at += self.queue.iter().filter(|item| item.number > 0).count();
+            let mut at = self.fixed();
+            while at < self.queue.len() {
+                let subject = self.queue[at].subject;
+                let newer = self.queue[at + 1..].iter().any(|later| later.subject == subject);
+                if newer || subject == item.subject {
+                    self.drop_at(at);
+                } else {
+                    at += 1;
                 }
             }
-            while !Self::fits(&self.queue, charge, bounds) {
-                self.drop_at(self.fixed());
-            }
+        }
+        while !Self::fits(&self.queue, charge, bounds) {
+            self.drop_at(self.fixed());
         }
         item.lost = std::mem::take(&mut self.lost);
         self.queue.push(item);
-        Pushed::Queued { dropped: self.dropped - before }
+        Pushed::Queued { dropped: self.dropped - before, looked_at }
     }
 
     /// The socket takes one byte after the other.
@@ -142,7 +165,8 @@ enum Step {
         subject: usize,
         size: usize,
         policy: Overflow,
-        labelled: bool,
+        /// By which of the subscriptions it comes.
+        label: Option<usize>,
     },
     Heartbeat,
     /// One write of which the socket takes this share, in thousandths.
@@ -161,8 +185,8 @@ fn step() -> impl Strategy<Value = Step> {
     let policy = prop::sample::select(Overflow::ALL.to_vec());
     let size = prop_oneof![8 => 0..120_usize, 1 => 2_000..2_200_usize, 1 => 0..9_000_usize];
     prop_oneof![
-        12 => (0..SUBJECTS.len(), size, policy, any::<bool>())
-            .prop_map(|(subject, size, policy, labelled)| Step::Push { subject, size, policy, labelled }),
+        12 => (0..SUBJECTS.len(), size, policy, prop::option::of(0..LABELS))
+            .prop_map(|(subject, size, policy, label)| Step::Push { subject, size, policy, label }),
         1 => Just(Step::Heartbeat),
         5 => prop_oneof![Just(1_000_usize), 0..1_000_usize, 0..30_usize].prop_map(|share| Step::Write { share }),
         1 => Just(Step::End),
@@ -180,13 +204,24 @@ struct Pair {
     framing: Framing,
     envelope: Envelope,
     bounds: Bounds,
-    label: Rc<Label>,
+    labels: [Rc<Label>; LABELS],
+}
+
+/// Subscriptions without a wish, and with each kind of wish.
+const LABELS: usize = 5;
+
+fn labels() -> [Rc<Label>; LABELS] {
+    let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
+    let mut wishing = |queue, conflate| {
+        let wish = SubscriptionWish { queue: NonZeroU16::new(queue), conflate };
+        subscriptions.add_patterns(0, &["/x"], wish, 0, &mut trie).expect("a subscription")
+    };
+    let [conflate, one, three, both] = [wishing(0, true), wishing(1, false), wishing(3, false), wishing(2, true)];
+    [subscriptions.add(0, "/x", Some("the label"), 0, &mut trie).expect("a subscription"), conflate, one, three, both]
 }
 
 impl Pair {
     fn new(framing: Framing, chunked: bool, bounds: Bounds) -> Self {
-        let mut trie = Trie::new();
-        let label = Subscriptions::new().add(0, "/x", Some("the label"), 0, &mut trie).expect("a subscription");
         Self {
             outbox: Outbox::new(),
             model: Model { seq: 1, ..Model::default() },
@@ -195,7 +230,7 @@ impl Pair {
             framing,
             envelope: Envelope::new(chunked),
             bounds,
-            label,
+            labels: labels(),
         }
     }
 
@@ -210,14 +245,17 @@ impl Pair {
 
     fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match *step {
-            Step::Push { subject, size, policy, labelled } => {
+            Step::Push { subject, size, policy, label } => {
                 self.model.next_number += 1;
                 let number = self.model.next_number;
                 let frame = self.frame(number, Some(subject), size);
-                let label = labelled.then(|| Rc::clone(&self.label));
+                let label = label.map(|at| Rc::clone(&self.labels[at]));
                 let plain = Plain { number, subject, frame: Rc::clone(&frame), label: label.clone(), lost: 0 };
                 let expected = self.model.push(plain, self.bounds, policy);
-                prop_assert_eq!(self.outbox.push(frame, label, self.bounds, policy), expected);
+                prop_assert_eq!(self.outbox.push(frame, label.clone(), self.bounds, policy), expected);
+                if let (Pushed::Queued { .. }, Some(label)) = (expected, label) {
+                    self.check_wish(&label, subject)?;
+                }
             }
             Step::Heartbeat => {
                 let frame = self.frame(0, None, 0);
@@ -245,6 +283,22 @@ impl Pair {
             }
         }
         self.check()
+    }
+
+    /// P-30: what a wish promises of what waits directly after an event of its subscription came.
+    fn check_wish(&self, label: &Rc<Label>, subject: usize) -> Result<(), TestCaseError> {
+        let waiting = self.outbox.items().iter().skip(self.model.fixed()).zip(&self.model.queue[self.model.fixed()..]);
+        let of_it: Vec<usize> = waiting
+            .filter(|(item, _)| item.label.as_ref().is_some_and(|known| Rc::ptr_eq(known, label)))
+            .map(|(_, plain)| plain.subject)
+            .collect();
+        if let Some(events) = label.wish().queue {
+            prop_assert!(of_it.len() <= usize::from(events.get()), "{} wait", of_it.len());
+        }
+        if label.wish().conflate {
+            prop_assert_eq!(of_it.iter().filter(|known| **known == subject).count(), 1, "only the newest waits");
+        }
+        Ok(())
     }
 
     fn write(&mut self, share: usize) -> Result<(), TestCaseError> {
@@ -334,7 +388,7 @@ proptest! {
     ) {
         let mut pair = Pair::new(Framing::Xml, true, Bounds { events_max: 1_000, bytes_max: 1 << 30 });
         for size in sizes {
-            pair.step(&Step::Push { subject: 0, size, policy: Overflow::Disconnect, labelled: true })?;
+            pair.step(&Step::Push { subject: 0, size, policy: Overflow::Disconnect, label: Some(0) })?;
         }
         for share in shares {
             pair.step(&Step::Write { share })?;
@@ -356,7 +410,7 @@ fn queue_of(outbox: &mut Outbox, pair: &Pair, events: u64, bounds: Bounds, polic
 #[test]
 fn a_cut_connection_makes_its_event_like_the_others() {
     let mut pair = Pair::new(Framing::Xml, true, Bounds { events_max: 3, bytes_max: 1 << 20 });
-    let push = |subject| Step::Push { subject, size: 10, policy: Overflow::Conflate, labelled: false };
+    let push = |subject| Step::Push { subject, size: 10, policy: Overflow::Conflate, label: None };
     let steps = [push(0), Step::Write { share: 500 }, push(1), push(0), push(2), Step::Cut, push(2)];
     for step in &steps {
         pair.step(step).unwrap();
@@ -393,4 +447,39 @@ fn half_full_is_said_of_both_bounds() {
     assert!(!outbox.is_half_full(Bounds { bytes_max: outbox.bytes() * 2, ..pair.bounds }));
     queue_of(&mut outbox, &pair, 1, pair.bounds, Overflow::Disconnect);
     assert!(outbox.is_half_full(pair.bounds));
+}
+
+/// P-30: wishes hold at all times, among a subscription's own events only, and what they drop is told by the event behind it.
+#[test]
+fn a_wish_concerns_its_own_subscription() {
+    let mut pair = Pair::new(Framing::Xml, true, Bounds { events_max: 100, bytes_max: 1 << 20 });
+    let push = |subject, label| Step::Push { subject, size: 10, policy: Overflow::Disconnect, label };
+    let queue =
+        |pair: &Pair| -> Vec<(u64, u64)> { pair.model.queue.iter().map(|plain| (plain.number, plain.lost)).collect() };
+    for step in [push(0, None), push(0, Some(0)), push(0, Some(1)), push(1, Some(1)), push(0, Some(1))] {
+        pair.step(&step).unwrap();
+    }
+    assert_eq!(queue(&pair), [(1, 0), (2, 0), (4, 1), (5, 0)], "the third is replaced, the fourth tells of it");
+    for step in [push(2, Some(2)), push(3, Some(2)), push(1, None)] {
+        pair.step(&step).unwrap();
+    }
+    assert_eq!(queue(&pair), [(1, 0), (2, 0), (4, 1), (5, 0), (7, 1), (8, 0)], "one at most, the newest");
+}
+
+/// P-30, P-31: an event that the socket has begun to take is not taken back; once its connection is gone it is one of those that wait.
+#[test]
+fn a_wish_finds_what_was_sent_in_part() {
+    let mut pair = Pair::new(Framing::Xml, true, Bounds { events_max: 100, bytes_max: 1 << 20 });
+    let push = |label| Step::Push { subject: 0, size: 10, policy: Overflow::Disconnect, label: Some(label) };
+    let waiting = |pair: &Pair| pair.model.queue.iter().map(|plain| plain.number).collect::<Vec<_>>();
+    for label in [1, 2] {
+        for step in [push(label), Step::Write { share: 500 }, push(label), push(label), Step::Cut] {
+            pair.step(&step).unwrap();
+        }
+        let numbers = waiting(&pair);
+        assert_eq!(numbers.len(), 2, "{numbers:?}");
+        pair.step(&push(label)).unwrap();
+        assert_eq!(waiting(&pair), [numbers[1] + 1]);
+        pair.step(&Step::Write { share: 1_000 }).unwrap();
+    }
 }

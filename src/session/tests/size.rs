@@ -1,7 +1,7 @@
 //! What an idle listening session costs in the pure core. The connection beside it is the shell's, and the socket the kernel's.
 
 use super::super::table::SLOT_BYTES;
-use super::super::{Interest, SessionKey, Subscription};
+use super::super::{Interest, Label, SessionKey, Subscription};
 
 /// Bytes that the allocator of the C library takes for a block: 8 of its own, in steps of 16, 32 at least.
 const fn block(bytes: usize) -> usize {
@@ -23,5 +23,6 @@ fn an_idle_session_with_one_subscription_is_small() {
     let wheel = 2 * (8 + size_of::<SessionKey>());
     let total = SLOT_BYTES + names + subscription + trie + wheel;
     const { assert!(SLOT_BYTES <= 216, "a session has grown") };
+    const { assert!(size_of::<Label>() == 32, "a label has grown") };
     assert!(total <= 600, "an idle session takes {total} bytes");
 }

@@ -1,11 +1,14 @@
 //! The subscriptions of some sessions in one trie against a plain list.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 
 use super::super::{Interest, SubscribeError, Subscriptions};
 use crate::limits::{LABEL_BYTES_MAX, SUBSCRIPTIONS_MAX};
-use crate::topic::{SubjectError, Trie};
+use crate::protocol::SubscriptionWish;
+use crate::topic::{PatternError, SubjectError, Syntax, Trie, Want};
 
 const SESSIONS: u32 = 3;
 
@@ -13,7 +16,8 @@ const SESSIONS: u32 = 3;
 enum Step {
     Add {
         session: u32,
-        list: String,
+        syntax: Syntax,
+        items: Vec<String>,
         label: Option<String>,
     },
     /// Removes the subscription that was made so manieth before, if it is there.
@@ -28,14 +32,22 @@ enum Step {
 
 /// Words of two letters share most of their beginnings.
 fn word() -> impl Strategy<Value = String> {
-    "/[ab]{0,4}"
+    "/[ab/]{0,4}"
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec!["", "a", "b", "*"]);
+    (prop::collection::vec(part, 0..3), prop::sample::select(vec![None, Some("a"), Some("*"), Some("**")]))
+        .prop_map(|(parts, last)| std::iter::once("").chain(parts).chain(last).collect::<Vec<_>>().join("/"))
+        .prop_filter("a pattern", |text| !text.is_empty())
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let list = prop::collection::vec(word(), 1..4).prop_map(|items| items.join(", "));
+    let prefixes = prop::collection::vec(word(), 1..4).prop_map(|items| (Syntax::Prefix, items));
+    let patterns = prop::collection::vec(pattern(), 1..4).prop_map(|items| (Syntax::Pattern, items));
     prop_oneof![
-        6 => (0..SESSIONS, list, prop::option::of("[a-z]{0,3}"))
-            .prop_map(|(session, list, label)| Step::Add { session, list, label }),
+        6 => (0..SESSIONS, prop_oneof![prefixes, patterns], prop::option::of("[a-z]{0,3}"))
+            .prop_map(|(session, (syntax, items), label)| Step::Add { session, syntax, items, label }),
         4 => (0..SESSIONS, 0..6_usize).prop_map(|(session, back)| Step::Remove { session, back }),
         1 => (0..SESSIONS).prop_map(|session| Step::Clear { session }),
     ]
@@ -47,19 +59,41 @@ struct Plain {
     session: u32,
     sid: String,
     label: Option<String>,
+    syntax: Syntax,
     items: Vec<String>,
 }
 
-/// P-19: the session's subscription with the longest item that the subject begins with; of several the oldest.
+type Known = BTreeSet<(bool, String)>;
+
+impl Plain {
+    fn wants(&self) -> impl Iterator<Item = Want<'_>> {
+        self.items.iter().map(|text| Want { syntax: self.syntax, text })
+    }
+
+    fn known(&self) -> impl Iterator<Item = (bool, String)> {
+        self.wants().map(known)
+    }
+}
+
+fn known(want: Want<'_>) -> (bool, String) {
+    (want.syntax == Syntax::Prefix, want.text.to_owned())
+}
+
+/// P-19: the session's subscription with the longest head that the subject matches; of several the oldest.
 fn expected(list: &[Plain], session: u32, subject: &str) -> Option<(String, Option<String>)> {
     let mut best: Option<(usize, &Plain)> = None;
     for plain in list.iter().filter(|plain| plain.session == session) {
-        let longest = plain.items.iter().filter(|item| subject.starts_with(item.as_str())).map(String::len).max();
+        let longest = plain.wants().filter(|want| want.matches(subject)).map(|want| want.head().len()).max();
         if let Some(len) = longest.filter(|len| best.is_none_or(|(known, _)| *len > known)) {
             best = Some((len, plain));
         }
     }
     best.map(|(_, plain)| (plain.sid.clone(), plain.label.clone()))
+}
+
+/// Everything that the living subscriptions of a session ask for.
+fn all_of(list: &[Plain], session: u32) -> Known {
+    list.iter().filter(|plain| plain.session == session).flat_map(Plain::known).collect()
 }
 
 fn check(
@@ -70,20 +104,37 @@ fn check(
 ) -> Result<(), TestCaseError> {
     let mut first: Vec<Option<(String, Option<String>)>> = vec![None; sessions.len()];
     trie.for_each_match(subject.as_bytes(), |interest| {
-        let found = sessions[interest.session as usize].at(interest.place).expect("the trie names a living place");
-        let label = found.label();
-        let told = (label.sid().to_owned(), label.text().map(str::to_owned));
-        first[interest.session as usize].get_or_insert(told);
+        let session = &sessions[interest.session as usize];
+        assert!(session.at(interest.place).is_some(), "the trie names a living place");
+        let told = session.matched(interest.place, subject, 1).label.expect("it matches");
+        first[interest.session as usize].get_or_insert((told.sid().to_owned(), told.text().map(str::to_owned)));
     });
     for (session, told) in (0..).zip(first) {
         prop_assert_eq!(told, expected(list, session, subject), "session {} and {}", session, subject);
     }
-    let mut prefixes: Vec<(u32, &str)> =
-        list.iter().flat_map(|plain| plain.items.iter().map(|item| (plain.session, item.as_str()))).collect();
-    prefixes.sort_unstable();
-    prefixes.dedup();
-    prop_assert_eq!(trie.len(), prefixes.len(), "one entry for each prefix of a session");
+    let mut filed = 0;
+    for (session, subscriptions) in (0..).zip(sessions) {
+        let wanted = all_of(list, session);
+        prop_assert_eq!(subscriptions.wants().count(), wanted.len(), "each thing once");
+        filed += wanted.len();
+        prop_assert_eq!(subscriptions.wants().map(known).collect::<Known>(), wanted);
+    }
+    prop_assert_eq!(trie.len(), filed, "one entry for each thing that a session wants");
     Ok(())
+}
+
+fn add(sessions: &mut [Subscriptions], trie: &mut Trie<Interest>, step: Step) -> Plain {
+    let Step::Add { session, syntax, items, label } = step else { unreachable!("no addition") };
+    let subscriptions = &mut sessions[session as usize];
+    let (added, label) = match syntax {
+        Syntax::Prefix => (subscriptions.add(session, &items.join(", "), label.as_deref(), 0, trie), label),
+        Syntax::Pattern => {
+            let lists: Vec<&str> = items.iter().map(String::as_str).collect();
+            (subscriptions.add_patterns(session, &lists, SubscriptionWish::default(), 0, trie), None)
+        }
+    };
+    let sid = added.expect("few and short").sid().to_owned();
+    Plain { session, sid, label, syntax, items }
 }
 
 proptest! {
@@ -93,7 +144,7 @@ proptest! {
     #[test]
     fn the_trie_knows_what_a_list_knows(
         steps in prop::collection::vec(step(), 1..60),
-        subjects in prop::collection::vec(word(), 1..4),
+        subjects in prop::collection::vec("/[ab]{0,2}(/[ab]{0,2}){0,2}", 1..4),
     ) {
         let mut trie = Trie::new();
         let mut sessions: Vec<Subscriptions> = (0..SESSIONS).map(|_| Subscriptions::new()).collect();
@@ -101,21 +152,26 @@ proptest! {
         let mut list: Vec<Plain> = Vec::new();
         for step in steps {
             match step {
-                Step::Add { session, list: text, label } => {
-                    let added = sessions[session as usize].add(session, &text, label.as_deref(), 0, &mut trie);
-                    let sid = added.expect("few and short").sid().to_owned();
-                    prop_assert!(!made[session as usize].contains(&sid), "an id is used once");
-                    made[session as usize].push(sid.clone());
-                    let items = text.split(", ").map(str::to_owned).collect();
-                    list.push(Plain { session, sid, label, items });
+                Step::Add { session, .. } => {
+                    let before = all_of(&list, session);
+                    let plain = add(&mut sessions, &mut trie, step);
+                    prop_assert!(!made[session as usize].contains(&plain.sid), "an id is used once");
+                    made[session as usize].push(plain.sid.clone());
+                    let new = sessions[session as usize].get(&plain.sid).expect("just made");
+                    let wanted: Known = plain.known().filter(|known| !before.contains(known)).collect();
+                    prop_assert_eq!(new.own().map(known).collect::<Known>(), wanted, "what is new to the session");
+                    list.push(plain);
                 }
                 Step::Remove { session, back } => {
                     let Some(sid) = made[session as usize].iter().nth_back(back).cloned() else { continue };
                     let gone = sessions[session as usize].remove(session, &sid, &mut trie);
-                    let known = list.iter().position(|plain| plain.session == session && plain.sid == sid);
-                    prop_assert_eq!(gone.map(|gone| gone.label().sid().to_owned()), known.map(|_| sid));
-                    if let Some(at) = known {
-                        list.remove(at);
+                    let at = list.iter().position(|plain| plain.session == session && plain.sid == sid);
+                    prop_assert_eq!(gone.as_ref().map(|gone| gone.label().sid()), at.map(|_| sid.as_str()));
+                    if let (Some(at), Some(gone)) = (at, gone) {
+                        let plain = list.remove(at);
+                        let left = all_of(&list, session);
+                        let wanted: Known = plain.known().filter(|known| !left.contains(known)).collect();
+                        prop_assert_eq!(gone.own().map(known).collect::<Known>(), wanted, "what nobody wants any more");
                     }
                 }
                 Step::Clear { session } => {
@@ -184,7 +240,7 @@ fn a_delivery_matches_what_there_was_when_it_began() {
         subscriptions.add(0, list, None, 6, &mut trie).expect("room");
     }
     let sid = |subscriptions: &Subscriptions, place, subject| {
-        subscriptions.matched(place, subject, 7).map(|label| label.sid().to_owned())
+        subscriptions.matched(place, subject, 7).label.map(|label| label.sid().to_owned())
     };
     assert_eq!(sid(&subscriptions, 0, "/a").as_deref(), Some("s1"), "as the trie named it");
     subscriptions.remove(0, "s1", &mut trie);
@@ -193,7 +249,52 @@ fn a_delivery_matches_what_there_was_when_it_began() {
     let others = ["/a", "/a/b/c", "/x", "x"].map(|subject| sid(&subscriptions, 0, subject));
     assert_eq!(others.each_ref().map(Option::as_deref), [Some("s3"), Some("s2"), Some("s2"), None]);
     assert_eq!(sid(&subscriptions, 77, "/a").as_deref(), Some("s3"), "a place that is no more");
-    assert_eq!(subscriptions.matched(0, "/a/b/c", 8).map(|label| label.sid()), Some("s4"));
+    assert_eq!(subscriptions.matched(0, "/a/b/c", 8).label.map(|label| label.sid()), Some("s4"));
     subscriptions.clear(&mut trie);
     assert_eq!(sid(&subscriptions, 0, "/a"), None);
+}
+
+/// P-19: of a prefix and a pattern with one head the oldest is told, whichever the trie names; only who has both pays for a look.
+#[test]
+fn rivals_of_one_head_are_told_by_age() {
+    let none = SubscriptionWish::default();
+    let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
+    subscriptions.add_patterns(0, &["/x/*"], none, 0, &mut trie).expect("room");
+    subscriptions.add_patterns(0, &["/a/**", " /a/*/c,"], none, 0, &mut trie).expect("room");
+    let found = |subscriptions: &Subscriptions, place, subject| {
+        let matched = subscriptions.matched(place, subject, 1);
+        (matched.label.map(|label| label.sid().to_owned()), matched.looked_at)
+    };
+    assert_eq!(
+        found(&subscriptions, 1, "/a/b/c"),
+        (Some("s2".to_owned()), 0),
+        "within one subscription there are no rivals"
+    );
+    subscriptions.add(0, "/a/,/q", None, 0, &mut trie).expect("room");
+    assert_eq!(found(&subscriptions, 2, "/a/b/c"), (Some("s2".to_owned()), 5));
+    assert_eq!(found(&subscriptions, 1, "/a/b/c"), (Some("s2".to_owned()), 5));
+    assert_eq!(found(&subscriptions, 0, "/x/y"), (Some("s1".to_owned()), 0), "it has no rival");
+    assert_eq!(found(&subscriptions, 2, "/a/"), (Some("s2".to_owned()), 5), "the rest may be an empty segment");
+}
+
+/// A list of patterns is refused like one of prefixes, and a session's bound counts both.
+#[test]
+fn lists_of_patterns_are_bounded_too() {
+    let none = SubscriptionWish::default();
+    let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
+    let mut add =
+        |lists: &[&str]| subscriptions.add_patterns(0, lists, none, 0, &mut trie).map(|label| label.sid().to_owned());
+    assert_eq!(add(&[]), Err(SubscribeError::Pattern(PatternError::Subject(SubjectError::Empty))));
+    assert_eq!(add(&["/a", "/b*"]), Err(SubscribeError::Pattern(PatternError::StarInSegment { segment: 2 })));
+    let list: Vec<String> = (0..SUBSCRIPTIONS_MAX - 1).map(|number| format!("/{number}/*")).collect();
+    let list: Vec<&str> = list.iter().map(String::as_str).collect();
+    assert_eq!(add(&list).as_deref(), Ok("s1"));
+    assert_eq!(add(&["/x", "/y"]), Err(SubscribeError::TooMany));
+    assert_eq!(subscriptions.add(0, "/x,/y", None, 0, &mut trie), Err(SubscribeError::TooMany));
+    assert_eq!(trie.len(), SUBSCRIPTIONS_MAX - 1);
+    subscriptions.add(0, "/0/*", None, 0, &mut trie).expect("one more");
+    assert_eq!(trie.len(), SUBSCRIPTIONS_MAX, "the same text in the other syntax is another thing");
+    assert_eq!(subscriptions.same(&list.join(","), None), None, "prefixes are asked for, and those are patterns");
+    subscriptions.clear(&mut trie);
+    assert!(trie.is_empty());
 }

@@ -267,3 +267,40 @@ fn check_config_reads_only_the_file() {
     let missing = check_config(&directory.path().join("missing.toml")).expect_err("no file");
     assert!(missing[0].to_string().starts_with("cannot read "), "{missing:?}");
 }
+
+/// Files of secrets are found beside the file that names them, and what is no file is not waited for.
+#[test]
+fn files_of_secrets_are_read_with_the_file_that_names_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    let secret = "a-secret-for-this-test";
+    std::fs::write(at("a.key"), format!("{secret}\n")).expect("a file");
+    std::fs::set_permissions(at("a.key"), std::fs::Permissions::from_mode(0o640)).expect("our own file");
+    std::fs::create_dir(at("folder")).expect("a directory");
+    rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), rustix::fs::Mode::RUSR).expect("a pipe");
+    std::fs::write(at("large"), vec![b'#'; KEY_FILE_BYTES_MAX + 1]).expect("a file");
+    let path = at("x.toml");
+    let judge = |file: &str| {
+        std::fs::write(&path, format!("[[key]]\nname = \"a\"\nfile = \"{file}\"\n")).expect("a file");
+        let named = flags(&[("config", path.to_str().expect("UTF-8"))]);
+        let loaded = load_from(&named, std::iter::empty());
+        assert_eq!(loaded.is_ok(), check_config(&path).is_ok(), "{file}");
+        loaded
+    };
+    let config = judge("a.key").expect("a good key");
+    assert_eq!(config.keys[0].secrets[0].expose(), secret.as_bytes());
+    assert!(config.warnings().iter().any(|warning| warning.contains("0640")), "{:?}", config.warnings());
+    for (file, words) in [
+        ("none.key", "cannot be read: No such file"),
+        ("folder", "cannot be read: it is no regular file"),
+        ("pipe", "cannot be read: it is no regular file"),
+        ("large", "is too large; allowed: 65536 bytes"),
+        ("x.toml", "line 1: a secret"),
+    ] {
+        let errors = judge(file).expect_err(file);
+        let told = errors[0].to_string();
+        assert!(told.starts_with(&format!("{}:3: key.file: ", path.display())) && told.contains(words), "{told}");
+    }
+}

@@ -1,6 +1,8 @@
 //! One node of the trie: its label, its edges, its entries. None of them allocates for a leaf with a short label and one entry, which is
 //! what most nodes are.
 
+use super::{ANY, END, REST};
+
 /// Longest label that lies in the node itself, in bytes.
 const INLINE_BYTES_MAX: usize = 22;
 
@@ -188,6 +190,16 @@ impl<T: Copy> Node<T> {
         self.edges.binary_search_by_key(&first, |edge| edge.first)
     }
 
+    /// The ways on that begin with a sign, three at most.
+    pub(super) fn signs(&self) -> impl Iterator<Item = Edge> {
+        self.edges.iter().rev().copied().take_while(|edge| edge.first >= END)
+    }
+
+    /// Whether what is filed here are patterns.
+    pub(super) fn is_pattern(&self) -> bool {
+        self.label.bytes().last().is_some_and(|last| matches!(*last, END | REST))
+    }
+
     /// Adds the way to a new child.
     pub(super) fn link(&mut self, first: u8, node: u32) {
         let at = self.find(first).expect_err("no two children begin alike");
@@ -220,6 +232,13 @@ impl<T: Copy> Node<T> {
     pub(super) fn check(&self, is_root: bool) {
         assert_eq!(is_root, self.label.bytes().is_empty(), "exactly the root has no label");
         assert!(is_root || !self.entries.is_empty() || self.edges.len() >= 2, "a node that nobody needs");
+        let label = self.label.bytes();
+        let sign_at = |signs: [u8; 2]| label.iter().position(|byte| signs.contains(byte));
+        assert!(sign_at([END, REST]).is_none_or(|at| at + 1 == label.len() && self.edges.is_empty()), "below the end");
+        assert!(
+            self.is_pattern() || !label.contains(&ANY) || self.entries.is_empty(),
+            "filed in the midst of a pattern"
+        );
         assert!(self.edges.is_sorted_by(|a, b| a.first < b.first), "edges out of order");
         assert_eq!(self.entries.values().len(), self.entries.slots().len(), "rows of different lengths");
         assert_eq!(self.entries.is_empty(), self.entries.values().is_empty(), "an empty crowd");

@@ -193,17 +193,17 @@ fn a_crowd_of_100_000_under_one_prefix_comes_and_goes() {
 }
 
 #[test]
-fn a_node_may_have_all_256_children() {
+fn a_node_may_have_a_child_for_every_letter() {
     let mut trie = Trie::new();
-    let ids: Vec<_> = (0..=255_u8).rev().map(|byte| trie.insert(&[b'/', byte], u32::from(byte))).collect();
+    let ids: Vec<_> = (0..END).rev().map(|byte| trie.insert(&[b'/', byte], u32::from(byte))).collect();
     trie.check_invariants();
-    assert_eq!(trie.node_count(), 258);
-    for byte in 0..=255_u8 {
+    assert_eq!(trie.node_count(), 255);
+    for byte in 0..END {
         let mut hits = Vec::new();
         assert_eq!(trie.for_each_match(&[b'/', byte, 0], |value| hits.push(value)), 3);
         assert_eq!(hits, [u32::from(byte)]);
     }
-    for (byte, id) in (0..255_u32).rev().zip(ids.into_iter().skip(1)) {
+    for (byte, id) in (0..252_u32).rev().zip(ids.into_iter().skip(1)) {
         assert_eq!(trie.remove(id), byte);
     }
     assert_eq!((trie.len(), trie.node_count()), (1, 2));
@@ -248,7 +248,7 @@ fn an_id_of_before_the_trie_was_emptied_is_found_out() {
 /// Prefixes and subjects out of few letters, with long shared beginnings, and out of characters that share their first bytes.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let few = prop::collection::vec(prop::sample::select(vec![b'a', b'b']), 1..12);
-    let shared = (prop::sample::select(vec![1_usize, 20, 22, 23, 60, 200]), prop::collection::vec(any::<u8>(), 0..3))
+    let shared = (prop::sample::select(vec![1_usize, 20, 22, 23, 60, 200]), prop::collection::vec(0..END, 0..3))
         .prop_map(|(len, tail)| [vec![b'/'; len], tail].concat());
     let wide = prop::collection::vec(prop::sample::select(vec!["中", "丮", "é", "è", "😀", "😁", "/"]), 1..6)
         .prop_map(|parts| parts.concat().into_bytes());

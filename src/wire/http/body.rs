@@ -4,13 +4,13 @@ use super::error::HttpError;
 use super::line::is_token;
 use crate::limits::{BODY_BYTES_MAX, CHUNK_LINE_BYTES_MAX, CHUNK_PADDING_BYTES_MAX, TRAILER_BYTES_MAX};
 
-const TOO_LONG: HttpError = HttpError::new(413, "The request body is too long.");
+pub(super) const TOO_LONG: HttpError = HttpError::new(413, "The request body is too long.").limit(BODY_BYTES_MAX);
 const BAD_SIZE: HttpError = HttpError::bad("A chunk does not begin with its size in hexadecimal digits.");
 const BAD_EXTENSION: HttpError = HttpError::bad("A chunk extension holds a byte that may not be there.");
 const BAD_LINE_END: HttpError = HttpError::bad("A line of a chunked body does not end in CR LF.");
 const BAD_CHUNK_END: HttpError = HttpError::bad("A chunk is not followed by CR LF: its size is wrong.");
 const BAD_TRAILER: HttpError = HttpError::bad("A trailer line is malformed.");
-const TRAILERS_TOO_LONG: HttpError = HttpError::new(431, "The trailers are too long.");
+const TRAILERS_TOO_LONG: HttpError = HttpError::new(431, "The trailers are too long.").limit(TRAILER_BYTES_MAX);
 
 /// Chunk-size digits and extensions up to this length are not charged as padding: fixed-width sizes have eight digits.
 const FREE_LINE_BYTES: usize = 8;
@@ -45,6 +45,11 @@ impl Sink {
     /// Bytes of memory taken.
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes.capacity()
+    }
+
+    /// What has come since the last time; only the number of bytes is remembered.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
@@ -114,7 +119,7 @@ enum Place {
 
 /// The decoder of a chunked body: an automaton over bytes, except that data goes in one piece.
 ///
-/// Invariant: what is decoded and what is left of the chunk are together at most [`BODY_BYTES_MAX`].
+/// Invariant: what is decoded and what is left of the chunk are together at most `bytes_max`.
 #[derive(Clone, Debug)]
 pub(super) struct Chunks {
     place: Place,
@@ -125,11 +130,13 @@ pub(super) struct Chunks {
     /// Bytes of all size lines beyond [`FREE_LINE_BYTES`] each.
     padding_bytes: usize,
     trailer_bytes: usize,
+    bytes_max: usize,
 }
 
 impl Chunks {
-    pub(super) const fn new() -> Self {
-        Self { place: Place::SizeStart, left: 0, line_bytes: 0, padding_bytes: 0, trailer_bytes: 0 }
+    /// A body of at most so many bytes.
+    pub(super) const fn new(bytes_max: usize) -> Self {
+        Self { place: Place::SizeStart, left: 0, line_bytes: 0, padding_bytes: 0, trailer_bytes: 0, bytes_max }
     }
 
     fn push(&mut self, input: &[u8], sink: &mut Sink) -> Result<(usize, bool), HttpError> {
@@ -201,7 +208,7 @@ impl Chunks {
             _ => (byte | 0x20) - b'a' + 10,
         };
         self.left = self.left * 16 + usize::from(value);
-        if self.left > BODY_BYTES_MAX.saturating_sub(decoded) {
+        if self.left > self.bytes_max.saturating_sub(decoded) {
             return Err(TOO_LONG);
         }
         Ok(Place::Size)
@@ -241,5 +248,8 @@ impl Chunks {
     }
 }
 
+/// A body that is handed on piece by piece may be as long as it likes: this much is years.
+pub(super) const STREAMED_BYTES_MAX: usize = usize::MAX / 32;
+
 const _: () =
-    assert!(BODY_BYTES_MAX <= usize::MAX / 32, "a size within the bound takes one more digit without overflow");
+    assert!(BODY_BYTES_MAX <= STREAMED_BYTES_MAX, "a size within the bound takes one more digit without overflow");

@@ -11,6 +11,10 @@ pub struct HttpError {
     pub reason: &'static str,
     /// Whether the request is known to be a HEAD: its answer has no content (RFC 9110 section 9.3.2).
     pub to_head: bool,
+    /// Whether the request is known to be for a modern door, which answers with a problem document.
+    pub to_v1: bool,
+    /// The bound that was exceeded, in bytes or in number; 0 if none was.
+    pub limit: u32,
 }
 
 impl HttpError {
@@ -22,7 +26,14 @@ impl HttpError {
     /// A refusal with `status` because of `reason`.
     #[must_use]
     pub const fn new(status: u16, reason: &'static str) -> Self {
-        Self { status, reason, to_head: false }
+        Self { status, reason, to_head: false, to_v1: false, limit: 0 }
+    }
+
+    /// The same, naming the bound.
+    pub(super) const fn limit(mut self, limit: usize) -> Self {
+        // Bounds of ours, all far below.
+        self.limit = limit as u32;
+        self
     }
 
     /// The request breaks the grammar or a rule of framing: 400.

@@ -3,7 +3,7 @@
 use super::error::HttpError;
 use super::host;
 use super::line::{Method, RequestLine, Version, is_token};
-use crate::limits::{BODY_BYTES_MAX, HEADERS_MAX};
+use crate::limits::HEADERS_MAX;
 
 /// The head of one request.
 ///
@@ -46,7 +46,7 @@ pub struct RequestHead {
     pub authorization: Option<String>,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// `Last-Event-ID` of a browser that comes again.
+    /// `Last-Event-ID` of a browser that comes again, the first of several.
     pub last_event_id: Option<String>,
     /// `Content-Encoding`, several lines joined by commas.
     pub content_encoding: Option<String>,
@@ -70,7 +70,7 @@ impl std::fmt::Debug for RequestHead {
 /// How the body behind a head ends (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// After this many bytes, at most [`BODY_BYTES_MAX`]; 0 without a body.
+    /// After this many bytes; 0 without a body.
     Length(usize),
     /// With the last chunk and its trailers.
     Chunked,
@@ -85,7 +85,9 @@ pub(super) fn parse(line: RequestLine, section: &[u8]) -> Result<(RequestHead, F
         Err(httparse::Error::HeaderName) => {
             return Err(HttpError::bad("A header line is not a name, a colon directly behind it and a value."));
         }
-        Err(httparse::Error::TooManyHeaders) => return Err(HttpError::new(431, "There are too many header fields.")),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(HttpError::new(431, "There are too many header fields.").limit(HEADERS_MAX));
+        }
         Err(_) => return Err(HttpError::bad("A header field holds a byte that may not be there.")),
     };
     let mut facts = Facts::default();
@@ -146,7 +148,7 @@ impl Facts {
         } else if is("Idempotency-Key") {
             once(&mut self.idempotency_key, value, HttpError::bad("Idempotency-Key is there more than once."))?;
         } else if is("Last-Event-ID") {
-            once(&mut self.last_event_id, value, HttpError::bad("Last-Event-ID is there more than once."))?;
+            self.last_event_id.get_or_insert_with(|| text(value));
         } else if is("Content-Type") {
             once(&mut self.content_type, value, HttpError::bad("Content-Type is there more than once."))?;
         } else if is("Origin") {
@@ -229,10 +231,8 @@ impl Facts {
     fn framing(&self, version: Version) -> Result<Framing, HttpError> {
         let Some(codings) = &self.transfer_encoding else {
             let length = self.content_length.unwrap_or(0);
-            return match usize::try_from(length) {
-                Ok(length) if length <= BODY_BYTES_MAX => Ok(Framing::Length(length)),
-                _ => Err(HttpError::new(413, "The request body is too long.")),
-            };
+            // Whether it may be so long the reader decides: it depends on who is asked.
+            return Ok(Framing::Length(usize::try_from(length).unwrap_or(usize::MAX)));
         };
         if version == Version::Http10 {
             return Err(HttpError::bad("HTTP/1.0 has no Transfer-Encoding."));

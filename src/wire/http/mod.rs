@@ -22,7 +22,7 @@ mod tests;
 pub use error::HttpError;
 pub use head::RequestHead;
 pub use line::{Method, Version};
-pub use reader::{HttpRequest, Phase, Progress, RequestReader};
+pub use reader::{HttpRequest, Phase, Progress, RequestReader, Streams};
 pub use response::{
     Body, CHUNK_END, CONTINUE, LAST_CHUNK, NO_CACHE, ReplyTo, ResponseHead, Sent, chunk, chunk_head, http_date,
     reason_phrase, write_error, write_refusal, write_text,

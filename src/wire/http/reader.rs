@@ -1,10 +1,11 @@
 //! Requests out of a connection's bytes, one after the other.
 
-use super::body::{Chunks, Decoder, Sink};
+use super::body::{Chunks, Decoder, STREAMED_BYTES_MAX, Sink, TOO_LONG};
 use super::error::HttpError;
 use super::head::{self, Framing, RequestHead};
 use super::line::{self, Method, RequestLine};
 use super::scan::{EmptyLines, HeadScan, Seen};
+use crate::limits::BODY_BYTES_MAX;
 
 /// One request, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +35,13 @@ pub enum Progress {
     NeedMore,
     /// Like [`Progress::NeedMore`], and the client waits for [`super::CONTINUE`] before it sends the body: send it.
     SendContinue,
-    /// A request. Input behind it is not taken; it belongs to the next one.
+    /// A request. Input behind it is not taken; it belongs to the next one. Of a body that is handed on in pieces it has the last one.
     Complete(Box<HttpRequest>),
 }
+
+/// Whether the body of the request with this head is handed on in pieces as it comes ([`RequestReader::take_piece`]). It may be as long as it
+/// likes then.
+pub type Streams = fn(&RequestHead) -> bool;
 
 /// Reads the requests of one connection. It takes bytes in any pieces, never looks at one twice, and what it makes of them does not
 /// depend on the pieces (only [`Progress::SendContinue`] does, which is about what has not arrived).
@@ -53,7 +58,7 @@ enum State {
     Idle(EmptyLines),
     Head(Box<HeadReader>),
     Body(Box<BodyReader>),
-    Failed(HttpError),
+    Failed(Box<HttpError>),
 }
 
 impl Default for State {
@@ -70,6 +75,8 @@ struct HeadReader {
     line: Option<RequestLine>,
     /// The request line says HEAD.
     to_head: bool,
+    /// The request line names a URL of the modern doors.
+    to_v1: bool,
     /// The bytes of the request line, or else of the header section, that earlier inputs brought.
     held: Vec<u8>,
 }
@@ -80,6 +87,7 @@ struct BodyReader {
     head: RequestHead,
     decoder: Decoder,
     sink: Sink,
+    streamed: bool,
 }
 
 /// The state behind a push, the bytes it took and what came of it.
@@ -112,6 +120,26 @@ impl RequestReader {
         }
     }
 
+    /// The head of a request whose body is being handed on in pieces, and what has come of it since the last time.
+    pub fn take_piece(&mut self) -> Option<(&RequestHead, Vec<u8>)> {
+        match &mut self.state {
+            State::Body(reader) if reader.streamed => Some((&reader.head, reader.sink.take())),
+            _ => None,
+        }
+    }
+
+    /// `error` as an answer to the request that the reader is in the middle of.
+    #[must_use]
+    pub fn blame(&self, error: HttpError) -> HttpError {
+        let (to_head, to_v1) = match &self.state {
+            State::Head(reader) => (reader.to_head, reader.to_v1),
+            State::Body(reader) => (reader.head.method == Method::Head, is_v1(&reader.head.path)),
+            // Then it says itself what it answers.
+            State::Idle(_) | State::Failed(_) => return error,
+        };
+        HttpError { to_head, to_v1, ..error }
+    }
+
     /// Takes bytes from the front of `input`, at most to the end of one request. Says how many it took: all of them unless a request
     /// is complete.
     ///
@@ -120,11 +148,20 @@ impl RequestReader {
     /// [`HttpError`] if the client breaks a rule or a bound. The reader then holds nothing and answers every further push with the
     /// same error: what follows on the connection is not to be trusted.
     pub fn push(&mut self, input: &[u8]) -> Result<(usize, Progress), HttpError> {
+        self.push_streaming(input, |_| false)
+    }
+
+    /// The same where some bodies are handed on in pieces.
+    ///
+    /// # Errors
+    ///
+    /// As [`RequestReader::push`].
+    pub fn push_streaming(&mut self, input: &[u8], streams: Streams) -> Result<(usize, Progress), HttpError> {
         let step = match std::mem::take(&mut self.state) {
-            State::Idle(lines) => begin(lines, input),
-            State::Head(reader) => read_head(Held::Boxed(reader), input),
+            State::Idle(lines) => begin(lines, input, streams),
+            State::Head(reader) => read_head(Held::Boxed(reader), input, streams),
             State::Body(reader) => read_body(Held::Boxed(reader), input),
-            State::Failed(error) => Err(error),
+            State::Failed(error) => Err(*error),
         };
         match step {
             Ok((state, taken, progress)) => {
@@ -133,7 +170,7 @@ impl RequestReader {
                 Ok((taken, progress))
             }
             Err(error) => {
-                self.state = State::Failed(error);
+                self.state = State::Failed(Box::new(error));
                 Err(error)
             }
         }
@@ -169,24 +206,24 @@ impl<T> Held<T> {
     }
 }
 
-fn begin(mut lines: EmptyLines, input: &[u8]) -> Result<Step, HttpError> {
+fn begin(mut lines: EmptyLines, input: &[u8], streams: Streams) -> Result<Step, HttpError> {
     let skipped = lines.skip(input)?;
     if skipped == input.len() {
         return Ok((State::Idle(lines), skipped, Progress::NeedMore));
     }
-    let reader = HeadReader { scan: HeadScan::new(), line: None, to_head: false, held: Vec::new() };
-    let (state, taken, progress) = read_head(Held::Stacked(reader), &input[skipped..])?;
+    let reader = HeadReader { scan: HeadScan::new(), line: None, to_head: false, to_v1: false, held: Vec::new() };
+    let (state, taken, progress) = read_head(Held::Stacked(reader), &input[skipped..], streams)?;
     Ok((state, skipped + taken, progress))
 }
 
-fn read_head(mut reader: Held<HeadReader>, input: &[u8]) -> Result<Step, HttpError> {
+fn read_head(mut reader: Held<HeadReader>, input: &[u8], streams: Streams) -> Result<Step, HttpError> {
     let parsed = reader.get_mut().push(input);
-    let to_head = reader.get_mut().to_head;
-    match parsed.map_err(|error| HttpError { to_head, ..error })? {
+    let HeadReader { to_head, to_v1, .. } = *reader.get_mut();
+    match parsed.map_err(|error| HttpError { to_head, to_v1, ..error })? {
         None => Ok((State::Head(reader.into_box()), input.len(), Progress::NeedMore)),
         Some((taken, head, framing)) => {
             drop(reader);
-            let (state, more, progress) = begin_body(head, framing, &input[taken..])?;
+            let (state, more, progress) = begin_body(head, framing, &input[taken..], streams)?;
             Ok((state, taken + more, progress))
         }
     }
@@ -209,6 +246,7 @@ impl HeadReader {
                     let whole = joined(&mut self.held, piece);
                     let line = line::parse(whole.strip_suffix(b"\r\n").unwrap_or(whole))?;
                     self.to_head = line.method == Method::Head;
+                    self.to_v1 = is_v1(&line.path);
                     self.line = Some(line);
                     self.held.clear();
                 }
@@ -232,27 +270,38 @@ fn joined<'a>(held: &'a mut Vec<u8>, piece: &'a [u8]) -> &'a [u8] {
     held
 }
 
-fn begin_body(head: RequestHead, framing: Framing, input: &[u8]) -> Result<Step, HttpError> {
+/// Whether a path is one of the modern doors.
+fn is_v1(path: &str) -> bool {
+    path.starts_with("/v1/")
+}
+
+fn begin_body(head: RequestHead, framing: Framing, input: &[u8], streams: Streams) -> Result<Step, HttpError> {
+    let streamed = streams(&head);
+    let bytes_max = if streamed { STREAMED_BYTES_MAX } else { BODY_BYTES_MAX };
     let decoder = match framing {
         Framing::Length(0) => {
             let request = HttpRequest { head, body: Vec::new() };
             return Ok((State::default(), 0, Progress::Complete(Box::new(request))));
         }
+        Framing::Length(length) if length > bytes_max => {
+            let (to_head, to_v1) = (head.method == Method::Head, is_v1(&head.path));
+            return Err(HttpError { to_head, to_v1, ..TOO_LONG });
+        }
         Framing::Length(length) => Decoder::Length(length),
-        Framing::Chunked => Decoder::Chunked(Chunks::new()),
+        Framing::Chunked => Decoder::Chunked(Chunks::new(bytes_max)),
     };
     let waits = head.expect_continue && input.is_empty();
     let sink = Sink::new(head.method == Method::Post);
-    let (state, taken, progress) = read_body(Held::Stacked(BodyReader { head, decoder, sink }), input)?;
+    let (state, taken, progress) = read_body(Held::Stacked(BodyReader { head, decoder, sink, streamed }), input)?;
     // RFC 9110 section 10.1.1: no interim answer once some of the body is here.
     Ok((state, taken, if waits { Progress::SendContinue } else { progress }))
 }
 
 fn read_body(mut held: Held<BodyReader>, input: &[u8]) -> Result<Step, HttpError> {
     let reader = held.get_mut();
-    let to_head = reader.head.method == Method::Head;
+    let (to_head, to_v1) = (reader.head.method == Method::Head, is_v1(&reader.head.path));
     let pushed = reader.decoder.push(input, &mut reader.sink);
-    let (taken, complete) = pushed.map_err(|error| HttpError { to_head, ..error })?;
+    let (taken, complete) = pushed.map_err(|error| HttpError { to_head, to_v1, ..error })?;
     if !complete {
         return Ok((State::Body(held.into_box()), taken, Progress::NeedMore));
     }

@@ -110,7 +110,7 @@ impl HeadScan {
     /// it is the first of a field and text.
     fn step(&mut self, byte: u8) -> Result<Seen, HttpError> {
         if self.line_done && self.bytes >= HEAD_BYTES_MAX {
-            return Err(HttpError::new(431, "The request head is too long."));
+            return Err(HttpError::new(431, "The request head is too long.").limit(HEAD_BYTES_MAX));
         }
         let (place, seen) = match (self.place, byte) {
             (Place::Text, b'\r') => (Place::TextCr, Seen::More),
@@ -133,7 +133,9 @@ impl HeadScan {
             // RFC 9112 sections 2.2 and 5.2: white space before the first field, or a folded line.
             b' ' | b'\t' => return Err(HttpError::bad("A header line begins with white space.")),
             b'\n' => return Err(BARE_LF),
-            _ if self.fields >= HEADERS_MAX => return Err(HttpError::new(431, "There are too many header fields.")),
+            _ if self.fields >= HEADERS_MAX => {
+                return Err(HttpError::new(431, "There are too many header fields.").limit(HEADERS_MAX));
+            }
             _ => {}
         }
         self.fields += 1;
@@ -147,7 +149,7 @@ impl HeadScan {
             b'\n' => BARE_LF,
             0..b' ' | 0x7f if self.line_done => HttpError::bad("A header field holds a control byte."),
             0..b' ' | 0x7f => HttpError::bad("The request line holds a control byte; is this plain HTTP?"),
-            _ => HttpError::new(414, "The request line is too long."),
+            _ => HttpError::new(414, "The request line is too long.").limit(REQUEST_LINE_BYTES_MAX),
         }
     }
 }

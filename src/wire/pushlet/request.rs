@@ -184,7 +184,11 @@ fn agent(user_agent: Option<&str>, force_pull_agents: &[String]) -> Agent {
     // P-18: an empty entry would be part of every agent.
     let entries = || force_pull_agents.iter().filter(|entry| !entry.is_empty());
     let lower = if entries().next().is_some() { text.to_lowercase() } else { String::new() };
-    Agent { java: text.contains("Java/"), force_pull: entries().any(|entry| lower.contains(entry.as_str())), ..Agent::default() }
+    Agent {
+        java: text.contains("Java/"),
+        force_pull: entries().any(|entry| lower.contains(entry.as_str())),
+        ..Agent::default()
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub fn shared_part(framing: Framing, event: &Event, from: Option<&str>, out: &mu
     if let Some(position) = event.position {
         let mut id = String::with_capacity(32);
         // A string takes everything.
-        let _ = write!(id, "id: {}-{}-{}\n", position.stream, position.epoch, position.offset);
+        let _ = writeln!(id, "id: {}-{}-{}", position.stream, position.epoch, position.offset);
         out.extend_from_slice(id.as_bytes());
     }
     out.push(b'\n');

@@ -64,7 +64,13 @@ pub fn answer_head<'a>(framing: Framing, out: &'a mut Vec<u8>, to: ReplyTo, date
 }
 
 /// Begins a problem document.
-fn problem_head<'a>(out: &'a mut Vec<u8>, to: ReplyTo, status: u16, retry: Option<u32>, date: &str) -> ResponseHead<'a> {
+fn problem_head<'a>(
+    out: &'a mut Vec<u8>,
+    to: ReplyTo,
+    status: u16,
+    retry: Option<u32>,
+    date: &str,
+) -> ResponseHead<'a> {
     let head = ResponseHead::new(out, to, status, date)
         .header("Content-Type", "application/problem+json")
         .header("Cache-Control", "no-store");
@@ -76,13 +82,7 @@ fn problem_head<'a>(out: &'a mut Vec<u8>, to: ReplyTo, status: u16, retry: Optio
 }
 
 /// Appends a whole answer: `problem` as a document of RFC 9457. `extra` are further fields of its head.
-pub fn problem(
-    out: &mut Vec<u8>,
-    to: ReplyTo,
-    problem: &Problem,
-    date: &str,
-    extra: &[Extra<'_>],
-) -> Sent {
+pub fn problem(out: &mut Vec<u8>, to: ReplyTo, problem: &Problem, date: &str, extra: &[Extra<'_>]) -> Sent {
     let body = problem_text(problem);
     let head = problem_head(out, to, problem.status, problem.retry_after_s, date);
     let sent = add(head, extra).finish(Body::Length(body.len() as u64));
@@ -93,13 +93,7 @@ pub fn problem(
 }
 
 /// Appends the whole answer to a method that a door does not take, such as `GET, HEAD` (RFC 9110 section 15.5.6).
-pub fn problem_405(
-    out: &mut Vec<u8>,
-    to: ReplyTo,
-    methods: &'static str,
-    date: &str,
-    extra: &[Extra<'_>],
-) -> Sent {
+pub fn problem_405(out: &mut Vec<u8>, to: ReplyTo, methods: &'static str, date: &str, extra: &[Extra<'_>]) -> Sent {
     let refusal = Problem::new(405, format!("This URL takes {methods}."));
     let allow = ("Allow", methods);
     problem(out, to, &refusal, date, &[&[allow], extra].concat())

@@ -29,7 +29,8 @@ pub fn opening(door: Door, query: &Query, last_event_id: Option<&str>) -> Result
         }
     }
     if subscriptions.is_empty() {
-        let detail = "No subject is named. Say what to listen to: ?subject=/news, more of them with commas or by repeating it.";
+        let detail =
+            "No subject is named. Say what to listen to: ?subject=/news, more of them with commas or by repeating it.";
         return Err(Problem::field("subject", detail));
     }
     let last_event_id = last.filter(|id| !id.is_empty()).map(|id| {

@@ -72,11 +72,13 @@ pub struct PostedText {
 
 /// What a publisher is told. Where nothing was accepted that is a problem: of the one item, or what all have in common.
 ///
-/// `lines` are the numbers of the refused lines of a body of lines; only so many are told one by one.
+/// `lines` are the numbers of the refused lines of a body of lines; only so many are told one by one. `cut_off` is why the rest of such a body
+/// was not read.
 #[must_use]
-pub fn posted_text(posted: &Posted, lines: Option<&[u64]>) -> PostedText {
-    let problem = match (posted.accepted(), posted.refused()) {
-        (0, 1..) => Some(common_problem(posted)),
+pub fn posted_text(posted: &Posted, lines: Option<&[u64]>, cut_off: Option<&Problem>) -> PostedText {
+    let problem = match (cut_off, posted.accepted(), posted.refused()) {
+        (Some(problem), ..) => Some(problem.clone()),
+        (None, 0, 1..) => Some(common_problem(posted)),
         _ => None,
     };
     let told = match lines {

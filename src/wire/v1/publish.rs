@@ -41,7 +41,7 @@ impl Body {
         match super::media_type(content_type.unwrap_or_default()).as_str() {
             "application/json" => Ok(Self::Json),
             "application/x-www-form-urlencoded" => Ok(Self::Form),
-            "application/x-ndjson" | "application/jsonl" => Ok(Self::Lines),
+            _ if is_lines(content_type, &[]) => Ok(Self::Lines),
             _ => {
                 let detail = "The body is read as application/json, application/x-www-form-urlencoded or \
                     application/x-ndjson; a body of any other type needs its subject in the query: ?subject=/news.";
@@ -61,11 +61,18 @@ pub fn read(kind: Body, query: &Query, content_type: Option<&str>, body: &[u8]) 
         Body::Json => list(body),
         Body::Form => form(&Query::read(body)?).map(|publication| (vec![Ok(publication)], false)),
         Body::Data => data(query, content_type, body).map(|publication| (vec![Ok(publication)], false)),
-        Body::Lines => {
-            let lines = body.split(|byte| *byte == b'\n').filter_map(line).collect();
-            Ok((lines, true))
-        }
+        Body::Lines => Ok((body.split(|byte| *byte == b'\n').filter_map(line).collect(), true)),
     }
+}
+
+/// Whether a publish request with this type and query brings lines, which are published as they come.
+#[must_use]
+pub fn is_lines(content_type: Option<&str>, query: &[u8]) -> bool {
+    let is_of = matches!(
+        super::media_type(content_type.unwrap_or_default()).as_str(),
+        "application/x-ndjson" | "application/jsonl"
+    );
+    is_of && super::first(query, "subject").is_none()
 }
 
 /// Reads one line of a body of lines; `None` for one that holds nothing.
@@ -178,7 +185,9 @@ fn json_payload(text: &str, field: &'static str) -> Result<Payload, Problem> {
 fn bytes_payload(content_type: &str, bytes: &[u8]) -> Result<Payload, Problem> {
     let named = content_type.len() <= CONTENT_TYPE_BYTES_MAX
         && content_type.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-        && super::media_type(content_type).split_once('/').is_some_and(|(kind, sub)| !kind.is_empty() && !sub.is_empty());
+        && super::media_type(content_type)
+            .split_once('/')
+            .is_some_and(|(kind, sub)| !kind.is_empty() && !sub.is_empty());
     if !named {
         let detail = "A content type is like image/png, visible ASCII of no more than 255 bytes.";
         return Err(Problem::field("content_type", detail).limit(CONTENT_TYPE_BYTES_MAX));
@@ -233,7 +242,8 @@ fn subjects<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Subject>, Pr
     let mut found: Vec<Subject> = Vec::new();
     for name in names {
         let subject = Subject::new(name).map_err(|error| {
-            Problem::field("subject", format!("This cannot be a subject: {error}.")).limit(crate::limits::SUBJECT_BYTES_MAX)
+            Problem::field("subject", format!("This cannot be a subject: {error}."))
+                .limit(crate::limits::SUBJECT_BYTES_MAX)
         })?;
         if found.contains(&subject) {
             continue;

@@ -178,11 +178,16 @@ fn what_cannot_be_opened_names_the_parameter() {
         assert_eq!((problem.status, problem.field), (400, Some(field)), "{query}");
     }
     assert_eq!(opened("subject=%ff").map_err(|problem| problem.status), Err(400));
-    for (query, field) in [("session=x&subject=/a", "subject"), ("session=x&wait=301", "wait"), ("session=x&wait=", "wait")] {
+    for (query, field) in
+        [("session=x&subject=/a", "subject"), ("session=x&wait=301", "wait"), ("session=x&wait=", "wait")]
+    {
         let problem = poll(&Query::read(query.as_bytes()).expect("a query")).expect_err(query);
         assert_eq!((problem.status, problem.field), (400, Some(field)), "{query}");
     }
-    assert!(matches!(poll(&Query::read(b"session=x&wait=0").expect("a query")), Ok(Command::PollNext { wait_ms: Some(0), .. })));
+    assert!(matches!(
+        poll(&Query::read(b"session=x&wait=0").expect("a query")),
+        Ok(Command::PollNext { wait_ms: Some(0), .. })
+    ));
 }
 
 #[test]
@@ -299,11 +304,12 @@ fn what_was_published_is_told() {
         problem: Some(Problem::field("subject", "No.").status(status)),
     };
     let told = |list, outcomes, lines: Option<&[u64]>| {
-        let text = posted_text(&Posted { outcomes, list, replayed: false }, lines);
+        let text = posted_text(&Posted { outcomes, list, replayed: false }, lines, None);
         (text.status, String::from_utf8(text.body).expect("UTF-8"))
     };
     assert_eq!(told(false, vec![good(1)], None), (202, "{\"accepted\":1,\"refused\":0}\n".to_owned()));
-    let problem = "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,\"detail\":\"No.\",\"field\":\"subject\"";
+    let problem =
+        "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,\"detail\":\"No.\",\"field\":\"subject\"";
     assert_eq!(told(false, vec![bad(403)], None), (403, format!("{problem}}}\n")));
     let each = "{\"status\":403,\"detail\":\"No.\",\"field\":\"subject\"}";
     assert_eq!(
