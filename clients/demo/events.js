@@ -156,6 +156,8 @@ function follow() {
 async function begin() {
     close();
     const own = run;
+    at("problem").hidden = true;
+    showState({ name: "connecting" });
     if (tabs.open()) await new Promise((resolve) => setTimeout(resolve, TABS_FIRST_MS));
     if (own === run) open();
 }
