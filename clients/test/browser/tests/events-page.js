@@ -1,6 +1,7 @@
 // The page of EventSource and fetch: what it says when something is wrong, its commands, and how its tabs share connections.
 import assert from "node:assert/strict";
 import { NO_SERVER } from "../lib/bench.js";
+import { Source } from "../lib/event-source.js";
 import { hasLine, live } from "../lib/demo.js";
 import { shell } from "../lib/programs.js";
 import { test } from "../lib/registry.js";
@@ -118,6 +119,22 @@ test("events page: its commands do in a terminal what it does", {}, async (bench
     }
 });
 
+test("home page: its commands publish to its list, and listen to it", {}, async (bench) => {
+    const server = await bench.server();
+    const page = await bench.visit(server, "");
+    await live(page);
+    const listening = shell(await text(page, "curl-listen"));
+    try {
+        await until("curl's session", () => listening.stdout.includes("event: session"));
+        const publishing = shell(await text(page, "curl-publish"));
+        assert.equal(await publishing.over, 0);
+        await hasLine(page, "events", "/hello/world text: Hello from curl");
+        await until("the event in curl's terminal", () => listening.stdout.includes('{"text":"Hello from curl"}'));
+    } finally {
+        listening.close();
+    }
+});
+
 const ACCESS = `
 [[key]]
 name = "page"
@@ -220,3 +237,20 @@ test(
         await until("a home page that polls", async () => (await text(home, "state")).includes("polling"));
     },
 );
+
+// Tabs of other pages of the same host say nothing to anybody.
+test("events page: says what may be in the way when no connection is left", { seconds: 60 }, async (bench) => {
+    const server = await bench.server();
+    const context = await bench.context();
+    const page = await bench.visit(server, PATH, { context });
+    await live(page);
+    await page.locator("#stop").click();
+    const others = [];
+    for (let n = 0; n < 6; n += 1) others.push(await Source.live(bench, server, ["/others"], { context }));
+    await listensTo(page, "/hello/**");
+    await says(page, "listening", "Do other tabs hold the six connections");
+    assert.equal(await text(page, "state"), "connecting");
+    await others[0].page.close();
+    await live(page);
+    await says(page, "listening", "Listening to /hello/**");
+});
