@@ -43,7 +43,7 @@ impl Routes {
         let head = &request.head;
         let reply = ReplyTo::from(head);
         let pushlet_url = pushlet::is_pushlet_path(&head.path);
-        if head.path.starts_with("/v1/") && !pushlet_url {
+        if (head.path.starts_with("/v1/") || head.path == "/v1") && !pushlet_url {
             return self.v1(request, reply, date);
         }
         if head.raw_target && !pushlet_url {
