@@ -272,6 +272,8 @@ PUBLISHING = [
     Case("the preflight of another site", "OPTIONS", "/v1/publish", 204,
          headers=(("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")),
          told=(("Access-Control-Allow-Origin", ""),)),
+    post("too many fields", item(), 431, "headers", 64, headers=64 * (("X", "y"),)),
+    raw("a line that is too long", (), b"", 414, target="/v1/publish?subject=/a&x=" + 8192 * "x", text=True),
     raw("a transfer coding that nobody knows", (JSON, ("Transfer-Encoding", "gzip, chunked")), b"", 501),
 ]
 
