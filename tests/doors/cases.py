@@ -283,6 +283,7 @@ IN_TESTS = {
     ("get /v1/sse", 503),
     ("get /v1/poll", 503),
     ("post /v1/publish", 503),
+    ("post /v1/publish", 408),
     ("post /v1/publish", 409),
     ("post /v1/publish", 422),
     ("post /v1/publish", 429),

@@ -136,6 +136,25 @@ def test_a_wait_is_over_when_a_newer_one_begins(server):
         assert older.answer().json() == {"session": poller.session, "events": []}
 
 
+# The table of docs/sse.md: a pattern, what it gets, and what it does not get.
+PATTERNS = [
+    ("/prices", ["/prices"], ["/prices/ACME", "/price", "/pricesX", "/prices/"]),
+    ("/prices/*", ["/prices/ACME", "/prices/*"], ["/prices", "/prices/", "/prices/ACME/bid"]),
+    ("/prices/**", ["/prices/ACME", "/prices/ACME/bid", "/prices/"], ["/prices", "/pricesX"]),
+    ("/*/bid", ["/ACME/bid"], ["//bid", "/bid", "/ACME/bid/1"]),
+    ("*", ["prices"], ["/prices", "prices/a"]),
+    ("**", ["prices", "/prices/a"], []),
+]
+
+
+@pytest.mark.parametrize(("pattern", "gets", "not_these"), PATTERNS)
+def test_a_pattern_gets_what_the_page_says(pattern, gets, not_these, server):
+    listener = Poller(server.port, f"subject={pattern}")
+    subjects = [*not_these, *gets]
+    assert publish(server.port, [{"subject": subject, "data": 1} for subject in subjects])["accepted"] == len(subjects)
+    assert [event["subject"] for event in listener.events()] == gets
+
+
 def test_losses_are_told(server):
     """P-30: what queue and conflate drop is counted in `lost`."""
     few = Poller(server.port, "subject=/loss&queue=2")
@@ -232,6 +251,13 @@ def test_too_many_keys_are_refused():
         assert (problem["field"], problem["limit"]) == ("Idempotency-Key", 65_536)
         assert answer.headers["Retry-After"] == "60"
         assert exchange(server.port, request("POST", "/v1/publish", (JSON,), b'{"subject":"/a","data":1}')).status == 202
+
+
+def test_a_body_that_does_not_come_is_told():
+    with Server(config='[http]\nbody_timeout = "100ms"\n', cores="1") as server, Wire(server.port) as wire:
+        wire.send(request("POST", "/v1/publish", (JSON, ("Content-Length", "10")), length=False), b"{")
+        answer = wire.answer()
+        assert (answer.status, answer.problem()["field"]) == (408, "body")
 
 
 # A server that is full, or stops
