@@ -1,4 +1,4 @@
-"""Processes that the tests start, and how they wait for what those do: for a condition, with a deadline, never for a time."""
+"""Processes that the tests start, and how they wait for them: for a condition, with a deadline, never for a time."""
 
 import os
 import pathlib
@@ -114,7 +114,18 @@ class Server(Process):
             beside = file.parent / name
             beside.write_text(text)
             beside.chmod(0o600)
-        own = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--demo", "off", "--cores", cores, "--drain-time", "2s"]
+        own = [
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--demo",
+            "off",
+            "--cores",
+            cores,
+            "--drain-time",
+            "2s",
+        ]
         super().__init__([PUSHLETD, "--config", str(file), *own, *flags])
         said = self.wait_out(lambda out: re.search(r"listening on http://(\S+):(\d+)/\nadmin on http://(\S+)/?\n", out))
         self.host, self.port = said[1], int(said[2])

@@ -1,5 +1,5 @@
-"""docs/openapi.yaml and the server say the same: what schemathesis thinks of is answered as the file says, and the file says nothing that
-cannot be provoked."""
+"""docs/openapi.yaml and the server say the same: what schemathesis thinks of is answered as the file says, and the file
+says nothing that cannot be provoked."""
 
 import copy
 import json
@@ -28,8 +28,12 @@ EXAMPLES_MAX = 30
 
 
 def operations():
-    return [(f"{method} {path}", operation) for path, methods in FILE["paths"].items()
-            for method, operation in methods.items() if method in METHODS]
+    return [
+        (f"{method} {path}", operation)
+        for path, methods in FILE["paths"].items()
+        for method, operation in methods.items()
+        if method in METHODS
+    ]
 
 
 def resolved(value):
@@ -55,6 +59,7 @@ def server():
 
 
 # By hand, both ways
+
 
 def test_the_statuses_of_the_file_are_those_of_the_table():
     named = {(name, int(status)) for name, operation in operations() for status in operation["responses"]}
@@ -83,6 +88,7 @@ def test_each_answer_of_the_table_is_as_the_file_says(case, server):
 
 # Everything in JSON that the pages show
 
+
 def shown():
     problem, item = {"$ref": "#/components/schemas/Problem"}, {"$ref": "#/components/schemas/Item"}
     event, session, events = ({"$ref": f"#/components/schemas/{name}"} for name in ("Event", "NewSession", "Events"))
@@ -104,6 +110,7 @@ def test_the_json_of_the_pages_is_as_the_file_says():
 
 # By schemathesis
 
+
 @schemathesis.serializer("application/x-ndjson")
 def as_lines(_context, value):
     return value.encode() if isinstance(value, str) else json.dumps(value).encode()
@@ -120,7 +127,9 @@ def with_item_schema():
 
 def load(mode):
     # Unknown parameters of a query are ignored, so they are no mistake.
-    generation = GenerationConfig(modes=[mode], max_examples=EXAMPLES_MAX, deterministic=True, allow_extra_parameters=False)
+    generation = GenerationConfig(
+        modes=[mode], max_examples=EXAMPLES_MAX, deterministic=True, allow_extra_parameters=False
+    )
     # A stream never ends: schemathesis reads its first message and hangs up.
     refusals = ChecksConfig(negative_data_rejection=NegativeDataRejectionConfig(expected_statuses=["4xx", "501"]))
     project = ProjectConfig(generation=generation, checks=refusals, max_stream_events=1, request_timeout=SOON_S)
@@ -136,8 +145,8 @@ SETTINGS = hypothesis.settings(
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 GOOD, BAD = load(GenerationMode.POSITIVE), load(GenerationMode.NEGATIVE)
-# Whether a list of subjects is good depends on the bytes of each, on its commas and stars, and on what else stands in the query: the file
-# cannot say it all, so what it allows may be refused with 400. What it forbids is refused.
+# Whether a list of subjects is good depends on the bytes of each, on its commas and stars, and on what else stands in the
+# query: the file cannot say it all, so what it allows may be refused with 400. What it forbids is refused.
 ACCEPTANCE, REJECTION = CHECKS.get_by_names(["positive_data_acceptance", "negative_data_rejection"])
 
 
@@ -158,7 +167,7 @@ def is_taken(case, response):
     # A single value in a query is a list of one.
     if not isinstance(query.get("subject", []), list):
         return True
-    # With a subject in the query the body is the data, whatever it is; without one the rest of the query is not looked at.
+    # With a subject in the query the body is the data, whatever it is; without one the rest there is not looked at.
     if case.path == "/v1/publish" and query.keys() & {"subject", "event", "to"}:
         return True
     # Of a list with bad items the good ones are taken, and the answer tells which.
@@ -175,10 +184,14 @@ def test_what_the_file_forbids(case, server):
 
 # The examples of the file, as they stand there
 
+
 def examples():
     body = resolved(dict(operations())["post /v1/publish"]["requestBody"])["content"]
     for kind, media in body.items():
-        for name, example in {**media.get("examples", {}), **({"": {"value": media["example"]}} if "example" in media else {})}.items():
+        for name, example in {
+            **media.get("examples", {}),
+            **({"": {"value": media["example"]}} if "example" in media else {}),
+        }.items():
             yield kind, name, example["value"]
 
 
