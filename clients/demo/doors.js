@@ -1,5 +1,8 @@
 // What a page says to the doors below /v1/, and the same for a terminal. Texts in, texts out.
 
+/** Where the doors are. Below the original's context there are the pages and the old door; the doors of today are at the root alone. */
+export const DOORS = new URL("../v1/", import.meta.url).href.replace(/\/pushlet\/v1\/$/, "/v1/");
+
 /** Whether one of the patterns of a list (with commas) takes the subject. docs/protocol.md has the table. */
 export function takes(list, subject) {
     const patterns = list.split(",").map((pattern) => pattern.trim());

@@ -1,18 +1,20 @@
 // Listening with the browser's own EventSource, publishing with fetch. No client library.
-import { curlListen, curlPublish, frameOf, itemOf, listOf, listenUrl, scriptListen, takes } from "./doors.js";
+import { DOORS, curlListen, curlPublish, frameOf, itemOf, listOf, listenUrl, scriptListen, takes } from "./doors.js";
 import { at, badge, clock, put, reasonFor } from "./page.js";
 import { TABS_FIRST_MS, TABS_HOLDING, Tabs } from "./stream.js";
 
-// The original's context has the pages and the old door below it; the doors of today are at the root alone.
-const DOORS = new URL("../v1/", import.meta.url).href.replace(/\/pushlet\/v1\/$/, "/v1/");
 const FRAMES_MAX = 100;
 const REQUEST_MS = 10_000;
 const PAUSE_MS = 1000; // At least so long before another try that is ours; a server that is full names its own time.
 const JITTER_MS = 2000;
 // Statuses of a server, or a proxy before it, that may do better soon. EventSource takes each of them for the end.
 const AGAIN = [429, 502, 503, 504];
+// So long a browser may need for an answer before the visitor is told what may be in its way.
+const SLOW_MS = 5000;
 // Events that tell of the session itself. Nobody can publish events with these names.
 const OWN_EVENTS = ["session", "reset", "end"];
+// Names that the browser uses itself, nor can anybody publish those.
+const RESERVED = [...OWN_EVENTS, "message", "open", "error"];
 
 const showState = badge(at("state"));
 
@@ -20,7 +22,7 @@ let source; // The one EventSource of this page.
 let wanted; // { subjects, names, key } while the visitor wants to listen.
 let heard = new Set(); // Names that the source brings.
 let farewell = ""; // Why the server ended the session, if it said so.
-let pause; // Until the next try that is ours.
+let pause; // Until the next try that is ours, or the word that the answer takes long.
 let resting = false; // Whether this tab has given its place to others.
 let run = 0; // Counts what was begun: whatever is answered later than that is of no interest.
 
@@ -58,6 +60,7 @@ function open() {
     heard = new Set();
     farewell = "";
     source = new EventSource(url);
+    pause = setTimeout(noteSlow, SLOW_MS);
     source.addEventListener("message", show);
     for (const name of OWN_EVENTS) source.addEventListener(name, show);
     source.addEventListener("session", live);
@@ -66,15 +69,21 @@ function open() {
     for (const name of wanted.names) listenTo(name);
 }
 
+/** A browser that has six connections to a host already lets the seventh wait, and does not say so. */
+function noteSlow() {
+    put(at("listening"), "No answer yet. Do other tabs hold the six connections that a browser opens to a host?");
+}
+
 /** An event with a name comes only to those who listen to the name. */
 function listenTo(name) {
-    if (heard.has(name) || OWN_EVENTS.includes(name) || name === "message") return;
+    if (heard.has(name) || RESERVED.includes(name)) return;
     heard.add(name);
     source.addEventListener(name, show);
 }
 
 function live({ data }) {
     const { heartbeat_ms: heartbeat, reset } = JSON.parse(data);
+    clearTimeout(pause);
     farewell = "";
     showState({ name: "live" });
     const silence = `a comment after ${heartbeat / 1000} s of silence keeps the line`;
@@ -84,6 +93,7 @@ function live({ data }) {
 
 /** A line that breaks is the browser's to mend. An answer that is none of events is the end for it, and only we can say why. */
 function broken(own, url) {
+    clearTimeout(pause);
     const reason = farewell || "the line broke";
     if (source.readyState === EventSource.CONNECTING) return showState({ name: "waiting", reason, delay: 0 });
     explain(own, url);
@@ -156,6 +166,8 @@ function follow() {
 async function begin() {
     close();
     const own = run;
+    at("problem").hidden = true;
+    showState({ name: "connecting" });
     if (tabs.open()) await new Promise((resolve) => setTimeout(resolve, TABS_FIRST_MS));
     if (own === run) open();
 }

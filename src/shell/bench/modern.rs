@@ -35,6 +35,9 @@ impl Head {
     }
 }
 
+/// What reads the bytes that are no markers.
+type Others = fn(&Words, &[u8], &mut dyn FnMut(Item<'_>));
+
 /// Words that are looked for among the bytes of events.
 #[derive(Debug)]
 struct Words {
@@ -48,12 +51,7 @@ impl Words {
     }
 
     /// Hands on the markers of whole events, and what `others` makes of the bytes before, between and behind them.
-    fn scan(
-        &self,
-        mut bytes: &[u8],
-        sink: &mut dyn FnMut(Item<'_>),
-        others: fn(&Self, &[u8], &mut dyn FnMut(Item<'_>)),
-    ) {
+    fn scan(&self, mut bytes: &[u8], sink: &mut dyn FnMut(Item<'_>), others: Others) {
         while let Some((at, marker)) = Marker::find(bytes) {
             let before = &bytes[..at];
             others(self, before, sink);

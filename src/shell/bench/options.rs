@@ -173,31 +173,8 @@ pub(in crate::shell) fn command() -> Command {
                 .default_value("fan-out")
                 .value_parser(words(Scenario::ALL.map(Scenario::name).to_vec()))
                 .help("What is done"),
-        )
-        .arg(
-            long("transport", "WORD", "stream")
-                .value_parser(words(Transport::ALL.map(Transport::name).to_vec()))
-                .help("How events travel: stream, pull and pushlet-poll by the Pushlet door, sse and poll by /v1/sse and /v1/poll"),
-        )
-        .arg(
-            // The word of version 0.1.0.
-            plain("mode", "WORD")
-                .hide(true)
-                .conflicts_with("transport")
-                .value_parser(words([Mode::Stream, Mode::Pull, Mode::Poll].map(Mode::name).to_vec())),
-        )
-        .arg(
-            long("format", "WORD", "json")
-                .value_parser(words(Format::ALL.map(Format::name).to_vec()))
-                .help("How the Pushlet door writes them"),
-        )
-        .arg(
-            long("publish", "WORD", "pushlet")
-                .value_parser(words([Posting::Pushlet, Posting::Http].map(Posting::name).to_vec()))
-                .help("By which door events are published: pushlet, or http for /v1/publish"),
-        )
-        .arg(plain("key", "FILE").help(format!("File with the secret to present; without it the variable {KEY_VARIABLE} is looked for")));
-    let command = NUMBERS.into_iter().fold(command, |command, (name, default, help)| {
+        );
+    let command = NUMBERS.into_iter().fold(door_flags(command), |command, (name, default, help)| {
         command.arg(long(name, "N", default).value_parser(value_parser!(u32)).help(help))
     });
     loop_flags(command)
@@ -229,6 +206,34 @@ pub(in crate::shell) fn command() -> Command {
         .arg(flag("json").help("Print one JSON object instead of a table"))
         .arg(flag("quiet").short('q').help("Show no progress on standard error"))
         .arg(flag("no-leave").help("Do not end the sessions at the end; the server finds out"))
+}
+
+fn door_flags(command: Command) -> Command {
+    let words = |names: Vec<&'static str>| PossibleValuesParser::new(names);
+    command
+        .arg(
+            long("transport", "WORD", "stream")
+                .value_parser(words(Transport::ALL.map(Transport::name).to_vec()))
+                .help("How events travel: stream, pull and pushlet-poll by the Pushlet door, sse and poll by /v1/sse and /v1/poll"),
+        )
+        .arg(
+            // The word of version 0.1.0.
+            plain("mode", "WORD")
+                .hide(true)
+                .conflicts_with("transport")
+                .value_parser(words([Mode::Stream, Mode::Pull, Mode::Poll].map(Mode::name).to_vec())),
+        )
+        .arg(
+            long("format", "WORD", "json")
+                .value_parser(words(Format::ALL.map(Format::name).to_vec()))
+                .help("How the Pushlet door writes them"),
+        )
+        .arg(
+            long("publish", "WORD", "pushlet")
+                .value_parser(words([Posting::Pushlet, Posting::Http].map(Posting::name).to_vec()))
+                .help("By which door events are published: pushlet, or http for /v1/publish"),
+        )
+        .arg(plain("key", "FILE").help(format!("File with the secret to present; without it the variable {KEY_VARIABLE} is looked for")))
 }
 
 fn loop_flags(command: Command) -> Command {

@@ -170,7 +170,8 @@ impl Publisher {
             }
             counts.add(Count::Refused, 1);
             shared.settle(pending.deliveries, thread);
-            if self.status == 400 {
+            // Where publishing needs no session, none can have expired.
+            if self.status == 400 && !self.id.is_empty() {
                 self.next = Next::Expired;
             }
         }

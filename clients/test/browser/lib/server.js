@@ -37,8 +37,9 @@ process.on("exit", () => {
 });
 
 export class Server {
-    // pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port; more: further settings.
-    constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], admin = false, more = "" } = {}) {
+    // pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port; more: further settings,
+    // with files ({ name: text }) beside them.
+    constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], admin = false, more = "", files = {} } = {}) {
         this.admin = admin;
         this.listeners = [];
         this.port = 0;
@@ -46,6 +47,7 @@ export class Server {
         this.folder = mkdtempSync(join(tmpdir(), "pushletd-server-"));
         this.config = join(this.folder, "pushletd.toml");
         writeFileSync(this.config, settings(pullWait, pollRest) + more);
+        for (const [name, text] of Object.entries(files)) writeFileSync(join(this.folder, name), text, { mode: 0o600 });
     }
 
     get base() {

@@ -215,9 +215,9 @@ fn a_publish_keeps_its_fields() {
 #[test]
 fn only_one_source_of_fields_counts() {
     let both = Incoming { post: true, body: b"p_event=hb", ..incoming(b"p_event=join&p_id=x") };
-    assert_eq!(read(&both, 0).map(|read| read.0), Ok(Command::Heartbeat { id: ClaimedId::Missing }));
+    assert_eq!(read(&both).map(|read| read.0), Ok(Command::Heartbeat { id: ClaimedId::Missing }));
     let get = Incoming { post: false, ..both };
-    assert!(matches!(read(&get, 0), Ok((Command::Join { .. }, _))));
+    assert!(matches!(read(&get), Ok((Command::Join { .. }, _))));
 }
 
 /// P-11, P-18: what the User-Agent tells.
