@@ -127,7 +127,14 @@ class Server(Process):
             "2s",
         ]
         super().__init__([PUSHLETD, "--config", str(file), *own, *flags])
-        said = self.wait_out(lambda out: re.search(r"listening on http://(\S+):(\d+)/\nadmin on http://(\S+)/?\n", out))
+        try:
+            said = self.wait_out(
+                lambda out: re.search(r"listening on http://(\S+):(\d+)/\nadmin on http://(\S+)/?\n", out)
+            )
+        except BaseException:
+            # Whoever has no server cannot stop it.
+            self.stop()
+            raise
         self.host, self.port = said[1], int(said[2])
         self.admin = said[3].rstrip("/")
         self.url = f"http://{self.host}:{self.port}"
