@@ -33,7 +33,8 @@ class Process:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **options.pop("environment", {})}
         self.command = command
         self.process = subprocess.Popen(
-            command,
+            # Who is killed cannot end what it has started: the kernel does.
+            ["setpriv", "--pdeathsig", "KILL", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
