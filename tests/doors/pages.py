@@ -12,7 +12,7 @@ HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A block of code. `name` is page, heading and language, and a number if there are several: `sse.md/In a page/js`."""
+    """A block of code. `name` is page, heading and language, and a number if there are several: `sse.md/Node/js`."""
 
     name: str
     language: str

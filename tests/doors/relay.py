@@ -1,5 +1,6 @@
 """A port that stays while the server behind it changes, as a load balancer's does."""
 
+import contextlib
 import socket
 import threading
 
@@ -60,10 +61,8 @@ class Relay:
             target.shutdown(socket.SHUT_WR)
         except OSError:
             for end in (source, target):
-                try:
+                with contextlib.suppress(OSError):  # it is down already
                     end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass  # it is down already
 
     def __enter__(self):
         return self

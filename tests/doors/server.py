@@ -1,4 +1,4 @@
-"""Processes that the tests start, and how they wait for what those do: for a condition, with a deadline, never for a time."""
+"""Processes that the tests start, and how they wait for them: for a condition, with a deadline, never for a time."""
 
 import os
 import pathlib
@@ -33,7 +33,8 @@ class Process:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **options.pop("environment", {})}
         self.command = command
         self.process = subprocess.Popen(
-            command,
+            # Who is killed cannot end what it has started: the kernel does.
+            ["setpriv", "--pdeathsig", "KILL", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -114,9 +115,27 @@ class Server(Process):
             beside = file.parent / name
             beside.write_text(text)
             beside.chmod(0o600)
-        own = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--demo", "off", "--cores", cores, "--drain-time", "2s"]
+        own = [
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--demo",
+            "off",
+            "--cores",
+            cores,
+            "--drain-time",
+            "2s",
+        ]
         super().__init__([PUSHLETD, "--config", str(file), *own, *flags])
-        said = self.wait_out(lambda out: re.search(r"listening on http://(\S+):(\d+)/\nadmin on http://(\S+)/?\n", out))
+        try:
+            said = self.wait_out(
+                lambda out: re.search(r"listening on http://(\S+):(\d+)/\nadmin on http://(\S+)/?\n", out)
+            )
+        except BaseException:
+            # Whoever has no server cannot stop it.
+            self.stop()
+            raise
         self.host, self.port = said[1], int(said[2])
         self.admin = said[3].rstrip("/")
         self.url = f"http://{self.host}:{self.port}"

@@ -1,4 +1,4 @@
-"""Every example of docs/sse.md, poll.md and publish.md does what the page says. A block of code without a test is an error."""
+"""Every example of docs/sse.md, poll.md and publish.md does what the page says. One without a test is an error."""
 
 import json
 import re
@@ -64,7 +64,10 @@ def program(name, folder, url):
     if block.language == "python":
         file, command = folder / "program.py", [sys.executable, "-W", "error"]
     elif block.language == "java":
-        file, command = folder / (re.search(r"public class (\w+)", text)[1] + ".java"), ["java", "-XX:TieredStopAtLevel=1"]
+        file, command = (
+            folder / (re.search(r"public class (\w+)", text)[1] + ".java"),
+            ["java", "-XX:TieredStopAtLevel=1"],
+        )
     else:
         file, command = folder / "program.mjs", ["node"]
         (folder / "node_modules").symlink_to(TARGET / "node" / "node_modules")
@@ -90,12 +93,13 @@ def server():
 
 # Typed into a terminal
 
+
 def test_a_stream_is_listened_to_by_curl(server, tmp_path):
     with program("sse.md/Five minutes/sh", tmp_path / "listen", server.url) as curl:
         server.wait_metric("subscriptions", 1)
         run("sse.md/Five minutes/sh/2", tmp_path / "publish", server.url)
         told = BLOCKS["sse.md/Five minutes/text"].text
-        curl.wait_out(lambda out: out.endswith('}\n\n') and "/news" in out)
+        curl.wait_out(lambda out: out.endswith("}\n\n") and "/news" in out)
         assert plain(curl.out()) == plain(told) + "\n"
 
 
@@ -128,6 +132,7 @@ def test_events_are_published_by_curl(server, tmp_path):
 
 
 # Programs that publish
+
 
 @pytest.mark.parametrize("start", PUBLISHERS)
 def test_a_program_publishes_once_however_often_it_must_try(start, server, tmp_path):
@@ -257,10 +262,13 @@ def test_java_listens(printed):
     assert lines(printed["sse.md/Java/java"]) == shown(form)
 
 
-@pytest.mark.parametrize(("name", "separators"), [
-    ("poll.md/In a page, or in Node/js", (",", ":")),
-    ("poll.md/Python/python", (", ", ": ")),
-])
+@pytest.mark.parametrize(
+    ("name", "separators"),
+    [
+        ("poll.md/In a page, or in Node/js", (",", ":")),
+        ("poll.md/Python/python", (", ", ": ")),
+    ],
+)
 def test_programs_poll(printed, name, separators):
     def form(number):
         yield "listening as ID"

@@ -12,7 +12,7 @@ import pytest
 
 from http_client import Poller, ask, publish
 from pages import all_blocks
-from server import SOON_S, Process, Server, wait_for
+from server import Process, Server, wait_for
 
 BLOCKS = all_blocks()
 # Far below a heartbeat, which would push out what a proxy gathers; far above what passing on takes.
@@ -176,9 +176,16 @@ def test_every_kind_of_publish_passes(front, server):
     ]:
         answer = ask(front.port, "POST", f"/v1/publish{query}", body, headers)
         assert (answer.status, answer.json()) == (202, {"accepted": 1, "refused": 0})
-    again = ask(front.port, "POST", "/v1/publish", b'{"subject":"/a","data":1}', {
-        "Content-Type": "application/json", "Idempotency-Key": "k",
-    })
+    again = ask(
+        front.port,
+        "POST",
+        "/v1/publish",
+        b'{"subject":"/a","data":1}',
+        {
+            "Content-Type": "application/json",
+            "Idempotency-Key": "k",
+        },
+    )
     assert again.headers["Idempotent-Replayed"] == "true"
     heard = listener.events()
     assert [event.get("data") for event in heard] == [1, {"n": "2"}, None]
@@ -257,7 +264,9 @@ def test_the_timeouts_of_the_page_are_longer_than_the_heartbeat():
     found = 0
     for name, block in BLOCKS.items():
         if block.language in ("nginx", "haproxy"):
-            for seconds in re.findall(r"(?:_read_timeout|_send_timeout|timeout client|timeout server) (\d+)s", block.text):
+            for seconds in re.findall(
+                r"(?:_read_timeout|_send_timeout|timeout client|timeout server) (\d+)s", block.text
+            ):
                 assert int(seconds) >= 2 * 20, f"{name}: heartbeat and pull_wait are 20 s"
                 found += 1
     assert found == 4

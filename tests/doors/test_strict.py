@@ -1,4 +1,4 @@
-"""The doors are strict, and say so: every wrong request gets a problem document, and no connection is closed without a word."""
+"""The doors are strict, and say so: every wrong request gets a problem document, and nobody is hung up on silently."""
 
 import json
 import signal
@@ -121,7 +121,9 @@ def test_nothing_that_is_published_can_add_a_line(server):
 def test_a_form_says_the_same_as_json(server):
     listener = Poller(server.port, "subject=/same")
     publish(server.port, {"subject": "/same", "data": {"a": "1", "b": "ü"}})
-    form = request("POST", "/v1/publish", (("Content-Type", "application/x-www-form-urlencoded"),), b"subject=/same&a=1&b=%C3%BC")
+    form = request(
+        "POST", "/v1/publish", (("Content-Type", "application/x-www-form-urlencoded"),), b"subject=/same&a=1&b=%C3%BC"
+    )
     assert exchange(server.port, form).status == 202
     first, second = listener.events()
     assert first["data"] == second["data"] == {"a": "1", "b": "ü"}
@@ -134,6 +136,25 @@ def test_a_wait_is_over_when_a_newer_one_begins(server):
         server.wait_metric("sessions_listening", 1)
         assert poller.events(0) == []
         assert older.answer().json() == {"session": poller.session, "events": []}
+
+
+# The table of docs/sse.md: a pattern, what it gets, and what it does not get.
+PATTERNS = [
+    ("/prices", ["/prices"], ["/prices/ACME", "/price", "/pricesX", "/prices/"]),
+    ("/prices/*", ["/prices/ACME", "/prices/*"], ["/prices", "/prices/", "/prices/ACME/bid"]),
+    ("/prices/**", ["/prices/ACME", "/prices/ACME/bid", "/prices/"], ["/prices", "/pricesX"]),
+    ("/*/bid", ["/ACME/bid"], ["//bid", "/bid", "/ACME/bid/1"]),
+    ("*", ["prices"], ["/prices", "prices/a"]),
+    ("**", ["prices", "/prices/a"], []),
+]
+
+
+@pytest.mark.parametrize(("pattern", "gets", "not_these"), PATTERNS)
+def test_a_pattern_gets_what_the_page_says(pattern, gets, not_these, server):
+    listener = Poller(server.port, f"subject={pattern}")
+    subjects = [*not_these, *gets]
+    assert publish(server.port, [{"subject": subject, "data": 1} for subject in subjects])["accepted"] == len(subjects)
+    assert [event["subject"] for event in listener.events()] == gets
 
 
 def test_losses_are_told(server):
@@ -164,7 +185,10 @@ def test_a_unicast_reaches_its_address_alone(server):
 
 
 def test_a_client_that_was_away_is_told_that_it_missed_something(server):
-    for target, headers in (("/v1/sse?subject=/a", (("Last-Event-ID", 'x"y'),)), ("/v1/sse?subject=/a&last_event_id=x%22y", ())):
+    for target, headers in (
+        ("/v1/sse?subject=/a", (("Last-Event-ID", 'x"y'),)),
+        ("/v1/sse?subject=/a&last_event_id=x%22y", ()),
+    ):
         with Wire(server.port) as wire:
             wire.send(request("GET", target, headers, version="HTTP/1.0"))
             wire.answer(whole=False)
@@ -175,6 +199,7 @@ def test_a_client_that_was_away_is_told_that_it_missed_something(server):
 
 
 # Idempotency
+
 
 def keyed(key, value, headers=()):
     return request("POST", "/v1/publish", (JSON, ("Idempotency-Key", key), *headers), json.dumps(value).encode())
@@ -231,10 +256,20 @@ def test_too_many_keys_are_refused():
         problem = answer.problem()
         assert (problem["field"], problem["limit"]) == ("Idempotency-Key", 65_536)
         assert answer.headers["Retry-After"] == "60"
-        assert exchange(server.port, request("POST", "/v1/publish", (JSON,), b'{"subject":"/a","data":1}')).status == 202
+        assert (
+            exchange(server.port, request("POST", "/v1/publish", (JSON,), b'{"subject":"/a","data":1}')).status == 202
+        )
+
+
+def test_a_body_that_does_not_come_is_told():
+    with Server(config='[http]\nbody_timeout = "100ms"\n', cores="1") as server, Wire(server.port) as wire:
+        wire.send(request("POST", "/v1/publish", (JSON, ("Content-Length", "10")), length=False), b"{")
+        answer = wire.answer()
+        assert (answer.status, answer.problem()["field"]) == (408, "body")
 
 
 # A server that is full, or stops
+
 
 def test_a_full_server_says_so():
     """There may be four sessions for each connection."""

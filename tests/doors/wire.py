@@ -11,9 +11,11 @@ def request(method, target, headers=(), body=b"", version="HTTP/1.1", length=Tru
     """The bytes of a request. `headers` come as they are; `length` adds how long the body is, where there is one;
     a value of None leaves a field out that would be there.
     """
-    lines = [f"{method} {target} {version}".encode() if isinstance(target, str) else b" ".join(
-        [method.encode(), target, version.encode()]
-    )]
+    lines = [
+        f"{method} {target} {version}".encode()
+        if isinstance(target, str)
+        else b" ".join([method.encode(), target, version.encode()])
+    ]
     names = {name.lower() for name, _ in headers}
     fields = [*headers]
     if "host" not in names and version == "HTTP/1.1":
