@@ -19,6 +19,9 @@ use crate::config::{self, Config, ConfigError, ENV_PREFIX, FileText, Inputs, Key
 use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::protocol::Format;
 
+/// Longest file of settings, in bytes: thousands of tables.
+const CONFIG_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -120,8 +123,15 @@ fn load_from(
 }
 
 fn read(path: &Path, shown: &str, origin: Origin) -> Result<FileText, ConfigError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(FileText { path: shown.to_owned(), text }),
+    let mut text = String::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    match read {
+        Ok(bytes) if bytes as u64 > CONFIG_FILE_BYTES_MAX => {
+            let problem = format!("{shown:?} has more than {CONFIG_FILE_BYTES_MAX} bytes");
+            Err(ConfigError { origin, key: String::new(), problem })
+        }
+        Ok(_) => Ok(FileText { path: shown.to_owned(), text }),
         Err(error) => {
             Err(ConfigError { origin, key: String::new(), problem: format!("cannot read {shown:?}: {error}") })
         }

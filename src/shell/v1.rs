@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use super::router::{Route, Routes};
+use super::router::{RAW_TARGET, Route, Routes};
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::protocol::{Agent, Command, Door, Framing, IdempotencyKey, Identity, Post, Problem};
 use crate::wire::http::{Body, HttpRequest, Method, ReplyTo, RequestHead, Sent};
@@ -82,6 +82,11 @@ impl Routes {
         }
     }
 
+    /// Bytes in the target that only the old door takes as they are.
+    pub(super) fn raw_target(&self, head: &RequestHead, reply: ReplyTo, date: &str) -> Route {
+        self.problem(head, reply, date, &Problem::new(400, RAW_TARGET))
+    }
+
     fn read(&self, url: Url, request: &HttpRequest) -> Result<(Command, Identity), Problem> {
         let head = &request.head;
         let query = self.check_head(url, head)?;
@@ -141,7 +146,7 @@ impl Routes {
     /// Whose key the request presents.
     fn identity(&self, head: &RequestHead, query: &Query) -> Result<Identity, Problem> {
         let found = self.keyring.identify(head.authorization.as_deref(), query.get("key"));
-        found.map_err(|unknown| Problem::new(401, format!("{unknown}.")))
+        found.map_err(|unknown| Problem::field("Authorization", format!("{unknown}.")).status(401))
     }
 }
 
@@ -168,6 +173,7 @@ impl Routes {
         let reply = ReplyTo { keep_alive: false, ..ReplyTo::from(head) };
         let checked = self.check_head(Url::Publish, head).and_then(|query| {
             check_body(head)?;
+            v1::Body::of(head.content_type.as_deref(), &query)?;
             if head.idempotency_key.is_some() {
                 let detail = "Lines are published as they come, so a key cannot make them come once: leave it out.";
                 return Err(Problem::field("Idempotency-Key", detail));

@@ -2,6 +2,9 @@
 //! machine can read it.
 
 use std::fmt;
+use std::io::Read as _;
+
+use crate::limits::KEY_FILE_BYTES_MAX;
 
 /// The variable that holds the secret where no file is named.
 pub(in crate::shell) const KEY_VARIABLE: &str = "PUSHLETD_KEY";
@@ -27,8 +30,13 @@ impl Key {
     /// The file cannot be read, or holds no secret that can be sent; in words for the person who named it.
     pub(in crate::shell) fn find(file: Option<&str>) -> Result<Option<Self>, String> {
         if let Some(path) = file {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("cannot read the key {path:?}: {error}"))?;
+            let mut text = String::new();
+            let read = std::fs::File::open(path)
+                .and_then(|file| file.take(KEY_FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text));
+            read.map_err(|error| format!("cannot read the key {path:?}: {error}"))?;
+            if text.len() > KEY_FILE_BYTES_MAX {
+                return Err(format!("the key file {path:?} has more than {KEY_FILE_BYTES_MAX} bytes"));
+            }
             return Self::read(&text).map(Some).map_err(|what| format!("the key file {path:?} {what}"));
         }
         match std::env::var(KEY_VARIABLE) {
@@ -70,6 +78,8 @@ mod tests {
         for bad in ["", "# only\n", "a b", "caf\u{e9}", &"x".repeat(SECRET_BYTES_MAX + 1)] {
             assert!(Key::read(bad).is_err(), "{bad:?}");
         }
+        let endless = Key::find(Some("/dev/zero")).expect_err("it has no end");
+        assert!(endless.contains("more than"), "{endless}");
         assert!(Key::find(Some("/nowhere/key")).expect_err("no such file").contains("/nowhere/key"));
     }
 }
