@@ -44,11 +44,11 @@ impl Routes {
         let reply = ReplyTo::from(head);
         let pushlet_url = pushlet::is_pushlet_path(&head.path);
         let is_v1 = !pushlet_url && (head.path.starts_with("/v1/") || head.path == "/v1");
-        if head.raw_target && !pushlet_url {
-            return if is_v1 { self.raw_target(head, reply, date) } else { text(reply, date, 400, RAW_TARGET) };
-        }
         if is_v1 {
             return self.v1(request, reply, date);
+        }
+        if head.raw_target && !pushlet_url {
+            return text(reply, date, 400, "The target of the request holds bytes that must be percent-encoded.");
         }
         // `*` is a target of OPTIONS alone.
         if !pushlet_url && head.path != "*" {
@@ -162,7 +162,6 @@ fn refuse(reply: ReplyTo, date: &str) -> Route {
     Route::Answer { bytes, keep_alive: sent.keep_alive, refused: true }
 }
 
-pub(super) const RAW_TARGET: &str = "The target of the request holds bytes that must be percent-encoded.";
 const NOTHING_HERE: &str = "There is nothing at this URL. The Pushlet protocol is at every URL that ends in /pushlet.srv, its browser clients are below /lib/.";
 /// What is at `/` where the demo pages are off.
 const FRONT_PAGE: &str = "pushletd is running. Open a stream, then publish to it from a second terminal:\n\n\

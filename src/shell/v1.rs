@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use super::router::{RAW_TARGET, Route, Routes};
+use super::router::{Route, Routes};
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::protocol::{Agent, Command, Door, Framing, IdempotencyKey, Identity, Post, Problem};
 use crate::wire::http::{Body, HttpRequest, Method, ReplyTo, RequestHead, Sent};
@@ -80,11 +80,6 @@ impl Routes {
                 refused(bytes, sent)
             }
         }
-    }
-
-    /// Bytes in the target that only the old door takes as they are.
-    pub(super) fn raw_target(&self, head: &RequestHead, reply: ReplyTo, date: &str) -> Route {
-        self.problem(head, reply, date, &Problem::new(400, RAW_TARGET))
     }
 
     fn read(&self, url: Url, request: &HttpRequest) -> Result<(Command, Identity), Problem> {

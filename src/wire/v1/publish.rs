@@ -268,7 +268,7 @@ fn publication(subjects: Vec<Subject>, name: Option<&str>, to: Option<&str>, pay
     let name = name.map(EventName::new).transpose();
     let name = name.map_err(|error| {
         let problem = Problem::field("event", format!("This cannot name an event: {error}."));
-        if matches!(error, EventNameError::Length(_)) { problem.limit(EVENT_NAME_BYTES_MAX) } else { problem }
+        if matches!(error, EventNameError::Length(1..)) { problem.limit(EVENT_NAME_BYTES_MAX) } else { problem }
     })?;
     Ok(Publication { subjects, name, payload, to: to.map(Box::from) })
 }
