@@ -187,6 +187,17 @@ fn a_key_may_come_later() {
     doors.pushlet_as(BACKEND, Command::Heartbeat { id: claimed() });
     doors.put("/staff/a", 3);
     assert_eq!(doors.world.session(id).identity, BACKEND);
+
+    // The same at /v1/poll.
+    let (id, _) = doors.poll("subject=**");
+    doors.put("/staff/a", 4);
+    let nothing = doors.next(id, "&wait=0");
+    assert_eq!(doors.polled(nothing)["events"], json!([]));
+    let keyed = doors.poll_as(STAFF, &format!("session={id}&wait=0")).1;
+    assert_eq!(doors.polled(keyed)["events"], json!([]));
+    doors.put("/staff/a", 5);
+    let seen = doors.next(id, "&wait=0");
+    assert_eq!(doors.polled(seen)["events"][0]["data"], 5);
 }
 
 /// HUP: other rules hold from the next event and the next request on, for sessions that are there already, too.
