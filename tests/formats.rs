@@ -109,7 +109,7 @@ fn seen(framing: Framing, value: &str) -> String {
     match framing {
         Framing::Xml | Framing::XmlStrict => value.chars().map(allowed).collect(),
         Framing::XmlJava => value.chars().map(allowed).collect::<String>().replace('>', "&gt;"),
-        Framing::Js | Framing::Ser | Framing::JsonArray | Framing::JsonLines => value.to_owned(),
+        _ => value.to_owned(),
     }
 }
 
