@@ -31,15 +31,19 @@ impl Broker {
             };
             return self.answer_error(asked, 400, reason, None);
         };
-        if let Some(session) = self.sessions.get_mut(key)
-            && asked.agent.identity.is_known()
-        {
-            // Old clients present a key with their join only, newer ones with every request.
-            session.identity = asked.agent.identity;
-        }
+        self.recognize(asked, key);
         if act(self, key) {
             self.renew_lease(asked.now, key);
             self.schedule(key);
+        }
+    }
+
+    /// A session is whose key its latest request presents: old clients do so with their join only, newer ones with every request.
+    pub(super) fn recognize(&mut self, asked: &Asked, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key)
+            && asked.agent.identity.is_known()
+        {
+            session.identity = asked.agent.identity;
         }
     }
 

@@ -68,6 +68,7 @@ impl Broker {
             Ok(key) => key,
             Err(problem) => return self.answer_problem(asked.token, problem),
         };
+        self.recognize(asked, key);
         self.supersede(key);
         let Some(session) = self.sessions.get_mut(key) else { return };
         let (id, queued) = (session.id.to_string(), session.outbox.take_all());

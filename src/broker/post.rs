@@ -42,12 +42,12 @@ impl Batch {
     /// Bytes of the next event, at most.
     #[must_use]
     pub fn next_bytes(&self) -> usize {
-        match (&self.current, self.items.as_slice().first()) {
-            (Some((publication, subjects)), _) => {
+        match &self.current {
+            Some((publication, subjects)) => {
                 publication.bytes() + subjects.as_slice().first().map_or(0, |subject| subject.as_bytes().len())
             }
-            (None, Some(Ok(publication))) => publication.bytes(),
-            (None, _) => 0,
+            // Items that are none are passed by in one go with the event behind them.
+            None => self.items.as_slice().iter().find_map(|item| item.as_ref().ok()).map_or(0, Publication::bytes),
         }
     }
 

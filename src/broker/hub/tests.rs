@@ -6,6 +6,8 @@ use super::*;
 use crate::mesh::{LaneBounds, ports};
 use crate::protocol::{Agent, ClaimedId, Fields, Format, FormatName, Listen, Mode, ModeName, SessionId, ShardTable};
 
+mod batch;
+
 const CORES: u16 = 3;
 
 struct Node {
@@ -16,8 +18,11 @@ struct Node {
 
 impl Node {
     fn new(messages_max: usize) -> Self {
+        Self::with(LaneBounds { messages_max, bytes_max: 1 << 20 })
+    }
+
+    fn with(bounds: LaneBounds) -> Self {
         let now = Now { instant: Instant::ZERO, unix_s: 1_000 };
-        let bounds = LaneBounds { messages_max, bytes_max: 1 << 20 };
         let hub = |port: Port<Letter>| {
             let settings = Settings { core: port.core(), shards: ShardTable::new(CORES), ..Settings::default() };
             Hub::new(Broker::new(settings, now, 7), port)

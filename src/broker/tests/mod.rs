@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::protocol::{
-    Audience, ClaimedId, EndReason, Event, Fields, FormatName, Listen, ModeName, Origin, Payload, SessionId,
+    Audience, ClaimedId, EndReason, Event, Fields, FormatName, Identity, Listen, ModeName, Origin, Payload, SessionId,
 };
 use crate::session::Gather;
 use crate::topic::Subject;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 mod audience;
 mod delivery;
+mod modern;
 mod relay;
 mod rounds;
 
@@ -20,21 +21,28 @@ struct World {
     now: Now,
     connections: u32,
     gather: Gather,
+    /// Whether clients take chunks.
+    chunked: bool,
 }
 
 impl World {
     fn new(settings: Settings) -> Self {
         let now = Now { instant: Instant::ZERO, unix_s: 1_000 };
-        Self { broker: Broker::new(settings, now, 3), now, connections: 0, gather: Gather::new() }
+        Self { broker: Broker::new(settings, now, 3), now, connections: 0, gather: Gather::new(), chunked: true }
     }
 
     fn request(&mut self, command: Command) -> ReplyToken {
+        self.request_of(Identity::NOBODY, command)
+    }
+
+    /// The same of somebody who presents a key.
+    fn request_of(&mut self, identity: Identity, command: Command) -> ReplyToken {
         self.connections += 1;
         let token = ReplyToken { core: 0, connection: self.connections, serial: 1 };
         let draw = [u128::from(self.connections), u128::from(self.connections)];
-        let path = std::sync::Arc::from("/pushlet.srv");
-        self.broker
-            .handle_request(self.now, Request { token, command, path, chunked: true, agent: Agent::default(), draw });
+        let path = Arc::from("/pushlet.srv");
+        let (chunked, agent) = (self.chunked, Agent { identity, ..Agent::default() });
+        self.broker.handle_request(self.now, Request { token, command, path, chunked, agent, draw });
         token
     }
 
