@@ -1,7 +1,9 @@
 //! Sessions of the modern doors: how they begin, and how a long poll goes on. What happens to them otherwise is what happens to all sessions.
 
 use super::{Answer, Asked, Broker};
-use crate::limits::{PATTERN_STARS_MAX, RETRY_AFTER_S, SSE_RETRY_MS, SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX};
+use crate::limits::{
+    PATTERN_STARS_MAX, RETRY_AFTER_S, SSE_RETRY_MS, SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX, WIDE_PATTERNS_MAX,
+};
 use crate::protocol::{ClaimedId, Door, EndReason, Format, Framing, Mode, Opening, Problem};
 use crate::session::{SessionKey, SubscribeError};
 use crate::topic::{PatternError, SubjectError};
@@ -108,6 +110,7 @@ fn unsubscribable(error: &SubscribeError) -> Problem {
     let problem = Problem::field("subject", format!("Nobody can listen to this: {error}."));
     match error {
         SubscribeError::TooMany => problem.limit(SUBSCRIPTIONS_MAX),
+        SubscribeError::TooManyWide => problem.limit(WIDE_PATTERNS_MAX),
         SubscribeError::Pattern(PatternError::TooManyStars { .. }) => problem.limit(PATTERN_STARS_MAX),
         SubscribeError::Subject(SubjectError::TooLong { .. })
         | SubscribeError::Pattern(PatternError::Subject(SubjectError::TooLong { .. })) => {
