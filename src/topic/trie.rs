@@ -76,7 +76,7 @@ struct Slot {
 ///
 /// Invariant: every node but the root holds an entry or has two edges at least.
 /// Invariant: the slot of every entry names its node and its position.
-/// Invariant: signs stand where a segment of a pattern begins or where a pattern ends; below [`END`] and [`REST`] there is nothing, and
+/// Invariant: signs stand where a segment of a pattern begins or where a pattern ends; below `END` and `REST` there is nothing, and
 /// below any sign entries lie there only.
 #[derive(Debug)]
 pub struct Trie<T> {
