@@ -140,6 +140,27 @@ fn what_came_before_a_cut_is_published() {
     });
 }
 
+/// A body that cannot be read further is answered with the reason, and with what was published before.
+#[test]
+fn a_body_that_cannot_be_read_further_is_told_with_counts() {
+    on_both_drivers_at_once(|driver| {
+        let server = Server::start_with_admin(driver, &[], "");
+        let mut stream = Stream::open(server.addr(), "subject=/s");
+        let mut sender = Connection::open(server.addr());
+        sender.request(HEAD);
+        sender.send(&chunk(&(line(0) + "{\n" + &line(1))));
+        stream.wait_data(2);
+        sender.send(b"no chunk\r\n");
+        let answer = sender.wait_answer(SOON);
+        let problem = problem_of(&answer, 400);
+        assert_eq!((problem["accepted"].as_u64(), problem["refused"].as_u64()), (Some(2), Some(1)), "{problem}");
+        assert_eq!(problem["errors"][0]["line"], 2);
+        assert_eq!(answer.head.get("connection"), Some("close"));
+        sender.wait_closed(SOON);
+        assert_eq!(metric(&server, "requests_refused_total"), 1);
+    });
+}
+
 /// Requests before and behind a body of lines on one connection are answered in their order.
 #[test]
 fn a_body_of_lines_stands_in_a_pipeline() {
