@@ -25,6 +25,16 @@ mod full_cores;
 mod garbage;
 #[path = "server/methods.rs"]
 mod methods;
+#[path = "server/modern.rs"]
+mod modern;
+#[path = "server/modern_lines.rs"]
+mod modern_lines;
+#[path = "server/modern_poll.rs"]
+mod modern_poll;
+#[path = "server/modern_problems.rs"]
+mod modern_problems;
+#[path = "server/modern_sse.rs"]
+mod modern_sse;
 #[path = "server/moves.rs"]
 mod moves;
 #[path = "server/node.rs"]

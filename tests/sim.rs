@@ -1,6 +1,7 @@
 //! The simulator: one to five cores with real hubs and real lanes between them, an invented kernel, and clients that come, stall, vanish,
-//! move, publish, pull and return, beside a program that publishes without a session. Bells come late, queues are full, descriptors are dropped, cores pause and clocks jump. One seed is one
-//! run; time is virtual. `sim/oracle.rs` says what everybody must hear, and nothing of it comes from the program.
+//! move, publish (one event, or a batch), pull, hear by Server-Sent Events and return, beside a program that publishes without a session.
+//! Bells come late, queues are full, descriptors are dropped, cores pause and clocks jump. One seed is one run; time is virtual.
+//! `sim/oracle.rs` says what everybody must hear, and nothing of it comes from the program.
 //!
 //! ```text
 //! cargo test --test sim                                      the seeds of every day
@@ -17,6 +18,8 @@ mod core;
 mod exchange;
 #[path = "sim/kernel.rs"]
 mod kernel;
+#[path = "sim/modern.rs"]
+mod modern;
 #[path = "sim/oracle.rs"]
 mod oracle;
 #[path = "sim/plan.rs"]
@@ -47,7 +50,7 @@ const THREADS: u64 = 2;
 type Counts = BTreeMap<&'static str, u64>;
 
 /// What must have happened in the seeds of every day. A change of the generator must not stop testing something in silence.
-const SITUATIONS: [&str; 39] = [
+const SITUATIONS: [&str; 43] = [
     "abort: lease",
     "abort: queue full",
     "abort: shutdown",
@@ -55,6 +58,7 @@ const SITUATIONS: [&str; 39] = [
     "answer 503",
     "answer from another core",
     "answer with events cut off",
+    "batch answered",
     "bell",
     "client hung up",
     "client stalls",
@@ -70,6 +74,8 @@ const SITUATIONS: [&str; 39] = [
     "descriptor socket full",
     "event heard",
     "event lost",
+    "event of a batch published",
+    "event of a batch refused",
     "event of the program for everyone",
     "event of the program for one",
     "event of the program for subscribers",
@@ -77,6 +83,7 @@ const SITUATIONS: [&str; 39] = [
     "event of the program refused",
     "event of the program waits",
     "event relayed",
+    "event stream begun",
     "events told to be lost",
     "half-close",
     "letters that waited at a tick",

@@ -274,10 +274,13 @@ impl Core {
 
     /// Answers a request that cannot be read, and closes: where it ends is not known.
     pub(super) fn refuse(&mut self, now: Now, key: ConnectionKey, error: &HttpError) {
-        self.hub.counters_mut().requests_refused += 1;
         if error.status == 408 {
             self.hub.counters_mut().connections_timed_out += 1;
         }
+        if self.cut_upload_off(now, key, told(error)) {
+            return;
+        }
+        self.hub.counters_mut().requests_refused += 1;
         let date = self.date(now);
         let Some(connection) = self.connection(key) else { return };
         let error = connection.reader.blame(*error);
@@ -286,7 +289,6 @@ impl Core {
         } else {
             http::write_error(&mut connection.unsent, &error, &date)
         };
-        connection.upload = None;
         connection.state = State::Closing;
         connection.unread = Vec::new();
         self.set_deadline(key, now.instant + LINGER_MS);

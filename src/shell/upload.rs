@@ -123,6 +123,14 @@ impl Core {
         true
     }
 
+    /// The rest of a body of lines cannot be read: its client is told why, and what was published before. Says whether there is such a body.
+    pub(super) fn cut_upload_off(&mut self, now: Now, key: ConnectionKey, problem: Problem) -> bool {
+        let Some(upload) = self.connection(key).and_then(|connection| connection.upload.as_mut()) else { return false };
+        upload.give_up(problem);
+        self.end_upload(now, key);
+        true
+    }
+
     fn end_upload(&mut self, now: Now, key: ConnectionKey) {
         let date = self.date(now);
         let routes = self.parts.routes.clone();

@@ -23,6 +23,10 @@ pub(super) enum Want {
     Subscribe,
     Unsubscribe(Vec<usize>),
     Publish(usize),
+    /// To hear by Server-Sent Events of these patterns.
+    Stream(String),
+    /// A list of publishes, without a session.
+    Batch(Vec<usize>),
     Heartbeat,
     Leave,
     /// For a session that never was.
@@ -45,7 +49,7 @@ pub(super) struct Ask {
 
 impl Want {
     fn is_data(&self) -> bool {
-        matches!(self, Self::JoinListen(_) | Self::Listen | Self::Refresh)
+        matches!(self, Self::JoinListen(_) | Self::Listen | Self::Refresh | Self::Stream(_))
     }
 }
 
@@ -53,14 +57,14 @@ impl Want {
 #[derive(Debug)]
 pub(super) struct Line {
     client: usize,
-    socket: SocketId,
+    pub(super) socket: SocketId,
     asks: Vec<Ask>,
     /// Which of them is being answered.
     next: usize,
     reader: Reader,
     closed: bool,
     half_closed: bool,
-    old: bool,
+    pub(super) old: bool,
     stalled_until: u64,
     reading: bool,
     /// Bytes that it reads at once.
@@ -70,7 +74,7 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Client {
     /// Sessions that it believes in.
-    sessions: Vec<usize>,
+    pub(super) sessions: Vec<usize>,
     /// Its connections, as places among all.
     lines: Vec<usize>,
 }
@@ -99,6 +103,8 @@ impl World {
             6..12 => self.stall(client),
             12..15 => self.half_line(client),
             15..25 => self.pipeline(client),
+            25..31 => self.listen_to_stream(client),
+            31..38 => self.publish_batch(client),
             _ => {
                 let session = self.some_session(client);
                 let line = self.line_for(client);
@@ -127,7 +133,9 @@ impl World {
         if self.kernel.rng.u32(..3) == 0 {
             // As a proxy that mixes the polls of several users.
             for session in self.clients[client].sessions.clone() {
-                self.refresh(line, session);
+                if !self.oracle.sessions[session].modern {
+                    self.refresh(line, session);
+                }
             }
             return;
         }
@@ -138,7 +146,7 @@ impl World {
     }
 
     /// A connection for a request: an idle one, or a new one.
-    fn line_for(&mut self, client: usize) -> usize {
+    pub(super) fn line_for(&mut self, client: usize) -> usize {
         let lines = &self.lines;
         let open = |line: &usize| !lines[*line].closed && !lines[*line].half_closed && !lines[*line].old;
         let idle = |line: &usize| open(line) && lines[*line].next == lines[*line].asks.len();
@@ -190,12 +198,18 @@ impl World {
         let client = self.lines[line].client;
         let room = self.clients[client].sessions.len() < 3;
         let Some(session) = session else { return self.join(line) };
+        let modern = self.oracle.sessions[session].modern;
         let listens = self.oracle.has_listened(session);
+        if self.oracle.sessions[session].modern && self.kernel.rng.bool() {
+            // Its stream is where it is, so it is not asked for: one time in a while it is, and refused.
+            let refused = self.kernel.rng.u32(..10) == 0;
+            return if refused { self.refresh(line, session) } else { self.publish(line, session) };
+        }
         match self.kernel.rng.u32(..100) {
             0..4 if room => self.join(line),
             0..40 if !listens => self.listen(line, session),
-            0..10 => self.listen(line, session),
-            10..18 => self.refresh(line, session),
+            0..10 if !modern => self.listen(line, session),
+            10..18 if !modern => self.refresh(line, session),
             18..28 => self.subscribe(line, session),
             28..32 => self.unsubscribe(line, session),
             32..36 => self.send(line, "p_event=hb", Want::Heartbeat, Some(session), None),
@@ -299,7 +313,20 @@ impl World {
         } else {
             format!("GET /pushlet.srv?{query}{id} {version}\r\nHost: h\r\n\r\n")
         };
-        let short: String = query.chars().take(70).collect();
+        self.put(line, query, &request, want, session, sub);
+    }
+
+    /// Sends a request, which is called `short`.
+    pub(super) fn put(
+        &mut self,
+        line: usize,
+        short: &str,
+        request: &str,
+        want: Want,
+        session: Option<usize>,
+        sub: Option<usize>,
+    ) {
+        let short: String = short.chars().take(70).collect();
         self.note(format_args!("line {line} asks {short} for session {session:?}"));
         self.kernel.count("request");
         let answer = self.oracle.answer_asked();
@@ -404,6 +431,10 @@ impl World {
         for ask in rest..self.lines[at].asks.len() {
             let Ask { answer, session, .. } = self.lines[at].asks[ask];
             self.oracle.answer_abandoned(answer);
+            if let (Some(session), Want::Stream(_)) = (session, &self.lines[at].asks[ask].want) {
+                // It ends with its connection.
+                self.ends(session);
+            }
             // Most come back for what they miss.
             if let Some(session) = session.filter(|_| self.kernel.rng.u32(..3) > 0) {
                 let wait = self.kernel.rng.u64(1_000..3_000_000);
@@ -436,7 +467,8 @@ impl World {
     pub(super) fn refresh_all(&mut self, wanted: impl Fn(&Self, usize) -> bool) {
         for client in 0..self.clients.len() {
             for session in self.clients[client].sessions.clone() {
-                if self.oracle.has_listened(session) && wanted(self, session) {
+                let comes = self.oracle.has_listened(session) && !self.oracle.sessions[session].modern;
+                if comes && wanted(self, session) {
                     let line = self.open(client);
                     self.refresh(line, session);
                 }
@@ -472,7 +504,7 @@ impl World {
 
     /// A session is to come again.
     pub(super) fn come_again(&mut self, client: usize, session: usize) {
-        if !self.wild || !self.clients[client].sessions.contains(&session) {
+        if !self.wild || !self.clients[client].sessions.contains(&session) || self.oracle.sessions[session].modern {
             return;
         }
         let line = self.line_for(client);
@@ -518,7 +550,11 @@ impl World {
             return;
         }
         self.note(format_args!("line {at} hears {status} {text}"));
+        if let Want::Batch(numbers) = &want {
+            self.hear_posted(numbers, text);
+        }
         self.kernel.count(match status {
+            202 => "batch answered",
             400 => "answer 400",
             503 => "answer 503",
             _ => "answer of another error",
@@ -554,7 +590,7 @@ impl World {
         }
         ask.said_why |= matches!(kind, "abort" | "refresh" | "nack");
         let (want, session, sub, answer) = (ask.want.clone(), ask.session, ask.sub, ask.answer);
-        if kind == "join-ack" || kind == "join-listen-ack" {
+        if matches!(kind, "join-ack" | "join-listen-ack" | "session") {
             return self.hear_join(at, place, event, ghost);
         }
         let Some(session) = session else {
@@ -643,8 +679,12 @@ impl World {
         let home = ShardTable::new(self.plan.cores).core_of(shard);
         let session = self.oracle.begins(id, address, home);
         self.lines[at].asks[place].session = Some(session);
-        if kind == "join-listen-ack" {
+        if kind != "join-ack" {
             self.oracle.data_asked(session, self.lines[at].asks[place].answer);
+        }
+        if let Want::Stream(list) = &self.lines[at].asks[place].want {
+            self.kernel.count("event stream begun");
+            self.oracle.begins_modern(session, list);
         }
         if let Want::JoinListen(wish) = &self.lines[at].asks[place].want {
             let wish = wish.clone();

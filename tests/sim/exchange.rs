@@ -6,7 +6,7 @@ use pushletd::broker::{Answer, Arrival, Home, Output};
 use pushletd::limits::{
     DEPARTURES_PER_TURN_MAX, LINGER_MS, OVERLOAD_MS, READ_BYTES_PER_TURN_MAX, REQUESTS_PER_TURN_MAX,
 };
-use pushletd::protocol::{Command, ReplyToken, Request};
+use pushletd::protocol::{Agent, Command, Door, Framing, IdempotencyKey, Post, ReplyToken, Request};
 use pushletd::time::{Instant, Now};
 use pushletd::wire::http::{self, Body, HttpError, HttpRequest, Phase, Progress, ReplyTo, ResponseHead, Version};
 use pushletd::wire::pushlet::{self, Incoming};
@@ -25,6 +25,45 @@ fn name(output: &Output) -> &'static str {
         Output::Relay { .. } => "an event",
         Output::Summon { .. } => "a summons",
     }
+}
+
+fn events_head(out: &mut Vec<u8>, reply: ReplyTo, framing: Framing) -> ResponseHead<'_> {
+    if framing.is_modern() {
+        return v1::answer_head(framing, out, reply, DATE);
+    }
+    ResponseHead::new(out, reply, 200, DATE).header("Content-Type", pushlet::content_type(framing)).no_cache()
+}
+
+/// What a request asks for. Those for the modern doors are good ones.
+fn read(request: &HttpRequest) -> Result<(Command, Agent), pushlet::RequestError> {
+    let head = &request.head;
+    let query = || v1::Query::read(&head.query).expect("a query");
+    let command = match head.path.as_str() {
+        "/v1/sse" => {
+            let opening = v1::opening(Door::EventStream, &query(), None).expect("what to listen to");
+            Command::Open(Box::new(opening))
+        }
+        "/v1/publish" => {
+            let (items, list) = v1::read(v1::Body::Json, &query(), None, &request.body).expect("what to publish");
+            let key = head.idempotency_key.as_deref().map(|text| {
+                let hash = text.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+                IdempotencyKey { text: Arc::from(text), fingerprint: hash, hash }
+            });
+            Command::Post(Box::new(Post { items, list, key }))
+        }
+        path => {
+            let incoming = Incoming {
+                post: head.method == http::Method::Post,
+                path,
+                query: &head.query,
+                body: &request.body,
+                user_agent: head.user_agent.as_deref(),
+                force_pull_agents: &[],
+            };
+            return pushlet::read(&incoming);
+        }
+    };
+    Ok((command, Agent::default()))
 }
 
 const DATE: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
@@ -184,22 +223,14 @@ impl Core {
         connection.request = kernel.sockets[connection.socket].requests;
         kernel.sockets[connection.socket].requests += 1;
         let head = &request.head;
-        let incoming = Incoming {
-            post: head.method == http::Method::Post,
-            path: &head.path,
-            query: &head.query,
-            body: &request.body,
-            user_agent: head.user_agent.as_deref(),
-            force_pull_agents: &[],
-        };
-        match pushlet::read(&incoming) {
+        match read(&request) {
             Err(error) => {
                 let reply = connection.reply;
                 let _ = http::write_text(connection.unsent_mut(kernel), reply, error.status, &error.reason, DATE);
                 self.answered(now, key);
             }
             Ok((command, agent)) => {
-                let joins = matches!(command, Command::Join { .. } | Command::JoinListen { .. });
+                let joins = matches!(command, Command::Join { .. } | Command::JoinListen { .. } | Command::Open(_));
                 let draw = if joins { [kernel.rng.u128(..), kernel.rng.u128(..)] } else { [0; 2] };
                 let token = ReplyToken { core, connection: key.slot, serial };
                 let path = Arc::from(head.path.as_str());
@@ -264,10 +295,7 @@ impl Core {
                 connection.state = State::Data(home);
                 let reply = connection.reply;
                 let out = connection.unsent_mut(kernel);
-                let head = ResponseHead::new(out, reply, 200, DATE)
-                    .header("Content-Type", pushlet::content_type(framing))
-                    .no_cache();
-                let sent = head.finish(Body::Stream);
+                let sent = events_head(out, reply, framing).finish(Body::Stream);
                 out.extend_from_slice(&lead);
                 connection.reply.keep_alive = sent.keep_alive;
                 self.set_deadline(key, Instant::NEVER);
@@ -308,10 +336,7 @@ impl Core {
         let out = connection.unsent_mut(kernel);
         let sent = match answer {
             Answer::Events { framing, body } => {
-                let head = ResponseHead::new(out, reply, 200, DATE)
-                    .header("Content-Type", pushlet::content_type(framing))
-                    .no_cache();
-                let sent = head.finish(Body::Length(body.len() as u64));
+                let sent = events_head(out, reply, framing).finish(Body::Length(body.len() as u64));
                 out.extend_from_slice(&body);
                 sent
             }

@@ -38,6 +38,8 @@ pub(crate) struct Reader {
     /// Bytes that have come in all.
     taken: u64,
     json: Json,
+    /// The event that is arriving, where the answer is an event stream.
+    stream: Option<Vec<u8>>,
     /// Events of a chunk that is not whole yet. Who acts on half a chunk may hear its event twice.
     held: Vec<(Event, u64)>,
     text: Vec<u8>,
@@ -51,6 +53,7 @@ impl Reader {
             status: 0,
             taken: 0,
             json: Json::default(),
+            stream: None,
             held: Vec::new(),
             text: Vec::new(),
         }
@@ -115,6 +118,7 @@ impl Reader {
         self.status = text.get(9..12).and_then(|code| code.parse().ok()).expect("a status");
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
         self.json = Json::default();
+        self.stream = field("Content-Type: text/event-stream").map(|_| Vec::new());
         heard.push(Heard::Head { status: self.status });
         if field("Transfer-Encoding: chunked").is_some() {
             self.state = State::ChunkHead;
@@ -133,7 +137,11 @@ impl Reader {
             self.text.push(byte);
             return;
         }
-        if let Some(event) = self.json.byte(byte) {
+        let whole = match &mut self.stream {
+            Some(block) => stream_byte(block, byte),
+            None => self.json.byte(byte),
+        };
+        if let Some(event) = whole {
             if matches!(self.state, State::ChunkData(_)) {
                 self.held.push((event, self.taken));
             } else {
@@ -145,11 +153,53 @@ impl Reader {
     fn end(&mut self, heard: &mut Vec<Heard>) {
         if self.status == 200 {
             self.json.check_whole();
+            assert!(self.stream.as_ref().is_none_or(Vec::is_empty), "an event stream that ends within an event");
         }
         self.state = State::Head;
         let text = String::from_utf8(std::mem::take(&mut self.text)).expect("an error is text");
         heard.push(Heard::End { text });
     }
+}
+
+/// Takes a byte of an event stream. An event is whole with the empty line behind it, and is told in the words of the Pushlet door.
+fn stream_byte(block: &mut Vec<u8>, byte: u8) -> Option<Event> {
+    block.push(byte);
+    if !block.ends_with(b"\n\n") {
+        return None;
+    }
+    let text = String::from_utf8(std::mem::take(block)).expect("an event stream is text");
+    let (mut name, mut data) = ("message", "");
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match line.split_once(": ").unwrap_or_else(|| panic!("no field: {line:?}")) {
+            ("event", value) => name = value,
+            ("data", value) => data = value,
+            ("" | "retry", _) => {}
+            other => panic!("{other:?} in an event stream"),
+        }
+    }
+    let word = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    if data.is_empty() {
+        assert_eq!(text, ": hb\n\n");
+        return Some([word("p_event", "hb")].into());
+    }
+    let object: serde_json::Value = serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"));
+    let member = |name: &str| object[name].as_str().unwrap_or_else(|| panic!("no {name} in {data}"));
+    Some(match name {
+        "session" => {
+            [word("p_event", "session"), word("p_id", member("session")), word("p_from", member("address"))].into()
+        }
+        "end" => [word("p_event", "abort"), word("p_reason", member("text"))].into(),
+        "message" => {
+            let fields = object["data"].as_object().unwrap_or_else(|| panic!("no fields: {data}"));
+            let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+            let mut event: Event = fields.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+            event.extend([word("p_event", "data"), word("p_subject", member("subject"))]);
+            event.extend(object.get("from").map(|from| ("p_from".to_owned(), text(from))));
+            event.extend(object.get("lost").map(|lost| ("p_lost".to_owned(), lost.to_string())));
+            event
+        }
+        other => panic!("{other:?} in an event stream"),
+    })
 }
 
 /// Flat JSON objects, one a line, alone or as the elements of an array.
