@@ -52,6 +52,8 @@ pub const IDEMPOTENCY_MS: u64 = 300_000;
 pub const IDEMPOTENCY_KEYS_MAX: usize = 65_536;
 /// Most bytes of keys and remembered answers on a core. More: 429 until the oldest are over.
 pub const IDEMPOTENCY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Of an answer that is remembered for its key so many items are remembered one by one, of the others their number.
+pub const IDEMPOTENCY_OUTCOMES_MAX: usize = 64;
 /// One step publishes at most this many events of one request; what others publish comes between the steps.
 pub const POST_EVENTS_PER_STEP_MAX: u32 = 64;
 /// One turn makes at most so many of these steps.
@@ -105,6 +107,10 @@ pub const READ_BYTES_PER_TURN_MAX: usize = 64 * 1024;
 pub const REQUESTS_PER_TURN_MAX: u32 = 64;
 /// One turn queues at most about this many copies of published events, then it is time to write: about 0.5 ms.
 pub const DELIVERIES_PER_TURN_MAX: u64 = 8192;
+/// One turn takes in no more events once they have visited this many nodes of the trie: about 5 ms. Patterns can make one match visit many.
+pub const NODES_PER_TURN_MAX: u64 = 32_768;
+/// One tick tells of the presence at no more than this many subjects; the others are told with the next one.
+pub const PRESENCE_PER_TICK_MAX: usize = 256;
 /// An event is given to at most this many matching subscriptions in one step; other requests are served between the steps: about 0.5 ms.
 pub const DELIVERIES_PER_SLICE_MAX: usize = 2048;
 /// A round of writes to more sessions than this begins at a random one, so that nobody is always last: eight writes are about 0.03 ms.

@@ -73,14 +73,9 @@ fn survives(item: &Item) {
         assert_eq!(data.join("\n"), object, "the data of the event is the object");
         assert_eq!(stream.matches("\n\n").count(), 1, "one event: {stream:?}");
         serde_json::from_str::<&serde_json::value::RawValue>(&object).expect("what we tell is JSON");
-        // A number may be larger than this reader can hold.
-        let Ok(mut value) = serde_json::from_str::<serde_json::Value>(&object) else { continue };
-        value.as_object_mut().expect("an object").remove("time");
-        let again = v1::line(value.to_string().as_bytes()).expect("a line").expect("what we tell can be published");
-        let told_again = told(Framing::Object, &Event { payload: again.payload, ..event });
-        let mut value_again: serde_json::Value = serde_json::from_str(&told_again).expect("JSON");
-        value_again.as_object_mut().expect("an object").remove("time");
-        assert_eq!(value, value_again);
+        let item = object.strip_suffix(",\"time\":7}").expect("the time comes last");
+        let again = v1::line(format!("{item}}}").as_bytes()).expect("a line").expect("what we tell can be published");
+        assert_eq!(told(Framing::Object, &Event { payload: again.payload, ..event }), object);
     }
 }
 

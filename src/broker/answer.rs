@@ -154,6 +154,7 @@ impl Broker {
     }
 
     pub(super) fn answer_problem(&mut self, token: ReplyToken, problem: Problem) {
+        self.counters.denied += u64::from(matches!(problem.status, 401 | 403));
         self.outputs.push_back(Output::Answer { token, answer: Answer::Problem(Box::new(problem)) });
     }
 

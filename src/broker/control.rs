@@ -123,6 +123,7 @@ impl Broker {
     ) -> bool {
         let Some(list) = subject else { return self.refuse(asked, key, "no subject provided") };
         if let Err(denied) = self.may_subscribe(key, list) {
+            self.counters.denied += 1;
             return self.refuse(asked, key, &denied.to_string());
         }
         let was_at = self.presence_before(key);

@@ -62,7 +62,8 @@ impl Broker {
         self.finish_delivery_before_another(now);
         self.visit += 1;
         let subject = event.subject.as_bytes();
-        let count = self.trie.match_count(subject);
+        let (count, nodes) = self.trie.match_count(subject);
+        self.walked = self.walked.wrapping_add(nodes as u64);
         if count == 0 {
             return;
         }
@@ -121,6 +122,13 @@ impl Broker {
         }
         let full = outboxes.full;
         self.end_full(now, encoding.names_dropped, full);
+    }
+
+    /// How many nodes of the trie events have visited since the start. Many patterns can cost a match much and give it nobody to go to, so what a
+    /// turn takes in is bounded by this as well.
+    #[must_use]
+    pub const fn walked(&self) -> u64 {
+        self.walked
     }
 
     /// Whether an event is on its way into more outboxes than one step may fill. Until it is there, every request but a publish may be handed

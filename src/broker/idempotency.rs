@@ -3,12 +3,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::limits::{IDEMPOTENCY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_MS};
+use crate::limits::{IDEMPOTENCY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_MS, IDEMPOTENCY_OUTCOMES_MAX};
 use crate::protocol::{IdempotencyKey, Posted};
 use crate::time::Instant;
 
 /// Memory of an entry beside its texts, in bytes: both tables.
 const ENTRY_BYTES: usize = 192;
+
+/// Most bytes of an answer that is remembered. Of a longer one the counts are.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +58,11 @@ impl Memory {
             None => {}
         }
         let charge = ENTRY_BYTES + key.text.len();
-        // What has gone before its time stands in the line as well.
-        if self.line.len() >= IDEMPOTENCY_KEYS_MAX || self.bytes + charge > IDEMPOTENCY_BYTES_MAX {
+        // Strangers cannot use up what publishers with access keys rely on.
+        let part = if key.is_known { 1 } else { 2 };
+        // What has gone before its time stands in the line as well. The answer is charged before it is known.
+        let bytes = self.bytes + charge + ANSWER_BYTES_MAX;
+        if self.line.len() >= IDEMPOTENCY_KEYS_MAX / part || bytes > IDEMPOTENCY_BYTES_MAX / part {
             return Claim::Full;
         }
         let until = now + IDEMPOTENCY_MS;
@@ -73,7 +79,10 @@ impl Memory {
             self.remove(&key.text);
             return;
         }
-        let kept = Posted { replayed: true, ..posted.clone() };
+        let mut kept = posted.digest(IDEMPOTENCY_OUTCOMES_MAX);
+        if kept.bytes() > ANSWER_BYTES_MAX {
+            kept = posted.digest(0);
+        }
         self.bytes += kept.bytes();
         entry.posted = Some(Arc::new(kept));
     }
@@ -101,7 +110,7 @@ mod tests {
     use crate::protocol::ItemOutcome;
 
     fn key(text: &str, fingerprint: u64) -> IdempotencyKey {
-        IdempotencyKey { text: Arc::from(text), fingerprint, hash: 7 }
+        IdempotencyKey { text: Arc::from(text), fingerprint, hash: 7, is_known: true }
     }
 
     fn posted(accepted: u32) -> Posted {
@@ -133,6 +142,25 @@ mod tests {
         assert_eq!(memory.claim(Instant::ZERO + (IDEMPOTENCY_MS + 1000), &key("a", 2)), Claim::Fresh);
     }
 
+    /// Memory is bounded whatever the answers, and strangers leave half of it to those with access keys.
+    #[test]
+    fn large_answers_are_remembered_by_their_counts() {
+        let problem = crate::protocol::Problem::field("subject", "x".repeat(1000));
+        let refused = ItemOutcome { accepted: 0, refused: 1, problem: Some(problem) };
+        let good = ItemOutcome { accepted: 1, ..ItemOutcome::default() };
+        let large = Posted { outcomes: [vec![good], vec![refused; 1023]].concat(), list: true, replayed: false };
+        let (mut memory, mut taken) = (Memory::default(), 0);
+        let stranger = |at: usize| IdempotencyKey { is_known: false, ..key(&format!("key {at}"), 1) };
+        while memory.claim(Instant::ZERO, &stranger(taken)) == Claim::Fresh {
+            memory.settle(&stranger(taken), &large);
+            taken += 1;
+        }
+        assert!(memory.bytes <= IDEMPOTENCY_BYTES_MAX / 2 && taken > 1000, "{taken} keys, {} bytes", memory.bytes);
+        let Claim::Done(done) = memory.claim(Instant::ZERO, &stranger(0)) else { panic!("not done") };
+        assert_eq!((done.accepted(), done.refused()), (1, 1023));
+        assert_eq!(memory.claim(Instant::ZERO, &key("known", 1)), Claim::Fresh);
+    }
+
     #[test]
     fn it_is_bounded_and_empties() {
         let mut memory = Memory::default();
@@ -141,7 +169,7 @@ mod tests {
             memory.settle(&key(&format!("key {taken}"), 1), &posted(1));
             taken += 1;
         }
-        assert!(taken <= IDEMPOTENCY_KEYS_MAX && memory.bytes <= IDEMPOTENCY_BYTES_MAX + 1024, "{taken} keys");
+        assert!(taken <= IDEMPOTENCY_KEYS_MAX && memory.bytes <= IDEMPOTENCY_BYTES_MAX, "{taken} keys");
         assert_eq!(memory.claim(Instant::ZERO, &key("one more", 1)), Claim::Full);
         assert_eq!(memory.claim(Instant::ZERO + IDEMPOTENCY_MS, &key("one more", 1)), Claim::Fresh);
         assert_eq!((memory.entries.len(), memory.line.len()), (1, 1));

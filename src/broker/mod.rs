@@ -113,6 +113,8 @@ pub struct Broker {
     jitter: fastrand::Rng,
     /// Number of the last delivery: marks the sessions it has visited.
     visit: u64,
+    /// Nodes of the trie that events have visited.
+    walked: u64,
     /// The event that is on its way into more outboxes than one step may fill.
     delivery: Option<Box<Delivery>>,
     /// How many targets one step of a delivery has: [`DELIVERIES_PER_SLICE_MAX`], fewer in tests.
@@ -146,6 +148,7 @@ impl Broker {
             counters: Counters::default(),
             jitter: fastrand::Rng::with_seed(seed),
             visit: 0,
+            walked: 0,
             delivery: None,
             slice: DELIVERIES_PER_SLICE_MAX,
             heartbeats: Heartbeats::default(),

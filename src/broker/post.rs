@@ -11,7 +11,7 @@ use super::idempotency::Claim;
 use super::publish::OWN_SUBJECTS;
 use super::{Answer, Asked, Broker, Output};
 use crate::auth::Action;
-use crate::limits::RETRY_AFTER_S;
+use crate::limits::{POST_EVENTS_PER_STEP_MAX, RETRY_AFTER_S};
 use crate::protocol::{
     Audience, EndReason, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem,
     Publication, ReplyToken,
@@ -30,9 +30,24 @@ pub struct Batch {
     /// The publication whose subjects are being gone through.
     current: Option<(Publication, IntoIter<Subject>)>,
     outcomes: Vec<ItemOutcome>,
+    /// How many events it may still publish before it is somebody else's turn, whatever interrupts it.
+    share: u32,
+    /// How many events access rules have refused.
+    denied: u64,
 }
 
 impl Batch {
+    /// Whether it may publish another event before others have their turn.
+    #[must_use]
+    pub const fn has_share(&self) -> bool {
+        self.share > 0
+    }
+
+    /// Others have had their turn.
+    pub const fn renew_share(&mut self) {
+        self.share = POST_EVENTS_PER_STEP_MAX;
+    }
+
     /// Whether nothing is left to publish.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -96,6 +111,7 @@ impl Batch {
             Ok(()) => outcome.accepted += 1,
             Err(problem) => {
                 outcome.refused += 1;
+                self.denied += u64::from(matches!(problem.status, 401 | 403));
                 outcome.problem.get_or_insert(problem);
             }
         }
@@ -140,11 +156,22 @@ impl Broker {
         }
         let outcomes = Vec::with_capacity(items.len());
         let (token, identity) = (asked.token, asked.agent.identity);
-        Some(Batch { token, identity, key, list, items: items.into_iter(), current: None, outcomes })
+        Some(Batch {
+            token,
+            identity,
+            key,
+            list,
+            items: items.into_iter(),
+            current: None,
+            outcomes,
+            share: POST_EVENTS_PER_STEP_MAX,
+            denied: 0,
+        })
     }
 
     /// Publishes the next event of a request. Not while [`Broker::is_delivering`].
     pub(super) fn post_next(&mut self, now: Now, batch: &mut Batch) {
+        batch.share = batch.share.saturating_sub(1);
         let Some((publication, subject)) = batch.next() else { return };
         let published = self.admit_post(now, batch.identity, publication, subject);
         let published = published.map(|(event, audience)| {
@@ -157,9 +184,10 @@ impl Broker {
     /// Answers a request of which nothing is left.
     pub(super) fn end_post(&mut self, batch: Batch) {
         debug_assert!(batch.is_done(), "a request was answered before its end");
-        let Batch { token, key, list, outcomes, .. } = batch;
+        let Batch { token, key, list, outcomes, denied, .. } = batch;
         let posted = Posted { outcomes, list, replayed: false };
         self.counters.items_refused += posted.refused();
+        self.counters.denied += denied;
         if let Some(key) = &key {
             self.posted.settle(key, &posted);
         }

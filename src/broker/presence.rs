@@ -103,15 +103,23 @@ impl Broker {
         }
     }
 
-    /// What has changed since the last time, for the cores that count.
+    /// What has changed since the last time, for the cores that count: no more than `max` subjects, the others wait for the next time.
     #[must_use]
-    pub fn take_presence_changes(&mut self) -> Vec<PresenceChange> {
-        let changes = std::mem::take(&mut self.presence.changes);
-        changes
-            .into_iter()
-            .filter(|(_, change)| *change != 0)
-            .map(|(subject, change)| PresenceChange { subject, change })
-            .collect()
+    pub fn take_presence_changes(&mut self, max: usize) -> Vec<PresenceChange> {
+        let changes = &mut self.presence.changes;
+        // Who has come and gone meanwhile is nobody's news.
+        changes.retain(|_, change| *change != 0);
+        let mut taken = Vec::with_capacity(max.min(changes.len()));
+        while taken.len() < max {
+            let Some((subject, change)) = changes.pop_first() else { break };
+            taken.push(PresenceChange { subject, change });
+        }
+        taken
+    }
+
+    /// A change could not be told.
+    pub fn put_presence_change_back(&mut self, told: &PresenceChange) {
+        self.presence.note(&told.subject, told.change);
     }
 
     /// Counts for the whole node. Says what to publish; `None` if the subject's name leaves no room for it.

@@ -25,7 +25,7 @@ impl Broker {
         to: Option<&str>,
         fields: Fields,
     ) -> bool {
-        let event = match self.admit(asked, key, subject, fields) {
+        let event = match self.admit(key, subject, fields, asked.now) {
             Ok(event) => Self::sequence(event),
             Err(reason) => return self.refuse(asked, key, &reason),
         };
@@ -61,20 +61,18 @@ impl Broker {
     }
 
     /// The first step: may it be, and what is it?
-    fn admit(
-        &self,
-        asked: &Asked,
-        key: SessionKey,
-        subject: Option<&str>,
-        mut fields: Fields,
-    ) -> Result<Event, String> {
+    fn admit(&mut self, key: SessionKey, subject: Option<&str>, mut fields: Fields, now: Now) -> Result<Event, String> {
         let subject = Subject::new(subject.ok_or("no subject provided")?).map_err(|error| error.to_string())?;
         if subject.as_str().starts_with(OWN_SUBJECTS) {
             return Err(format!("subjects that begin with {OWN_SUBJECTS} are the server's own"));
         }
         let session = self.sessions.get(key).ok_or("no such session")?;
         let identity = session.identity;
-        self.settings.access.may(identity, Action::Publish, subject.as_str()).map_err(|denied| denied.to_string())?;
+        let publisher = Some((session.id, session.address));
+        if let Err(denied) = self.settings.access.may(identity, Action::Publish, subject.as_str()) {
+            self.counters.denied += 1;
+            return Err(denied.to_string());
+        }
         for name in RESERVED_NAMES {
             fields.take(name);
         }
@@ -82,9 +80,9 @@ impl Broker {
             subject,
             name: None,
             payload: Payload::Fields(fields),
-            origin: Origin { publisher: Some((session.id, session.address)), node: None },
+            origin: Origin { publisher, node: None },
             position: None,
-            accepted_at: asked.now.unix_s,
+            accepted_at: now.unix_s,
         })
     }
 

@@ -38,6 +38,8 @@ pub struct Counters {
     pub published: u64,
     /// Events of publish requests that were refused, one by one or with their request.
     pub items_refused: u64,
+    /// Publishes and subscriptions that access rules refused, and requests with a key that nobody knows.
+    pub denied: u64,
     /// Copies of events queued for sessions.
     pub delivered: u64,
     /// Unicast events whose target is unknown or does not listen (rule P-23).

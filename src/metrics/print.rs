@@ -51,7 +51,7 @@ const GAUGES: [Metric; 4] = [
     ("subscriptions", "Subscriptions in the trie", |core| core.subscriptions),
 ];
 
-const COUNTERS: [Metric; 23] = [
+const COUNTERS: [Metric; 24] = [
     ("connections_accepted", "Connections accepted", |core| core.counters.connections_accepted),
     ("connections_refused", "Connections refused because the server is full or stops", |core| {
         core.counters.connections_refused
@@ -65,6 +65,7 @@ const COUNTERS: [Metric; 23] = [
     ("ids_unknown", "Requests for a session that does not exist", |core| core.counters.ids_unknown),
     ("published", "Events accepted from publishers", |core| core.counters.published),
     ("items_refused", "Events of publish requests that were refused", |core| core.counters.items_refused),
+    ("denied", "What access rules refused, and requests with unknown keys", |core| core.counters.denied),
     ("delivered", "Copies of events queued for sessions", |core| core.counters.delivered),
     ("unicast_dropped", "Unicast events without a listening target", |core| core.counters.unicast_dropped),
     ("lost", "Queued copies that were not delivered", |core| core.counters.lost),

@@ -64,6 +64,8 @@ pub struct IdempotencyKey {
     pub fingerprint: u64,
     /// 64 bits of `text`: which shard decides.
     pub hash: u64,
+    /// Whether its publisher presented an access key. All who did not share one part of the memory.
+    pub is_known: bool,
 }
 
 impl IdempotencyKey {
@@ -113,6 +115,19 @@ impl Posted {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.outcomes.iter().map(|outcome| u64::from(outcome.refused)).sum()
+    }
+
+    /// What is remembered of it: the first outcomes as they are, and the rest as one without a reason.
+    #[must_use]
+    pub fn digest(&self, outcomes_max: usize) -> Self {
+        let (first, rest) = self.outcomes.split_at(outcomes_max.min(self.outcomes.len()));
+        let mut outcomes = first.to_vec();
+        if !rest.is_empty() {
+            let sum = |count: fn(&ItemOutcome) -> u32| rest.iter().map(count).fold(0, u32::saturating_add);
+            let (accepted, refused) = (sum(|outcome| outcome.accepted), sum(|outcome| outcome.refused));
+            outcomes.push(ItemOutcome { accepted, refused, problem: None });
+        }
+        Self { outcomes, list: self.list, replayed: true }
     }
 
     /// Memory that it takes, about, in bytes.

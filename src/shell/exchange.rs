@@ -211,6 +211,7 @@ impl Core {
                 connection.reply.keep_alive &= keep_alive;
                 connection.unsent.extend_from_slice(&bytes);
                 self.hub.counters_mut().requests_refused += u64::from(refused);
+                self.hub.counters_mut().denied += u64::from(bytes.starts_with(b"HTTP/1.1 401 "));
                 self.answered(now, key);
             }
             Route::Command { command, agent, path } => {

@@ -34,6 +34,8 @@ pub(super) enum Route {
 
 pub(super) const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const METHODS_TOLD: &str = "This URL takes GET, HEAD, POST and OPTIONS.";
+/// What pages of allowed origins may read of an answer's head beside what all may.
+const EXPOSED: &str = "Retry-After, Idempotent-Replayed";
 /// How long a browser may remember a preflight, in seconds.
 const PREFLIGHT_MAX_AGE: &str = "600";
 
@@ -82,11 +84,26 @@ impl Routes {
                 // What a key may do is judged with the command; one that nobody knows may do what anybody may.
                 let presented = v1::first(&head.query, "p_key");
                 let identity = self.keyring.identify(head.authorization.as_deref(), presented.as_deref());
+                if let Command::Publish { fields, .. } = &command
+                    && self.is_secret(fields.get("key"))
+                {
+                    return text(
+                        reply,
+                        date,
+                        400,
+                        "The field key holds the secret of a key, and everybody would get it: call it p_key.",
+                    );
+                }
                 let agent = Agent { identity: identity.unwrap_or(Identity::UNKNOWN), ..agent };
                 Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
             }
             Err(error) => text(reply, date, error.status, &error.reason),
         }
+    }
+
+    /// Whether somebody is about to publish the secret of a key.
+    pub(super) fn is_secret(&self, value: Option<&str>) -> bool {
+        !self.keyring.is_empty() && value.is_some_and(|value| self.keyring.find(value.as_bytes()).is_ok())
     }
 
     /// P-4: `OPTIONS`: what is allowed, and the preflight of CORS.
@@ -136,7 +153,9 @@ impl Routes {
     pub(super) fn cross_origin_fields<'a>(&self, origin: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
         let vary = ("Vary", "Origin");
         match origin {
-            Some(page) if self.allows(origin) => vec![("Access-Control-Allow-Origin", page), vary],
+            Some(page) if self.allows(origin) => {
+                vec![("Access-Control-Allow-Origin", page), ("Access-Control-Expose-Headers", EXPOSED), vary]
+            }
             _ if self.allow_origins.is_empty() => Vec::new(),
             _ => vec![vary],
         }

@@ -1,7 +1,7 @@
 //! Bodies of lines: each line is published when it has come, and the answer tells of all of them at the end.
 //!
-//! While some lines are with the broker the connection is not read, so who publishes more than the server can take is slowed down and never
-//! refused for it.
+//! While some lines are with the broker the connection is not read, so who publishes more than the server can take is slowed down. Lines are
+//! refused for it only if the server takes nothing for five seconds.
 
 use super::connection::{ConnectionKey, State};
 use super::core::Core;
@@ -59,10 +59,13 @@ impl Core {
                 Err(answer) => return self.refuse_upload(now, key, &answer),
             }
         }
-        if let Some(upload) = &mut connection.upload {
-            upload.lines.feed(&piece);
+        let Some(upload) = &mut connection.upload else { return };
+        // A line must be complete in the time of a pause: who sends byte by byte would hold a line of memory for as long as it likes.
+        let is_fresh = upload.lines.is_between() || piece.contains(&b'\n');
+        upload.lines.feed(&piece);
+        if is_fresh {
+            self.set_deadline(key, now.instant + POST_LINES_PAUSE_MS);
         }
-        self.set_deadline(key, now.instant + POST_LINES_PAUSE_MS);
     }
 
     /// A body of lines is complete, perhaps at once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::router::{Route, Routes};
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
-use crate::protocol::{Agent, Command, Door, Framing, IdempotencyKey, Identity, Post, Problem};
+use crate::protocol::{Agent, Command, Door, Framing, IdempotencyKey, Identity, Payload, Post, Problem, Publication};
 use crate::wire::http::{Body, HttpRequest, Method, ReplyTo, RequestHead, Sent};
 use crate::wire::v1::{self, Query};
 
@@ -92,7 +92,14 @@ impl Routes {
                 Command::Open(Box::new(opening))
             }
             Url::Poll => v1::poll(&query)?,
-            Url::Publish => Command::Post(Box::new(post(request, &query, identity)?)),
+            Url::Publish => {
+                let post = post(request, &query, identity)?;
+                if post.items.iter().any(|item| matches!(item, Ok(Publication { payload: Payload::Fields(fields), .. }) if self.is_secret(fields.get("key")))) {
+                    let detail = "The field key holds the secret of a key, and everybody would get it: it belongs into Authorization or the query.";
+                    return Err(Problem::field("key", detail));
+                }
+                Command::Post(Box::new(post))
+            }
         };
         Ok((command, identity))
     }
@@ -239,7 +246,7 @@ fn idempotency_key(text: &str, request: &HttpRequest, identity: Identity) -> Res
     let (mut hash, mut fingerprint) = (DefaultHasher::new(), DefaultHasher::new());
     text.hash(&mut hash);
     (&request.head.query, &request.head.content_type, &request.body).hash(&mut fingerprint);
-    Ok(IdempotencyKey { text, fingerprint: fingerprint.finish(), hash: hash.finish() })
+    Ok(IdempotencyKey { text, fingerprint: fingerprint.finish(), hash: hash.finish(), is_known: identity.is_known() })
 }
 
 #[cfg(test)]

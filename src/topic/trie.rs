@@ -218,16 +218,17 @@ impl<T: Copy> Trie<T> {
         end.break_value().unwrap_or(Some(false))
     }
 
-    /// How many values [`Trie::for_each_match`] visits, at the cost of the way there: none of them is looked at.
+    /// How many values [`Trie::for_each_match`] visits, and how many nodes, at the cost of the way there: no value is looked at.
     #[must_use]
-    pub fn match_count(&self, subject: &[u8]) -> usize {
-        let mut count = 0;
+    pub fn match_count(&self, subject: &[u8]) -> (usize, usize) {
+        let (mut count, mut nodes) = (0, 0);
         let all: ControlFlow<()> = self.walk(subject, &mut |node| {
             count += node.entries.values().len();
+            nodes += 1;
             Continue(())
         });
         debug_assert!(all.is_continue(), "nobody stops this walk");
-        count
+        (count, nodes)
     }
 
     /// P-19: appends to `found` what [`Trie::for_each_match`] visits, longest head first. Of each prefix or pattern with so many values

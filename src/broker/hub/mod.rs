@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use super::{Answer, Asked, Batch, Broker, Output, PresenceChange, Settings};
 use crate::limits::{
-    DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, OVERLOAD_MS, POST_EVENTS_PER_STEP_MAX, POST_STEPS_PER_TURN_MAX,
-    RETRY_AFTER_S, SLICES_PER_TURN_MAX,
+    DELIVERIES_PER_TURN_MAX, LETTERS_PER_TURN_MAX, NODES_PER_TURN_MAX, OVERLOAD_MS, POST_STEPS_PER_TURN_MAX,
+    PRESENCE_PER_TICK_MAX, RETRY_AFTER_S, SLICES_PER_TURN_MAX,
 };
 use crate::mesh::Port;
 use crate::metrics::Counters;
@@ -104,6 +104,8 @@ pub struct Hub {
     forwards: Vec<VecDeque<Held<Request>>>,
     /// What had been queued when this turn began.
     queued_before: u64,
+    /// How many nodes of the trie events had visited then.
+    walked_before: u64,
     /// How many letters may still be taken in in this turn.
     letters_left: usize,
     /// Publishes that were held had their turn: the letters of other cores come next.
@@ -128,6 +130,7 @@ impl Hub {
             held: VecDeque::new(),
             forwards,
             queued_before: 0,
+            walked_before: 0,
             slices_left: 0,
             steps_left: POST_STEPS_PER_TURN_MAX,
             letters_left: LETTERS_PER_TURN_MAX,
@@ -160,6 +163,7 @@ impl Hub {
     /// Begins a turn: goes on with what waited, and takes in what the other cores have sent.
     pub fn begin_turn(&mut self, now: Now) {
         self.queued_before = self.queued();
+        self.walked_before = self.broker.walked();
         self.slices_left = SLICES_PER_TURN_MAX;
         self.steps_left = POST_STEPS_PER_TURN_MAX;
         self.letters_left = LETTERS_PER_TURN_MAX;
@@ -197,10 +201,7 @@ impl Hub {
     fn go_on_posting(&mut self, now: Now, mut batch: Box<Batch>) {
         self.steps_left = self.steps_left.saturating_sub(1);
         let until = now.instant + OVERLOAD_MS;
-        for _ in 0..POST_EVENTS_PER_STEP_MAX {
-            if batch.is_done() {
-                break;
-            }
+        while !batch.is_done() && batch.has_share() {
             if self.must_wait(letter::weight_of(batch.next_bytes())) {
                 return self.held.push_front(Held { until, what: Publish::Batch(batch) });
             }
@@ -212,6 +213,7 @@ impl Hub {
             self.broker.end_post(*batch);
             self.settle();
         } else {
+            batch.renew_share();
             self.held.push_back(Held { until, what: Publish::Batch(batch) });
         }
     }
@@ -347,6 +349,7 @@ impl Hub {
     /// turn for itself because it has many readers.
     fn must_write_first(&self) -> bool {
         self.queued().wrapping_sub(self.queued_before) >= DELIVERIES_PER_TURN_MAX
+            || self.broker.walked().wrapping_sub(self.walked_before) >= NODES_PER_TURN_MAX
             || (self.broker.has_dirty() && self.broker.is_pressed())
     }
 
@@ -448,13 +451,13 @@ impl Hub {
 
     /// Tells the cores that count who has come and gone since the last tick.
     fn tell_presence(&mut self, now: Now) {
-        for told in self.broker.take_presence_changes() {
+        for told in self.broker.take_presence_changes(PRESENCE_PER_TICK_MAX) {
             let home = self.broker.settings.shards.core_of(told.shard());
             if home == self.port.core() {
                 self.count_presence(now, &told);
-            } else {
-                // At most one for each subject and tick.
-                self.port.send(home, Letter::Presence(Box::new(told)));
+            } else if let Err(Letter::Presence(told)) = self.port.try_send(home, Letter::Presence(Box::new(told))) {
+                // Later, together with what changes until then.
+                self.broker.put_presence_change_back(&told);
             }
         }
     }

@@ -37,6 +37,8 @@ pub(super) enum JsonProblem {
     NotJson(String),
     /// Its arrays and objects stand in each other too deeply.
     TooDeep,
+    /// A string holds one half of a character.
+    HalfCharacter,
 }
 
 /// What a JSON text says as a payload: an object of strings is a list of fields, so that doors that know nothing else tell it as well as it can
@@ -50,6 +52,9 @@ pub(super) fn payload(text: &str) -> Result<Payload, JsonProblem> {
         return Ok(Payload::Fields(fields));
     }
     serde_json::from_str::<IgnoredAny>(&compact).map_err(|error| JsonProblem::NotJson(error.to_string()))?;
+    if has_half_character(&compact) {
+        return Err(JsonProblem::HalfCharacter);
+    }
     Ok(Payload::Json(compact.into()))
 }
 
@@ -85,6 +90,26 @@ fn compact(text: &str) -> Result<String, JsonProblem> {
     }
     // Only whole ASCII bytes were left out.
     String::from_utf8(out).map_err(|error| JsonProblem::NotJson(error.to_string()))
+}
+
+/// Whether a JSON text escapes a surrogate without its other half (RFC 8259 section 8.2): most readers in other languages stop at it.
+fn has_half_character(json: &str) -> bool {
+    let unit = |at: usize| -> Option<u16> {
+        let digits = json.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut at = 0;
+    // A backslash stands in strings only.
+    while let Some(found) = json.get(at..).and_then(|rest| rest.find('\\')) {
+        at += found;
+        at += match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => return true,
+            (Some(_), _) => 6,
+            (None, _) => 2,
+        };
+    }
+    false
 }
 
 /// Whether two such bytes side by side would read as one number or word.
@@ -180,11 +205,20 @@ mod tests {
             r#"{"":"1"}"#,
             r#"{"p_from":"me"}"#,
             r#"{"a":null}"#,
-            r#"{"a":"\ud800"}"#,
             r#"["a"]"#,
             r#""a""#,
         ] {
             assert_eq!(payload(other), Ok(Payload::Json(other.into())), "{other}");
+        }
+    }
+
+    #[test]
+    fn half_characters_are_refused() {
+        for bad in [r#"["\ud800"]"#, r#"["\udc00"]"#, r#"["\ud800\u0041"]"#, r#"{"\ud83d":1}"#, r#"["\ud83dx"]"#] {
+            assert_eq!(payload(bad), Err(JsonProblem::HalfCharacter), "{bad}");
+        }
+        for good in [r#"["\ud83d\ude00"]"#, r#"["\\ud800"]"#, r#"["\u0041\"\\"]"#] {
+            assert_eq!(payload(good), Ok(Payload::Json(good.into())), "{good}");
         }
     }
 

@@ -29,6 +29,12 @@ impl Lines {
         self.held.extend_from_slice(piece);
     }
 
+    /// Whether nothing is held of a line that is not complete.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        self.read == self.held.len() && !self.skipping
+    }
+
     /// The body is complete.
     pub const fn finish(&mut self) {
         self.ended = true;

@@ -142,6 +142,7 @@ fn item(text: &str) -> Item {
     let named = match (&written.subject, &written.subjects) {
         (Some(_), Some(_)) => return Err(Problem::field("subjects", "There is subject or subjects, not both.")),
         (Some(one), None) => subjects(std::iter::once(&**one)),
+        (None, Some(many)) if many.len() > POST_SUBJECTS_MAX => Err(too_many_subjects()),
         (None, Some(many)) => subjects(many.iter().map(String::as_str)),
         (None, None) => return Err(Problem::field("subject", "An item needs a subject.")),
     }?;
@@ -154,7 +155,7 @@ fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Err(error) => not_json(&error),
         Ok(_) => {
-            let shown: String = error.to_string().chars().take(2 * ECHO_CHARS_MAX).collect();
+            let shown: String = error.to_string().chars().take(4 * ECHO_CHARS_MAX).collect();
             Problem::field("body", format!("The item cannot be read: {shown}."))
         }
     }
@@ -182,6 +183,10 @@ fn payload(written: &Written<'_>) -> Result<Payload, Problem> {
 fn json_payload(text: &str, field: &'static str) -> Result<Payload, Problem> {
     json::payload(text).map_err(|problem| match problem {
         JsonProblem::NotJson(error) => Problem::field(field, format!("This is not JSON: {error}.")),
+        JsonProblem::HalfCharacter => {
+            let detail = "A string holds half of a character, a \\u escape of a surrogate without the other: readers stop at it.";
+            Problem::field(field, detail)
+        }
         JsonProblem::TooDeep => {
             let detail = format!("Arrays and objects stand in each other more than {JSON_DEPTH_MAX} deep.");
             Problem::field(field, detail).limit(JSON_DEPTH_MAX)
@@ -208,7 +213,11 @@ fn data(query: &Query, content_type: Option<&str>, body: &[u8]) -> Result<Public
     let content_type = content_type.unwrap_or("application/octet-stream");
     let payload = match super::media_type(content_type).as_str() {
         "application/json" => json_payload(utf8(body)?, "body")?,
-        "application/x-www-form-urlencoded" => fields_payload(Query::read(body)?.iter())?,
+        "application/x-www-form-urlencoded" => {
+            let form = Query::read(body)?;
+            check_form(&form)?;
+            fields_payload(form.iter())?
+        }
         _ => bytes_payload(content_type, body)?,
     };
     publication(named, query.get("event"), query.get("to"), payload)
@@ -216,7 +225,13 @@ fn data(query: &Query, content_type: Option<&str>, body: &[u8]) -> Result<Public
 
 /// A form: subject, name and receiver, and the data as one text or as fields.
 fn form(form: &Query) -> Result<Publication, Problem> {
-    let named = subjects(form.all("subject"))?;
+    check_form(form)?;
+    let named = subjects(form.all("subject")).map_err(|problem| match form.get("subject") {
+        Some(_) => problem,
+        None => {
+            Problem::field("subject", "The body is read as a form, as its Content-Type says, and has no field subject.")
+        }
+    })?;
     let own = |name: &str| matches!(name, "subject" | "event" | "to");
     let others = || form.iter().filter(|(name, _)| !own(name));
     let payload = match (form.get("data"), others().count()) {
@@ -229,6 +244,17 @@ fn form(form: &Query) -> Result<Publication, Problem> {
         _ => fields_payload(others())?,
     };
     publication(named, form.get("event"), form.get("to"), payload)
+}
+
+/// What tools send as a form because nobody told them what it is.
+fn check_form(form: &Query) -> Result<(), Problem> {
+    match form.iter().next() {
+        Some((name, _)) if name.trim_start().starts_with(['{', '[']) => {
+            let detail = "The Content-Type says that this is a form, but it looks like JSON: send Content-Type: application/json.";
+            Err(Problem::field("Content-Type", detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// P-2, P-21: names and values. The first of a name counts; the server's own names are nobody else's.
@@ -256,12 +282,16 @@ fn subjects<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Subject>, Pr
             continue;
         }
         if found.len() == POST_SUBJECTS_MAX {
-            let detail = format!("An item may have {POST_SUBJECTS_MAX} subjects.");
-            return Err(Problem::field("subjects", detail).limit(POST_SUBJECTS_MAX));
+            return Err(too_many_subjects());
         }
         found.push(subject);
     }
     if found.is_empty() { Err(Problem::field("subject", "There is no subject.")) } else { Ok(found) }
+}
+
+fn too_many_subjects() -> Problem {
+    let detail = format!("An item may have {POST_SUBJECTS_MAX} subjects.");
+    Problem::field("subjects", detail).limit(POST_SUBJECTS_MAX)
 }
 
 fn publication(subjects: Vec<Subject>, name: Option<&str>, to: Option<&str>, payload: Payload) -> Item {
