@@ -3,12 +3,15 @@
 //! ```text
 //! floor --listen 127.0.0.1:18090 --bytes 190
 //! floor --pair http://127.0.0.1:18080/ --server-pid PID --sessions 10000 --events 5 --rounds 15
+//! floor --pair http://127.0.0.1:18080/ --server-pid PID --transport sse --sessions 10000
+//! floor --pair http://127.0.0.1:18080/ --server-pid PID --transport sse --against stream --against-format xml --sessions 5000
 //! ```
 //!
 //! The floor is a bare program: it accepts connections and sends the same bytes to each by `send`, one call a connection. It has no sessions,
 //! subscriptions or queues, and understands as much of the Pushlet protocol as it takes to be driven by the same load generator. `--pair`
 //! starts one, and sends rounds of events to the server and to the floor in turn; of each round it takes the processor time of the server
-//! and of the floor for each delivery, and prints the median of their ratios with a 95 % interval.
+//! and of the floor for each delivery, and prints the median of their ratios with a 95 % interval. With `--against` the other side is not the
+//! floor but the same server, whose sessions listen in another way.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -22,13 +25,19 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use slab::Slab;
 
 const USAGE: &str = "usage: floor --listen ADDRESS --bytes N
-       floor --pair URL --server-pid PID [--sessions N] [--events N] [--rounds N] [--payload BYTES] [--threads N]";
+       floor --pair URL --server-pid PID [--transport WORD] [--format WORD] [--against WORD [--against-format WORD]]
+             [--publish WORD] [--sessions N] [--events N] [--rounds N] [--payload BYTES] [--threads N]";
 
 const HELP: &str =
     "What a delivery costs a server, as a multiple of what a bare program needs that only sends the same bytes.
 
   --pair URL        compare the server at this URL with the floor, in turn
   --server-pid PID  the server's process, whose processor time is read
+  --transport WORD  how the server's sessions listen, as for `pushletd bench`: stream or sse [default: stream]
+  --format WORD     how the Pushlet door writes events [default: json]
+  --against WORD    compare with sessions of the same server that listen so, not with the floor
+  --against-format WORD  how the Pushlet door writes theirs [default: json]
+  --publish WORD    by which door the server is published to: pushlet or http [default: pushlet]
   --sessions N      streams at each of both [default: 1000]
   --events N        events a round [default: 5]
   --rounds N        rounds, of which the median is taken [default: 15]
@@ -45,8 +54,22 @@ impl Words {
         let mut words = Vec::new();
         let mut args = std::env::args().skip(1);
         while let Some(name) = args.next() {
-            const KNOWN: [&str; 9] =
-                ["listen", "bytes", "pair", "server-pid", "sessions", "events", "rounds", "payload", "threads"];
+            const KNOWN: [&str; 14] = [
+                "listen",
+                "bytes",
+                "pair",
+                "server-pid",
+                "sessions",
+                "events",
+                "rounds",
+                "payload",
+                "threads",
+                "transport",
+                "format",
+                "against",
+                "against-format",
+                "publish",
+            ];
             let known = name.strip_prefix("--").filter(|name| KNOWN.contains(name)).ok_or(USAGE)?.to_owned();
             words.push((known, args.next().ok_or(USAGE)?));
         }
@@ -272,12 +295,46 @@ fn median_interval(values: &[f64]) -> (f64, f64, f64) {
     (median, sorted[low], sorted[count - 1 - low])
 }
 
-fn fleet(url: &str, words: &Words) -> io::Result<Fleet> {
+/// How the sessions of a side listen, and how it is published to.
+struct Way<'a> {
+    transport: &'a str,
+    format: &'a str,
+    publish: &'a str,
+}
+
+/// The floor knows this only.
+const BARE: Way<'static> = Way { transport: "stream", format: "json", publish: "pushlet" };
+
+fn fleet(url: &str, way: &Way<'_>, words: &Words) -> io::Result<Fleet> {
     let word = |name, default| words.number(name, default).map(|number| number.to_string()).map_err(io::Error::other);
     let (sessions, payload, threads) = (word("sessions", 1000)?, word("payload", 64)?, word("threads", 1)?);
     let line = [url, "fan-out", "--sessions", &sessions, "--payload", &payload, "--threads", &threads];
-    let args = BenchArgs::from_words(line).map_err(io::Error::other)?;
+    let way = ["--transport", way.transport, "--format", way.format, "--publish", way.publish];
+    let args = BenchArgs::from_words(line.into_iter().chain(way)).map_err(io::Error::other)?;
     Fleet::open(&args)
+}
+
+/// The other side of a pair.
+struct Other {
+    name: &'static str,
+    side: Side,
+    /// The floor's process, until the pair is done.
+    _bare: Option<Bare>,
+}
+
+impl Other {
+    /// Sessions of the same server if that is wanted, else the floor with deliveries as long as those of `round`.
+    fn open(url: &str, pid: u32, round: Round, words: &Words) -> io::Result<Self> {
+        if let Some(transport) = words.text("against") {
+            let (format, publish) = (words.text("against-format"), words.text("publish"));
+            let way = Way { transport, format: format.unwrap_or("json"), publish: publish.unwrap_or("pushlet") };
+            return Ok(Self { name: "other", side: Side { fleet: fleet(url, &way, words)?, pid }, _bare: None });
+        }
+        let bytes = round.bytes.div_ceil(round.deliveries.max(1));
+        let (bare, address) = Bare::start(usize::try_from(bytes).map_err(io::Error::other)?)?;
+        let side = Side { fleet: fleet(&format!("http://{address}/"), &BARE, words)?, pid: bare.0.id() };
+        Ok(Self { name: "floor", side, _bare: Some(bare) })
+    }
 }
 
 fn pair(url: &str, words: &Words) -> io::Result<bool> {
@@ -286,28 +343,32 @@ fn pair(url: &str, words: &Words) -> io::Result<bool> {
     if pid == 0 {
         return Err(io::Error::other("--pair wants --server-pid"));
     }
-    let mut server = Side { fleet: fleet(url, words)?, pid };
+    let word = |name, default| words.text(name).unwrap_or(default);
+    let way = Way {
+        transport: word("transport", BARE.transport),
+        format: word("format", BARE.format),
+        publish: word("publish", BARE.publish),
+    };
+    let mut server = Side { fleet: fleet(url, &way, words)?, pid };
     // The first rounds warm up, and bring the sequence numbers to two digits: then it can be seen how long a delivery is.
     server.round(WARMUP_EVENTS)?;
     let (_, first) = server.round(events)?;
-    let bytes = first.bytes.div_ceil(first.deliveries.max(1));
-    let (bare, address) = Bare::start(usize::try_from(bytes).map_err(io::Error::other)?)?;
-    let mut floor = Side { fleet: fleet(&format!("http://{address}/"), words)?, pid: bare.0.id() };
-    floor.round(WARMUP_EVENTS)?;
+    let Other { name, side: mut other, _bare } = Other::open(url, pid, first, words)?;
+    other.round(WARMUP_EVENTS)?;
     let mut ratios = Vec::new();
     let (mut above, mut below) = (Vec::new(), Vec::new());
     for number in 1..=rounds {
         // Who is first changes, so that a drift of the machine favours nobody.
         let (ours, theirs) = if number % 2 == 0 {
-            let theirs = floor.round(events)?;
+            let theirs = other.round(events)?;
             (server.round(events)?, theirs)
         } else {
-            (server.round(events)?, floor.round(events)?)
+            (server.round(events)?, other.round(events)?)
         };
         let per = |round: Round| round.bytes as f64 / round.deliveries.max(1) as f64;
         let ratio = ours.0 / theirs.0;
         println!(
-            "round {number}: server {:.3} us, floor {:.3} us a delivery, ratio {ratio:.3}; {:.1} and {:.1} bytes; {:.1} and {:.1} ms",
+            "round {number}: server {:.3} us, {name} {:.3} us a delivery, ratio {ratio:.3}; {:.1} and {:.1} bytes; {:.1} and {:.1} ms",
             ours.0,
             theirs.0,
             per(ours.1),
@@ -321,12 +382,12 @@ fn pair(url: &str, words: &Words) -> io::Result<bool> {
     }
     let (ratio, low, high) = median_interval(&ratios);
     println!(
-        "median: server {:.3} us, floor {:.3} us CPU a delivery; ratio {ratio:.3}, 95 % interval {low:.3} to {high:.3}",
+        "median: server {:.3} us, {name} {:.3} us CPU a delivery; ratio {ratio:.3}, 95 % interval {low:.3} to {high:.3}",
         median_interval(&above).0,
         median_interval(&below).0
     );
-    let (one, other) = (server.fleet.finish()?, floor.fleet.finish()?);
-    Ok(one && other)
+    let (one, two) = (server.fleet.finish()?, other.fleet.finish()?);
+    Ok(one && two)
 }
 
 fn run() -> io::Result<bool> {

@@ -4,7 +4,10 @@
 //! cargo run --release -- --listen 127.0.0.1:18080 --admin off &
 //! cargo run --release --example hold -- 127.0.0.1:18080 --sessions 15000 --events 20 --server-pid $!
 //! cargo run --release --example hold -- 127.0.0.1:18080 --sessions 1000 --stalled 50 --events 20
+//! cargo run --release --example hold -- 127.0.0.1:18080 --transport sse --sessions 15000 --events 20 --server-pid $!
 //! ```
+//!
+//! `--transport sse` holds Server-Sent Events instead of Pushlet streams.
 //!
 //! With `--stalled N`, each round measures `--events` publishes, then opens N more sessions that never read, fills their queues, and measures
 //! again. The exit code is 1 if a healthy session lost an event or got one twice or out of order.
@@ -32,18 +35,29 @@ struct Options {
     events: u32,
     payload: usize,
     server: Option<u32>,
+    request: &'static str,
 }
+
+/// What opens a stream, by the name of its transport.
+const TRANSPORTS: [(&str, &str); 2] =
+    [("stream", "/pushlet.srv?p_event=join-listen&p_subject=/hold&p_format=json"), ("sse", "/v1/sse?subject=/hold")];
 
 impl Options {
     fn read() -> Result<Self, String> {
         let mut args = std::env::args().skip(1);
         let address = args.next().ok_or(
-            "usage: hold ADDRESS [--sessions N] [--stalled N] [--rounds N] [--events N] [--payload BYTES] [--server-pid PID]",
+            "usage: hold ADDRESS [--transport stream|sse] [--sessions N] [--stalled N] [--rounds N] [--events N] [--payload BYTES] [--server-pid PID]",
         )?;
+        let request = TRANSPORTS[0].1;
         let mut options =
-            Self { address, sessions: 1000, stalled: 0, rounds: 5, events: 20, payload: 16, server: None };
+            Self { address, sessions: 1000, stalled: 0, rounds: 5, events: 20, payload: 16, server: None, request };
         while let Some(name) = args.next() {
-            let text = args.next().ok_or_else(|| format!("{name} wants a number"))?;
+            let text = args.next().ok_or_else(|| format!("{name} wants a value"))?;
+            if name == "--transport" {
+                let known = TRANSPORTS.into_iter().find(|(name, _)| *name == text);
+                options.request = known.ok_or_else(|| format!("{name} is stream or sse, not {text:?}"))?.1;
+                continue;
+            }
             let number: u32 = text.parse().map_err(|_| format!("{name}: {text:?} is no number"))?;
             match name.as_str() {
                 "--sessions" => options.sessions = number as usize,
@@ -112,7 +126,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Opens a stream. One that will never read gets a small buffer, so that it stalls after some hundred kilobytes instead of some megabytes.
-fn open(address: &str, stalled: bool) -> io::Result<TcpStream> {
+fn open(address: &str, request: &str, stalled: bool) -> io::Result<TcpStream> {
     let address: std::net::SocketAddr = address.parse().map_err(io::Error::other)?;
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     if stalled {
@@ -120,9 +134,7 @@ fn open(address: &str, stalled: bool) -> io::Result<TcpStream> {
     }
     socket.connect(&address.into())?;
     let mut stream = TcpStream::from(socket);
-    stream.write_all(
-        b"GET /pushlet.srv?p_event=join-listen&p_subject=/hold&p_format=json HTTP/1.1\r\nHost: perf\r\n\r\n",
-    )?;
+    stream.write_all(format!("GET {request} HTTP/1.1\r\nHost: perf\r\n\r\n").as_bytes())?;
     Ok(stream)
 }
 
@@ -148,15 +160,17 @@ impl Listener {
             }
             let line = std::mem::take(&mut self.line);
             let text = String::from_utf8_lossy(&line);
-            if let (true, Some(id)) = (self.id.is_empty(), field(&text, "p_id")) {
+            let id = field(&text, "p_id").or_else(|| field(&text, "session"));
+            if let (true, Some(id)) = (self.id.is_empty(), id) {
                 self.id = id.to_owned();
             }
-            if !text.contains("\"p_event\":\"data\"") {
+            // Pushlet's word for an event that was published, and that of the modern doors.
+            if !text.contains("\"p_event\":\"data\"") && !text.contains("\"data\":{") {
                 continue;
             }
             events += 1;
             let number: Option<u32> = field(&text, "n").and_then(|number| number.parse().ok());
-            if number != Some(self.next) || text.contains("p_lost") {
+            if number != Some(self.next) || text.contains("p_lost") || text.contains("\"lost\":") {
                 self.faults += 1;
             }
             self.next = number.map_or(self.next, |number| number + 1);
@@ -189,6 +203,7 @@ fn collect(epoll: &OwnedFd, listeners: &mut [Listener], wanted: u64) -> io::Resu
 /// The healthy listeners, their publisher, and what has come.
 struct Run {
     address: String,
+    request: &'static str,
     epoll: OwnedFd,
     listeners: Vec<Listener>,
     publisher: Publisher,
@@ -201,12 +216,20 @@ impl Run {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut listeners = Vec::with_capacity(options.sessions);
         for number in 0..options.sessions {
-            let socket = OwnedFd::from(open(&options.address, false)?);
+            let socket = OwnedFd::from(open(&options.address, options.request, false)?);
             epoll::add(&epoll, socket.as_fd(), EventData::new_u64(number as u64), EventFlags::IN)?;
             listeners.push(Listener { id: String::new(), socket, line: Vec::new(), next: 1, faults: 0 });
         }
         let publisher = Publisher::join(&options.address)?;
-        Ok(Self { address: options.address.clone(), epoll, listeners, publisher, published: 0, came: 0 })
+        Ok(Self {
+            address: options.address.clone(),
+            request: options.request,
+            epoll,
+            listeners,
+            publisher,
+            published: 0,
+            came: 0,
+        })
     }
 
     /// Publishes one event and waits until every healthy listener has it. Says how many milliseconds that took.
@@ -231,7 +254,7 @@ impl Run {
 
     /// Opens `count` sessions that never read and publishes until their queues are full.
     fn stall(&mut self, count: usize) -> io::Result<Vec<TcpStream>> {
-        let stalled = (0..count).map(|_| open(&self.address, true)).collect::<io::Result<Vec<_>>>()?;
+        let stalled = (0..count).map(|_| open(&self.address, self.request, true)).collect::<io::Result<Vec<_>>>()?;
         for _ in 0..SATURATION_EVENTS {
             self.publish(SATURATION_BYTES)?;
         }

@@ -25,6 +25,11 @@ pub const FIELDS_MAX: usize = 256;
 pub const SUBJECT_BYTES_MAX: usize = 256;
 /// Most `*` segments of a pattern; `**` is none of them. More: refused.
 pub const PATTERN_STARS_MAX: usize = 8;
+/// Most `*` segments of a pattern of which a session may have any number; of others it may have [`WIDE_PATTERNS_MAX`].
+pub const NARROW_STARS_MAX: usize = 2;
+/// Most patterns with more than [`NARROW_STARS_MAX`] stars in one session. A subject may agree with each of them up to its end and match none, so
+/// they are what a match costs most for. More: refused.
+pub const WIDE_PATTERNS_MAX: usize = 8;
 /// Longest label of a subscription, in bytes of UTF-8. Longer: nack.
 pub const LABEL_BYTES_MAX: usize = 256;
 /// Most subscriptions of one session; every item of a comma list counts. More: nack.
@@ -320,6 +325,7 @@ const _: () = assert!(BODY_BYTES_MAX * 16 < INBOX_BYTES_MAX);
 const _: () = assert!(BODY_BYTES_MAX * 16 <= INTAKE_BYTES_MAX);
 const _: () = assert!(SECRET_BYTES_RANGE.1 * 4 < REQUEST_LINE_BYTES_MAX, "a secret fits into a query, percent-encoded");
 const _: () = assert!(SECRETS_PER_KEY_MAX * (SECRET_BYTES_RANGE.1 + 2) < KEY_FILE_BYTES_MAX);
+const _: () = assert!(NARROW_STARS_MAX < PATTERN_STARS_MAX);
 const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(CLIENT_BACKOFF_MS < CLIENT_BACKOFF_MAX_MS);
 const _: () = assert!(CLIENT_TICK_MS < CLIENT_BACKOFF_MS);

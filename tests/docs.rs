@@ -118,16 +118,55 @@ fn the_payloads_look_as_told() {
         "js" => vec![Framing::Js],
         "json" => vec![Framing::JsonLines, Framing::JsonArray],
         "xml, xml-strict" => vec![Framing::Xml, Framing::XmlStrict],
+        "sse, poll" => vec![Framing::EventStream, Framing::Object],
         _ => panic!("no format: {name}"),
     };
     let rows = Document::read(PROTOCOL).table(&["payload", "format"]).rows;
-    assert_eq!(rows.len(), 9, "three payloads, three rows each");
+    assert_eq!(rows.len(), 12, "three payloads, four rows each");
     for (line, cells) in rows {
         for framing in framings(&cells[1]) {
+            if framing.is_modern() {
+                let (event, mut bytes) = (event_of(payload(&cells[0])), Vec::new());
+                pushletd::wire::v1::shared_part(framing, &event, None, &mut bytes);
+                let shown = String::from_utf8_lossy(&bytes).into_owned();
+                assert!(shown.contains(&format!(",{},", cells[2])), "{PROTOCOL}:{line}: {framing:?}: {shown}");
+                continue;
+            }
             let (fields, mut bytes) = (payload(&cells[0]).to_fields(), Vec::new());
             pushletd::wire::pushlet::event(framing, true, fields.iter(), &mut bytes);
             assert_eq!(pattern::shown(&bytes, false), cells[2], "{PROTOCOL}:{line}: {framing:?}");
         }
+    }
+}
+
+fn event_of(payload: Payload) -> pushletd::protocol::Event {
+    let subject = pushletd::topic::Subject::new("/a").expect("a subject");
+    let origin = pushletd::protocol::Origin::default();
+    pushletd::protocol::Event { subject, name: None, payload, origin, position: None, accepted_at: 7 }
+}
+
+/// The tables of patterns are what patterns do.
+#[test]
+fn the_patterns_do_what_is_told() {
+    use pushletd::topic::Pattern;
+    let document = Document::read(PROTOCOL);
+    let texts = |cell: &str| -> Vec<String> { cell.trim_matches('`').split("` `").map(str::to_owned).collect() };
+    let rows = document.table(&["pattern", "matches"]).rows;
+    assert!(rows.len() >= 10, "the table of patterns");
+    for (line, cells) in rows {
+        let pattern = Pattern::new(cells[0].trim_matches('`')).expect("a pattern");
+        let wanted = |cell: &str, due: bool| {
+            let subjects = texts(cell);
+            for subject in subjects {
+                assert_eq!(pattern.matches(&subject), due, "{PROTOCOL}:{line}: {pattern} and {subject}");
+            }
+        };
+        wanted(&cells[1], true);
+        wanted(&cells[2], false);
+    }
+    for (line, cells) in document.table(&["no pattern", "why"]).rows {
+        let error = Pattern::new(cells[0].trim_matches('`')).expect_err("no pattern").to_string();
+        assert!(error.starts_with(&cells[1]), "{PROTOCOL}:{line}: {error}");
     }
 }
 

@@ -1,4 +1,5 @@
 // The home page: the server's own figures as they come, and a box to publish beside a box to watch.
+import { DOORS, curlListen, curlPublish } from "./doors.js";
 import { Graph } from "./graph.js";
 import { at, badge, clock, figure, put, rate, silence, span } from "./page.js";
 import { Stream } from "./stream.js";
@@ -112,11 +113,9 @@ at("watch").addEventListener("submit", async (submit) => {
 });
 
 function showCommands() {
-    const url = new URL("../pushlet.srv", import.meta.url).href;
-    at("curl-listen").textContent = `curl -N '${url}?p_event=join-listen&p_subject=/hello&p_format=json'`;
-    at("curl-publish").textContent =
-        `ID=$(curl -s '${url}?p_event=join&p_format=xml' | sed 's/.* p_id="\\([^"]*\\)".*/\\1/')\n` +
-        `curl -s "${url}?p_event=publish&p_id=$ID&p_subject=/hello/world&text=Hello+from+curl"`;
+    at("curl-listen").textContent = curlListen(DOORS, "/hello,/hello/**", false);
+    const item = { subject: "/hello/world", data: { text: "Hello from curl" } };
+    at("curl-publish").textContent = curlPublish(DOORS, item, false);
 }
 
 showCommands();

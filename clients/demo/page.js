@@ -1,6 +1,6 @@
 // What the pages share: the badge that says how the connection is, and numbers for people.
 
-/** Shows the states of a Stream in a badge. Pass what it returns as onState. The count of seconds is not read aloud, only the state. */
+/** Shows the states of a Stream in a badge, and those of an EventSource, which may be aside or refused. Pass what it returns as onState. The count of seconds is not read aloud, only the state. */
 export function badge(element) {
     const text = document.createElement("span");
     const count = document.createElement("span");
@@ -20,6 +20,8 @@ export function badge(element) {
         if (name === "live" || name === "resting") say("ok", polling ? "live, polling: many tabs are open" : "live");
         if (name === "connecting") say("warn", "connecting");
         if (name === "left") say("", "left");
+        if (name === "aside") say("warn", reason);
+        if (name === "refused") say("bad", reason);
         if (name !== "waiting") return;
         // The reason stays while we try, so that it can be read.
         say("bad", `${reasonFor(reason)}; trying again`);

@@ -10,12 +10,12 @@ const PAUSE_LONGEST_MS = 20_000;
 const REQUEST_MS = 10_000; // A control request is answered at once, unless the browser has no connection left for it.
 
 // A browser opens six connections to a host, for all its tabs together. See docs/classic-clients.md, "Many tabs".
-const TABS_HOLDING = 4;
+export const TABS_HOLDING = 4;
 const TABS_SAY_MS = 20_000;
 const TABS_FORGET_MS = 90_000;
 const TABS_ANSWER_MS = 50; // Soon: a tab that comes waits for the answers, and takes a connection if there are too few.
 const TABS_SETTLE_MS = 250;
-const TABS_FIRST_MS = 200; // So long a tab that comes waits for the answers of the others.
+export const TABS_FIRST_MS = 200; // So long a tab that comes waits for the answers of the others.
 
 export class Stream {
     #url;
@@ -264,7 +264,7 @@ export class Stream {
 }
 
 /** The clients of one origin and one server tell each other that they are there: visible tabs come first, then the oldest. */
-class Tabs {
+export class Tabs {
     #name;
     #onChange;
     #id = crypto.randomUUID?.() ?? `${Math.random()}`.slice(2); // Outside of a secure context there is no randomUUID.

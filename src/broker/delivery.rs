@@ -355,7 +355,7 @@ fn fields_of(event: &Event) -> Fields {
     if let Some(name) = &event.name {
         fields.add_first("event", name.as_str());
     }
-    // P-21: p_time is the server's unless the publisher sent one.
+    // P-3, P-21: p_time is the server's unless the publisher sent one.
     fields.add_first("p_time", itoa::Buffer::new().format(event.accepted_at));
     fields
 }

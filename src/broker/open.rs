@@ -1,9 +1,12 @@
 //! Sessions of the modern doors: how they begin, and how a long poll goes on. What happens to them otherwise is what happens to all sessions.
 
 use super::{Answer, Asked, Broker};
-use crate::limits::{RETRY_AFTER_S, SSE_RETRY_MS, SUBSCRIPTIONS_MAX};
+use crate::limits::{
+    PATTERN_STARS_MAX, RETRY_AFTER_S, SSE_RETRY_MS, SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX, WIDE_PATTERNS_MAX,
+};
 use crate::protocol::{ClaimedId, Door, EndReason, Format, Framing, Mode, Opening, Problem};
 use crate::session::{SessionKey, SubscribeError};
+use crate::topic::{PatternError, SubjectError};
 use crate::wire::v1;
 
 impl Broker {
@@ -105,5 +108,14 @@ impl Broker {
 /// Why a subscription is refused, as a problem.
 fn unsubscribable(error: &SubscribeError) -> Problem {
     let problem = Problem::field("subject", format!("Nobody can listen to this: {error}."));
-    if *error == SubscribeError::TooMany { problem.limit(SUBSCRIPTIONS_MAX) } else { problem }
+    match error {
+        SubscribeError::TooMany => problem.limit(SUBSCRIPTIONS_MAX),
+        SubscribeError::TooManyWide => problem.limit(WIDE_PATTERNS_MAX),
+        SubscribeError::Pattern(PatternError::TooManyStars { .. }) => problem.limit(PATTERN_STARS_MAX),
+        SubscribeError::Subject(SubjectError::TooLong { .. })
+        | SubscribeError::Pattern(PatternError::Subject(SubjectError::TooLong { .. })) => {
+            problem.limit(SUBJECT_BYTES_MAX)
+        }
+        _ => problem,
+    }
 }

@@ -113,6 +113,10 @@ impl Framing {
         Self::Object,
     ];
 
+    /// Those of the Pushlet door.
+    pub const PUSHLET: [Self; 7] =
+        [Self::Js, Self::Xml, Self::XmlJava, Self::XmlStrict, Self::Ser, Self::JsonArray, Self::JsonLines];
+
     /// Whether it is one of the modern doors'.
     #[must_use]
     pub const fn is_modern(self) -> bool {

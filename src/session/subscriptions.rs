@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::limits::{LABEL_BYTES_MAX, SUBSCRIPTIONS_MAX};
+use crate::limits::{LABEL_BYTES_MAX, NARROW_STARS_MAX, SUBSCRIPTIONS_MAX, WIDE_PATTERNS_MAX};
 use crate::protocol::SubscriptionWish;
 use crate::topic::{EntryId, PatternError, SubjectError, Syntax, Trie, Want, patterns, prefixes};
 
@@ -154,6 +154,13 @@ pub enum SubscribeError {
     },
     /// The session has [`SUBSCRIPTIONS_MAX`] subscriptions, items of comma lists counted; or it has made 2^32 of them in its life.
     TooMany,
+    /// More than [`WIDE_PATTERNS_MAX`] of its patterns would have more than [`NARROW_STARS_MAX`] stars.
+    TooManyWide,
+}
+
+/// Whether a pattern has so many stars that a session may have few of its kind.
+fn is_wide(pattern: &str) -> bool {
+    pattern.split('/').filter(|segment| *segment == "*").count() > NARROW_STARS_MAX
 }
 
 impl fmt::Display for SubscribeError {
@@ -162,6 +169,10 @@ impl fmt::Display for SubscribeError {
             Self::Subject(error) => error.fmt(f),
             Self::Pattern(error) => error.fmt(f),
             Self::LabelTooLong { bytes } => write!(f, "label of {bytes} bytes, at most {LABEL_BYTES_MAX} are allowed"),
+            Self::TooManyWide => write!(
+                f,
+                "too many patterns with more than {NARROW_STARS_MAX} segments *, at most {WIDE_PATTERNS_MAX} are allowed in a session"
+            ),
             Self::TooMany => write!(f, "too many subscriptions, at most {SUBSCRIPTIONS_MAX} are allowed in a session"),
         }
     }
@@ -296,6 +307,10 @@ impl Subscriptions {
             }
         };
         let items = patterns(list).map_err(SubscribeError::Pattern)?;
+        let wide_before = self.wants().filter(|want| want.syntax == Syntax::Pattern && is_wide(want.text)).count();
+        if wide_before + items.iter().filter(|at| is_wide(&list[(*at).clone()])).count() > WIDE_PATTERNS_MAX {
+            return Err(SubscribeError::TooManyWide);
+        }
         let order = Order { syntax: Syntax::Pattern, list, items, text: None, wish };
         self.file(session, order, since, trie)
     }

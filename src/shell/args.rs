@@ -12,10 +12,15 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::bench::{self, BenchArgs};
+use super::client::key::KEY_VARIABLE;
+use super::client::transport::Transport;
 use super::client::{PubArgs, SubArgs};
 use crate::config::{self, Config, ConfigError, ENV_PREFIX, FileText, Inputs, KeyFile, KeyText, Origin};
 use crate::limits::KEY_FILE_BYTES_MAX;
-use crate::protocol::{Format, Mode};
+use crate::protocol::Format;
+
+/// Longest file of settings, in bytes: thousands of tables.
+const CONFIG_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,8 +95,9 @@ fn load_from(
     let mut errors = Vec::new();
     let mut environment = Vec::new();
     for (name, text) in variables {
-        // Names and texts of other programs' variables may be anything.
-        let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else { continue };
+        // Names and texts of other programs' variables may be anything; the terminal tools have one of their own.
+        let ours = |name: &&str| name.starts_with(ENV_PREFIX) && *name != KEY_VARIABLE;
+        let Some(name) = name.to_str().filter(ours) else { continue };
         match text.into_string() {
             Ok(text) => environment.push((name.to_owned(), text)),
             Err(_) => errors.push(ConfigError {
@@ -117,8 +123,15 @@ fn load_from(
 }
 
 fn read(path: &Path, shown: &str, origin: Origin) -> Result<FileText, ConfigError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(FileText { path: shown.to_owned(), text }),
+    let mut text = String::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    match read {
+        Ok(bytes) if bytes as u64 > CONFIG_FILE_BYTES_MAX => {
+            let problem = format!("{shown:?} has more than {CONFIG_FILE_BYTES_MAX} bytes");
+            Err(ConfigError { origin, key: String::new(), problem })
+        }
+        Ok(_) => Ok(FileText { path: shown.to_owned(), text }),
         Err(error) => {
             Err(ConfigError { origin, key: String::new(), problem: format!("cannot read {shown:?}: {error}") })
         }
@@ -192,6 +205,8 @@ Try:
   pushletd                                                      serve on 127.0.0.1:8080
   pushletd sub http://127.0.0.1:8080/pushlet.srv /chat          print what is said about /chat
   pushletd pub http://127.0.0.1:8080/pushlet.srv /chat hi=you   say something there
+  pushletd sub --transport sse http://127.0.0.1:8080/ '/chat/*' the same by Server-Sent Events, with patterns
+  pushletd pub http://127.0.0.1:8080/ /chat --json '[1]'          publish JSON
   pushletd print-config > pushletd.toml                         begin a file of settings";
 
 /// One flag for every setting at the top of the file.
@@ -227,12 +242,17 @@ fn quiet_arg() -> Arg {
     Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("Show no counts on standard error")
 }
 
+fn key_arg() -> Arg {
+    let help = format!("File with the secret to present; without it the variable {KEY_VARIABLE} is looked for");
+    Arg::new("key").long("key").value_name("FILE").help(help)
+}
+
 fn sub_command() -> Command {
     let choice = |name: &'static str, values: Vec<&'static str>, default: &'static str, help: &'static str| {
         let values = PossibleValuesParser::new(values);
         Arg::new(name).long(name).value_name("WORD").default_value(default).value_parser(values).help(help)
     };
-    let modes = [Mode::Stream, Mode::Pull, Mode::Poll].map(Mode::name).to_vec();
+    let transports = Transport::ALL.map(Transport::name).to_vec();
     let formats = [Format::XmlStrict, Format::Xml, Format::Json].map(Format::name).to_vec();
     Command::new("sub")
         .about("Print events as they come; progress and counts go to standard error")
@@ -243,19 +263,24 @@ fn sub_command() -> Command {
                 .required(true)
                 .action(ArgAction::Append)
                 .num_args(1..)
-                .help("Beginnings of the subjects to listen to; / is all that begin with a slash"),
+                .help(
+                    "Beginnings of the subjects to listen to (/ is all that begin with a slash); with sse and poll whole subjects, \
+                     or patterns with * for one segment and ** for the rest",
+                ),
+        )
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_name("WORD")
+                .value_parser(PossibleValuesParser::new(formats))
+                .help("How the Pushlet door writes events; json is understood by pushletd only [default: xml-strict]"),
         )
         .arg(choice(
-            "format",
-            formats,
-            "xml-strict",
-            "How the server writes events; json is understood by pushletd only",
-        ))
-        .arg(choice(
             "transport",
-            modes,
+            transports,
             "stream",
-            "How events travel: one answer without end, answers that wait for events, or answers at once",
+            "How events travel: by the Pushlet door in one answer without end, in answers that wait for events, or (pushlet-poll) in \
+             answers at once; by /v1/sse as Server-Sent Events; by /v1/poll",
         ))
         .arg(choice(
             "output",
@@ -275,8 +300,9 @@ fn sub_command() -> Command {
             Arg::new("label")
                 .long("label")
                 .value_name("TEXT")
-                .help("Label of the subscriptions; it comes back in their events"),
+                .help("Label of the subscriptions; it comes back in their events (Pushlet door only)"),
         )
+        .arg(key_arg())
         .arg(quiet_arg())
 }
 
@@ -288,15 +314,38 @@ fn pub_command() -> Command {
         .arg(
             Arg::new("field")
                 .value_name("NAME=VALUE")
-                .required(true)
+                .required_unless_present("json")
+                .conflicts_with("json")
                 .num_args(1..)
                 .help("The fields of one event, or - alone to read lines"),
         )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .value_name("TEXT")
+                .allow_hyphen_values(true)
+                .help("JSON of any kind as the data of one event, or - to read a line for each (http only)"),
+        )
+        .arg(
+            Arg::new("transport")
+                .long("transport")
+                .value_name("WORD")
+                .value_parser(PossibleValuesParser::new(["pushlet", "http"]))
+                .help("By the Pushlet door, which every Pushlet server has, or by /v1/publish [default: pushlet; http where only that can do it]"),
+        )
+        .arg(Arg::new("event").long("event").value_name("NAME").help("What the events are called (http only)"))
+        .arg(
+            Arg::new("idempotency-key")
+                .long("idempotency-key")
+                .value_name("KEY")
+                .help("The same event with the same key is published once within 5 minutes, however often it is sent (http only)"),
+        )
         .arg(Arg::new("to").long("to").value_name("ADDRESS").help("Only for the session with this address (p_from of its events)"))
+        .arg(key_arg())
         .arg(quiet_arg())
         .after_help(
             "With - each line of standard input is one event: NAME=VALUE words, quoted as `sub` prints them, or a JSON object.\n\
-             Empty lines are skipped.",
+             Empty lines are skipped. What an object holds stays as it is by http, and becomes texts by the Pushlet door.",
         )
 }
 
@@ -318,6 +367,7 @@ fn sub_args(matches: &ArgMatches) -> SubArgs {
         count: matches.get_one("count").copied(),
         quiet: matches.get_flag("quiet"),
         label: matches.get_one("label").cloned(),
+        key: matches.get_one("key").cloned(),
     }
 }
 
@@ -326,7 +376,12 @@ fn pub_args(matches: &ArgMatches) -> PubArgs {
         url: text(matches, "url"),
         subject: text(matches, "subject"),
         fields: texts(matches, "field"),
+        json: matches.get_one("json").cloned(),
+        transport: text(matches, "transport"),
+        event: matches.get_one("event").cloned(),
+        idempotency_key: matches.get_one("idempotency-key").cloned(),
         to: matches.get_one("to").cloned(),
+        key: matches.get_one("key").cloned(),
         quiet: matches.get_flag("quiet"),
     }
 }

@@ -245,7 +245,7 @@ impl Core {
             };
             return admin::route(request, &date, self.draining, node);
         }
-        self.parts.routes.route(request, &date, now.unix_s)
+        self.parts.routes.route(request, &date)
     }
 
     /// P-34: the random bits for the names of a session that may begin.

@@ -39,11 +39,12 @@ const PREFLIGHT_MAX_AGE: &str = "600";
 
 impl Routes {
     /// P-1, P-4: decides where `request` goes. `date` is the value of the `Date` header.
-    pub(super) fn route(&self, request: &HttpRequest, date: &str, unix_s: u64) -> Route {
+    pub(super) fn route(&self, request: &HttpRequest, date: &str) -> Route {
         let head = &request.head;
         let reply = ReplyTo::from(head);
         let pushlet_url = pushlet::is_pushlet_path(&head.path);
-        if head.path.starts_with("/v1/") && !pushlet_url {
+        let is_v1 = !pushlet_url && (head.path.starts_with("/v1/") || head.path == "/v1");
+        if is_v1 {
             return self.v1(request, reply, date);
         }
         if head.raw_target && !pushlet_url {
@@ -62,11 +63,11 @@ impl Routes {
                 let sent = self.cross_origin(empty, head.origin.as_deref()).finish(Body::Length(0));
                 Route::Answer { bytes, keep_alive: sent.keep_alive, refused: false }
             }
-            Method::Get | Method::Post => self.command(request, reply, date, unix_s),
+            Method::Get | Method::Post => self.command(request, reply, date),
         }
     }
 
-    fn command(&self, request: &HttpRequest, reply: ReplyTo, date: &str, unix_s: u64) -> Route {
+    fn command(&self, request: &HttpRequest, reply: ReplyTo, date: &str) -> Route {
         let head = &request.head;
         let incoming = pushlet::Incoming {
             post: head.method == Method::Post,
@@ -76,7 +77,7 @@ impl Routes {
             user_agent: head.user_agent.as_deref(),
             force_pull_agents: &self.force_pull_agents,
         };
-        match pushlet::read(&incoming, unix_s) {
+        match pushlet::read(&incoming) {
             Ok((command, agent)) => {
                 // What a key may do is judged with the command; one that nobody knows may do what anybody may.
                 let presented = v1::first(&head.query, "p_key");

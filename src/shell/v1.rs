@@ -12,6 +12,8 @@ use crate::wire::v1::{self, Query};
 const LISTEN_METHODS: &str = "GET, HEAD, OPTIONS";
 const PUBLISH_METHODS: &str = "POST, OPTIONS";
 
+const NOTHING_HERE: &str = "There is nothing at this URL. The doors are /v1/sse, /v1/poll and /v1/publish, in small letters and without a slash at the end.";
+
 /// What a URL is for.
 #[derive(Clone, Copy)]
 enum Url {
@@ -57,8 +59,7 @@ impl Routes {
     pub(super) fn v1(&self, request: &HttpRequest, reply: ReplyTo, date: &str) -> Route {
         let head = &request.head;
         let Some(url) = Url::of(&head.path) else {
-            let detail = "There is nothing at this URL. Below /v1/ there are sse, poll and publish.";
-            return self.problem(head, reply, date, &Problem::new(404, detail));
+            return self.problem(head, reply, date, &Problem::new(404, NOTHING_HERE));
         };
         match (url, head.method) {
             (_, Method::Options) => self.preflight(head, reply, date, url.methods()),
@@ -123,7 +124,12 @@ impl Routes {
 
     /// A page of another site can neither publish nor listen, unless it is allowed to (P-33). Programs that are no browsers send no `Origin`.
     fn check_origin(&self, head: &RequestHead) -> Result<(), Problem> {
-        let Some(origin) = head.origin.as_deref() else { return Ok(()) };
+        let Some(origin) = head.origin.as_deref() else {
+            // Images, scripts and frames of other sites: their pages cannot read the answer, but each would be a session.
+            let foreign = matches!(head.fetch_site.as_deref(), Some("cross-site" | "same-site"));
+            let detail = "A page of another site asks, and without Origin the server cannot tell whether it may: use fetch or EventSource.";
+            return if foreign { Err(Problem::field("Sec-Fetch-Site", detail).status(403)) } else { Ok(()) };
+        };
         if self.allows(Some(origin)) || is_own(origin, head.host.as_deref()) {
             return Ok(());
         }
@@ -135,7 +141,7 @@ impl Routes {
     /// Whose key the request presents.
     fn identity(&self, head: &RequestHead, query: &Query) -> Result<Identity, Problem> {
         let found = self.keyring.identify(head.authorization.as_deref(), query.get("key"));
-        found.map_err(|unknown| Problem::new(401, format!("{unknown}.")))
+        found.map_err(|unknown| Problem::field("Authorization", format!("{unknown}.")).status(401))
     }
 }
 
@@ -162,6 +168,7 @@ impl Routes {
         let reply = ReplyTo { keep_alive: false, ..ReplyTo::from(head) };
         let checked = self.check_head(Url::Publish, head).and_then(|query| {
             check_body(head)?;
+            v1::Body::of(head.content_type.as_deref(), &query)?;
             if head.idempotency_key.is_some() {
                 let detail = "Lines are published as they come, so a key cannot make them come once: leave it out.";
                 return Err(Problem::field("Idempotency-Key", detail));

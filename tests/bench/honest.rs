@@ -1,4 +1,4 @@
-//! Every scenario, mode and format against the real program.
+//! Every scenario, transport and format against the real program.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -24,13 +24,25 @@ fn assert_exact(outcome: &Outcome, events: u64, deliveries: u64) {
 }
 
 #[test]
-fn fan_out_is_exact_in_every_mode() {
+fn fan_out_is_exact_by_every_transport() {
     let server = server();
-    for mode in ["stream", "pull", "poll"] {
-        let outcome = bench(server.addr(), &format!("fan-out --mode {mode} --sessions 50 --events 10"));
-        assert_exact(&outcome, 10, 500);
-        assert_eq!(outcome.count("refresh_cycles") > 0, mode != "stream", "{mode}: {:?}", outcome.figures);
+    for transport in ["stream", "pull", "pushlet-poll", "sse", "poll"] {
+        for publish in ["pushlet", "http"] {
+            let words = format!("fan-out --transport {transport} --publish {publish} --sessions 50 --events 10");
+            let outcome = bench(server.addr(), &words);
+            assert_exact(&outcome, 10, 500);
+            let streams = ["stream", "sse"].contains(&transport);
+            assert_eq!(outcome.count("refresh_cycles") == 0, streams, "{words}: {:?}", outcome.figures);
+            assert_eq!(
+                (&outcome.figures["transport"], &outcome.figures["publish"]),
+                (&transport.into(), &publish.into())
+            );
+        }
     }
+    // The word of version 0.1.0.
+    let old = bench(server.addr(), "--mode poll --sessions 5 --events 3");
+    assert_exact(&old, 3, 15);
+    assert_eq!(old.figures["transport"], "pushlet-poll");
 }
 
 #[test]
@@ -55,14 +67,21 @@ fn publishers_and_subjects_are_spread() {
     // From several local addresses.
     assert_exact(&bench(server.addr(), "--sessions 30 --events 5 --source-addresses 3 --threads 2"), 5, 150);
     // Large events, each in several segments.
-    assert_exact(&bench(server.addr(), "--sessions 10 --events 5 --payload 100000"), 5, 50);
+    for transport in ["stream", "sse", "poll"] {
+        let words = format!("--transport {transport} --sessions 10 --events 5 --payload 100000");
+        assert_exact(&bench(server.addr(), &words), 5, 50);
+    }
+    // The same pipelines over HTTP.
+    let words = "--transport sse --publish http --sessions 50 --publishers 4 --subjects 2 --events 200 --in-flight 32 --pipeline 8 \
+        --complete acked --threads 2";
+    assert_exact(&bench(server.addr(), words), 200, 5000);
 }
 
 #[test]
 fn unicast_reaches_the_one() {
     let server = server();
-    for mode in ["stream", "poll"] {
-        let words = format!("unicast --mode {mode} --sessions 50 --events 200 --in-flight 16 --pipeline 4");
+    for doors in ["stream", "pushlet-poll", "sse", "poll --publish http", "sse --publish http"] {
+        let words = format!("unicast --transport {doors} --sessions 50 --events 200 --in-flight 16 --pipeline 4");
         assert_exact(&bench(server.addr(), &words), 200, 200);
     }
 }
@@ -70,8 +89,9 @@ fn unicast_reaches_the_one() {
 #[test]
 fn churn_comes_and_goes_and_loses_nothing() {
     let server = server();
-    for mode in ["stream", "pull"] {
-        let outcome = bench(server.addr(), &format!("churn --mode {mode} --sessions 20 --rate 200 --duration 1"));
+    for transport in ["stream", "pull", "sse", "poll"] {
+        let words = format!("churn --transport {transport} --sessions 20 --rate 200 --duration 1");
+        let outcome = bench(server.addr(), &words);
         outcome.assert_good();
         assert!(outcome.count("sessions_churned") >= 20, "{:?}", outcome.figures);
         assert!(outcome.count("opens_total") >= 40, "{:?}", outcome.figures);
@@ -82,12 +102,14 @@ fn churn_comes_and_goes_and_loses_nothing() {
 #[test]
 fn idle_sessions_are_held() {
     let server = server();
-    let words = format!("idle --sessions 50 --duration 0.3 --server-pid {}", server.pid());
-    let outcome = bench(server.addr(), &words);
-    assert_exact(&outcome, 0, 0);
-    assert_eq!(outcome.count("sessions_open"), 50);
-    assert!(outcome.count("server_descriptors") > 50, "{:?}", outcome.figures);
-    assert!(outcome.count("server_resident_bytes") > 1_000_000, "{:?}", outcome.figures);
+    for transport in ["stream", "sse", "poll"] {
+        let words = format!("idle --transport {transport} --sessions 50 --duration 0.3 --server-pid {}", server.pid());
+        let outcome = bench(server.addr(), &words);
+        assert_exact(&outcome, 0, 0);
+        assert_eq!(outcome.count("sessions_open"), 50);
+        assert!(outcome.count("server_descriptors") > 50, "{:?}", outcome.figures);
+        assert!(outcome.count("server_resident_bytes") > 1_000_000, "{:?}", outcome.figures);
+    }
 }
 
 #[test]
@@ -108,10 +130,12 @@ fn latency_keeps_to_its_schedule() {
 #[test]
 fn mixed_does_it_all_at_once() {
     let server = server();
-    let outcome = bench(server.addr(), "mixed --sessions 50 --rate 200 --duration 1 --threads 2");
-    outcome.assert_good();
-    assert_eq!(outcome.count("sessions_open"), 50);
-    assert!(outcome.count("sessions_churned") > 0 && outcome.count("deliveries") > 0, "{:?}", outcome.figures);
+    for doors in ["", "--transport sse --publish http"] {
+        let outcome = bench(server.addr(), &format!("mixed --sessions 50 --rate 200 --duration 1 --threads 2 {doors}"));
+        outcome.assert_good();
+        assert_eq!(outcome.count("sessions_open"), 50);
+        assert!(outcome.count("sessions_churned") > 0 && outcome.count("deliveries") > 0, "{:?}", outcome.figures);
+    }
 }
 
 #[test]
@@ -241,7 +265,9 @@ fn a_run_says_what_it_was() {
 #[test]
 fn words_without_sense_are_usage_errors() {
     let address = ([127, 0, 0, 1], 9).into();
-    for words in ["--sessions 0", "--rate x", "nonsense", "idle --events 3", "--unknown"] {
+    for words in
+        ["--sessions 0", "--rate x", "nonsense", "idle --events 3", "--unknown", "--transport sse --format xml"]
+    {
         let outcome = bench(address, words);
         assert_eq!(outcome.code, Some(2), "{words}: {}", outcome.stderr);
         assert!(!outcome.stderr.is_empty());

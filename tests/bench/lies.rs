@@ -7,13 +7,24 @@ use super::support::server::wait_for;
 use super::{Outcome, RUN_MAX, bench, command};
 
 /// Three subscribers, ten events.
-fn run(lie: Lie) -> Outcome {
+fn run(lie: Lie, doors: &str) -> Outcome {
     let liar = Liar::start(lie);
-    bench(liar.address, "--sessions 3 --events 10 --rate 500 --drain 0.5 --no-leave")
+    bench(liar.address, &format!("--sessions 3 --events 10 --rate 500 --drain 0.5 --no-leave {doors}"))
 }
 
 /// Exit code, deliveries that arrived, and every count of a fault that is not zero.
-fn verdict(lie: Lie) -> (Option<i32>, u64, Vec<(&'static str, u64)>) {
+type Verdict = (Option<i32>, u64, Vec<(&'static str, u64)>);
+
+/// The verdict, which is the same at all doors.
+fn verdict(lie: Lie) -> Verdict {
+    let pushlet = judge(lie, "");
+    for doors in ["--transport sse --publish http", "--transport sse", "--publish http"] {
+        assert_eq!(judge(lie, doors), pushlet, "{lie:?} {doors}");
+    }
+    pushlet
+}
+
+fn judge(lie: Lie, doors: &str) -> Verdict {
     const FAULTS: [&str; 11] = [
         "lost",
         "repeated",
@@ -27,7 +38,7 @@ fn verdict(lie: Lie) -> (Option<i32>, u64, Vec<(&'static str, u64)>) {
         "events_refused",
         "events_unanswered",
     ];
-    let outcome = run(lie);
+    let outcome = run(lie, doors);
     let faults = FAULTS.into_iter().map(|name| (name, outcome.count(name))).filter(|(_, count)| *count > 0);
     (outcome.code, outcome.count("deliveries"), faults.collect())
 }

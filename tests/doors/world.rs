@@ -58,7 +58,7 @@ impl World {
         let (query, body) = if post { ("", text) } else { (text, "") };
         let (query, body) = (query.as_bytes(), body.as_bytes());
         let incoming = Incoming { post, path: "/pushlet.srv", query, body, user_agent, force_pull_agents: &[] };
-        let (command, agent) = read(&incoming, UNIX_S).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let (command, agent) = read(&incoming).unwrap_or_else(|error| panic!("{error}: {text}"));
         self.ask(command, agent)
     }
 

@@ -322,7 +322,7 @@ impl Simulation {
             user_agent: None,
             force_pull_agents: &[],
         };
-        let (command, agent) = read(&incoming, self.now().unix_s).expect("a readable request");
+        let (command, agent) = read(&incoming).expect("a readable request");
         let request =
             Request { token: token(at), command, path: std::sync::Arc::from("/pushlet.srv"), chunked, agent, draw };
         self.broker.handle_request(self.now(), request);

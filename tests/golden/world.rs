@@ -200,7 +200,7 @@ impl World {
             user_agent: how.agent,
             force_pull_agents: &self.force_pull_agents,
         };
-        match read(&incoming, self.now().unix_s) {
+        match read(&incoming) {
             Err(error) => {
                 self.connections[token.connection as usize].state = State::Done;
                 self.say(&format!("{name} {} {}", error.status, error.reason));

@@ -35,7 +35,7 @@ fn events_head(out: &mut Vec<u8>, reply: ReplyTo, framing: Framing) -> ResponseH
 }
 
 /// What a request asks for. Those for the modern doors are good ones.
-fn read(request: &HttpRequest, now: Now) -> Result<(Command, Agent), pushlet::RequestError> {
+fn read(request: &HttpRequest) -> Result<(Command, Agent), pushlet::RequestError> {
     let head = &request.head;
     let query = || v1::Query::read(&head.query).expect("a query");
     let command = match head.path.as_str() {
@@ -60,7 +60,7 @@ fn read(request: &HttpRequest, now: Now) -> Result<(Command, Agent), pushlet::Re
                 user_agent: head.user_agent.as_deref(),
                 force_pull_agents: &[],
             };
-            return pushlet::read(&incoming, now.unix_s);
+            return pushlet::read(&incoming);
         }
     };
     Ok((command, Agent::default()))
@@ -223,7 +223,7 @@ impl Core {
         connection.request = kernel.sockets[connection.socket].requests;
         kernel.sockets[connection.socket].requests += 1;
         let head = &request.head;
-        match read(&request, now) {
+        match read(&request) {
             Err(error) => {
                 let reply = connection.reply;
                 let _ = http::write_text(connection.unsent_mut(kernel), reply, error.status, &error.reason, DATE);

@@ -298,3 +298,18 @@ fn lists_of_patterns_are_bounded_too() {
     subscriptions.clear(&mut trie);
     assert!(trie.is_empty());
 }
+
+/// What a match costs most for is bounded in each session.
+#[test]
+fn a_session_has_few_patterns_of_many_stars() {
+    let (mut subscriptions, mut trie) = (Subscriptions::new(), Trie::new());
+    let mut add = |subscriptions: &mut Subscriptions, list: &str| {
+        subscriptions.add_patterns(0, &[list], SubscriptionWish::default(), 0, &mut trie).map(|_| ())
+    };
+    let wide = |from: usize, to: usize| (from..to).map(|at| format!("/*/*/*/{at}")).collect::<Vec<_>>().join(",");
+    assert_eq!(add(&mut subscriptions, &wide(0, 5)), Ok(()));
+    assert_eq!(add(&mut subscriptions, &wide(5, 9)), Err(SubscribeError::TooManyWide));
+    assert_eq!(add(&mut subscriptions, &wide(5, 8)), Ok(()));
+    assert_eq!(add(&mut subscriptions, "/*/*/a,/**,/b"), Ok(()));
+    assert_eq!(add(&mut subscriptions, "/a/*/*/*"), Err(SubscribeError::TooManyWide));
+}

@@ -97,7 +97,6 @@ fn sub_has_subjects_format_and_transport() {
     let wanted = SubArgs {
         url: url.clone(),
         subjects: vec!["/a".to_owned(), "/b,/c".to_owned()],
-        format: "xml-strict".to_owned(),
         transport: "stream".to_owned(),
         output: "text".to_owned(),
         ..SubArgs::default()
@@ -111,19 +110,22 @@ fn sub_has_subjects_format_and_transport() {
         "--format",
         "json",
         "--transport",
-        "poll",
+        "pushlet-poll",
         "--count",
         "3",
         "--quiet",
         "--label",
         "L",
+        "--key",
+        "FILE",
     ];
     let all = SubArgs {
         format: "json".to_owned(),
-        transport: "poll".to_owned(),
+        transport: "pushlet-poll".to_owned(),
         count: Some(3),
         quiet: true,
         label: Some("L".to_owned()),
+        key: Some("FILE".to_owned()),
         ..wanted
     };
     assert_eq!(parsed(&words), Action::Sub(all));
@@ -142,6 +144,23 @@ fn pub_has_fields_or_standard_input() {
     assert_eq!(parsed(&["pub", &url, "/a", "-"]), Action::Pub(wanted(&["-"])));
     let unicast = PubArgs { to: Some("ADDRESS".to_owned()), ..wanted(&["x=1"]) };
     assert_eq!(parsed(&["pub", &url, "/a", "x=1", "--to", "ADDRESS"]), Action::Pub(unicast));
+    let json = PubArgs {
+        json: Some("-1".to_owned()),
+        transport: "http".to_owned(),
+        event: Some("tick".to_owned()),
+        idempotency_key: Some("K".to_owned()),
+        key: Some("FILE".to_owned()),
+        ..wanted(&[])
+    };
+    let words = ["--json", "-1", "--event", "tick", "--idempotency-key", "K", "--transport", "http", "--key", "FILE"];
+    assert_eq!(parsed(&[&["pub", &url, "/a"][..], &words].concat()), Action::Pub(json));
+}
+
+/// The terminal tools' own variable is no setting of the server.
+#[test]
+fn the_key_of_the_tools_is_no_setting() {
+    let variables = variables(&[("PUSHLETD_KEY", "s3cret")]);
+    assert_eq!(load_from(&[], variables.into_iter()), Ok(Config::default()));
 }
 
 #[test]
@@ -161,6 +180,8 @@ fn bad_lines_are_refused() {
         (&["sub", url, "/a", "--format", "yaml"][..], ErrorKind::InvalidValue),
         (&["sub", url, "/a", "--count", "0"][..], ErrorKind::ValueValidation),
         (&["pub", url, "/a"][..], ErrorKind::MissingRequiredArgument),
+        (&["pub", url, "/a", "x=1", "--json", "1"][..], ErrorKind::ArgumentConflict),
+        (&["pub", url, "/a", "x=1", "--transport", "smoke"][..], ErrorKind::InvalidValue),
     ] {
         let error = refused(words);
         assert_eq!(error.kind(), kind, "{words:?}: {error}");

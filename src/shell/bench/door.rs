@@ -1,9 +1,14 @@
-//! How a server is spoken to. Another protocol, or another server, is one more [`Door`] and one more [`Decoder`].
+//! How a server is spoken to. Another protocol, or another server, is one more [`Listen`] or [`Post`] and one more [`Decoder`].
 
 use std::fmt;
 
 use super::marker::Marker;
-use super::pushlet::PushletDecoder;
+use super::modern::{PollDecoder, PollDoor, PublishDecoder, PublishDoor, SseDecoder, SseDoor};
+use super::options::{BenchArgs, Posting};
+use super::pushlet::{PushletDecoder, PushletDoor};
+use crate::protocol::Mode;
+use crate::shell::client::target::Target;
+use crate::shell::client::transport::Transport;
 
 /// What was understood of what a server sent.
 #[derive(Debug, PartialEq)]
@@ -60,22 +65,65 @@ pub(super) struct Publish<'a> {
     pub(super) marker: Marker,
 }
 
-/// A protocol: which bytes ask for what. What comes back is read by its [`Decoder`].
-pub(super) trait Door: Send + Sync + fmt::Debug {
+/// How events are listened to: which bytes ask for what. What comes back is read by its [`Decoder`].
+pub(super) trait Listen: Send + Sync + fmt::Debug {
     /// Opens a data channel, with a subscription unless `subject` is `None`.
     fn subscribe(&self, subject: Option<&str>, out: &mut Vec<u8>);
     /// Goes on with a data channel whose last answer is over.
     fn again(&self, target: &str, out: &mut Vec<u8>);
-    /// Opens a session that publishes.
-    fn join(&self, out: &mut Vec<u8>);
-    /// Publishes. Each is answered in order, by `Accepted` or `Refused` and then `Done`.
-    fn publish(&self, publish: &Publish<'_>, out: &mut Vec<u8>);
-    /// Ends a session. It is answered as a publish is.
-    fn leave(&self, id: &str, out: &mut Vec<u8>);
-    /// What reads a new connection.
+    /// What reads a new connection of a subscriber.
     fn decoder(&self) -> Decoder;
     /// Whether the data channel is one answer without end: its end is then the end of the subscriber.
     fn streams(&self) -> bool;
+}
+
+/// How events are published.
+pub(super) trait Post: Send + Sync + fmt::Debug {
+    /// Makes ready to publish. It is answered by `Ready` and then `Done`.
+    fn join(&self, out: &mut Vec<u8>);
+    /// Publishes. Each is answered in order, by `Accepted` or `Refused` and then `Done`.
+    fn publish(&self, publish: &Publish<'_>, out: &mut Vec<u8>);
+    /// What reads a new connection of a publisher.
+    fn decoder(&self) -> Decoder;
+}
+
+/// The doors of one run.
+#[derive(Debug)]
+pub(super) struct Doors {
+    /// Where subscribers are.
+    pub(super) listen: Box<dyn Listen>,
+    /// Where publishers are.
+    pub(super) post: Box<dyn Post>,
+    leave: PushletDoor,
+}
+
+impl Doors {
+    /// The doors of `target` that are asked for.
+    pub(super) fn new(target: &Target, args: &BenchArgs) -> Self {
+        let pushlet = |mode| PushletDoor::new(target, args.format, mode, args.payload_bytes);
+        Self {
+            listen: match args.transport {
+                Transport::Pushlet(mode) => Box::new(pushlet(mode)),
+                Transport::EventStream => Box::new(SseDoor::new(target)),
+                Transport::LongPoll => Box::new(PollDoor::new(target)),
+            },
+            post: match args.posting {
+                Posting::Pushlet => Box::new(pushlet(Mode::default())),
+                Posting::Http => Box::new(PublishDoor::new(target, args.payload_bytes)),
+            },
+            leave: pushlet(Mode::default()),
+        }
+    }
+
+    /// Ends a session, at whichever door it began. It is answered as a publish is.
+    pub(super) fn leave(&self, id: &str, out: &mut Vec<u8>) {
+        self.leave.leave(id, out);
+    }
+
+    /// What reads the connection over which sessions are ended.
+    pub(super) fn leave_decoder(&self) -> Decoder {
+        Listen::decoder(&self.leave)
+    }
 }
 
 /// What reads one connection. An enum, because it is asked for every delivery.
@@ -83,6 +131,12 @@ pub(super) trait Door: Send + Sync + fmt::Debug {
 pub(super) enum Decoder {
     /// The Pushlet protocol.
     Pushlet(PushletDecoder),
+    /// A stream of Server-Sent Events.
+    Sse(SseDecoder),
+    /// The answers of a long poll.
+    Poll(PollDecoder),
+    /// The answers to publishes by HTTP.
+    Publish(PublishDecoder),
 }
 
 impl Decoder {
@@ -90,6 +144,9 @@ impl Decoder {
     pub(super) fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
         match self {
             Self::Pushlet(decoder) => decoder.feed(bytes, sink),
+            Self::Sse(decoder) => decoder.feed(bytes, sink),
+            Self::Poll(decoder) => decoder.feed(bytes, sink),
+            Self::Publish(decoder) => decoder.feed(bytes, sink),
         }
     }
 
@@ -97,6 +154,9 @@ impl Decoder {
     pub(super) fn finish(&mut self, sink: &mut dyn FnMut(Item<'_>)) -> bool {
         match self {
             Self::Pushlet(decoder) => decoder.finish(sink),
+            Self::Sse(decoder) => decoder.finish(sink),
+            Self::Poll(decoder) => decoder.finish(sink),
+            Self::Publish(decoder) => decoder.finish(sink),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! `pushletd bench`: the load generator. It opens thousands of sessions against a server, publishes, and accounts for every delivery.
 //!
-//! It runs in a process of its own and speaks to the server over the wire, so that it can measure any server for which there is a `door`.
+//! It runs in a process of its own and speaks to the server over the wire, so that it can measure any server for which there is a `door`:
+//! the Pushlet protocol (`pushlet`), and Server-Sent Events, long poll and publishing by HTTP (`modern`).
 //! Each thread has an epoll descriptor, connections and a descriptor table of its own; they share atomics only. Events are marked
-//! (`marker`), found again in the raw bytes without parsing them (`pushlet`), and accounted for (`lanes`, `account`). `docs/bench.md` is
+//! (`marker`), found again in the raw bytes without parsing them, and accounted for (`lanes`, `account`). `docs/bench.md` is
 //! for who uses it.
 
 mod account;
@@ -12,6 +13,7 @@ mod fleet;
 mod http;
 mod lanes;
 mod marker;
+mod modern;
 pub(super) mod options;
 mod publisher;
 mod pushlet;
@@ -29,7 +31,8 @@ mod worker;
 use std::process::ExitCode;
 
 pub use self::fleet::{Fleet, Round, own_file_table, process_cpu_seconds};
-pub use self::options::{BenchArgs, Completion, Scenario};
+pub use self::options::{BenchArgs, Completion, Posting, Scenario};
+pub use super::client::transport::Transport;
 
 use self::run::Watch as _;
 use self::watch::Screen;

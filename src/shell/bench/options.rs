@@ -7,7 +7,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::marker::LANES_MAX;
 use crate::protocol::{Format, Mode};
+use crate::shell::client::key::{KEY_VARIABLE, Key};
 use crate::shell::client::target::Target;
+use crate::shell::client::transport::Transport;
 
 /// What is done to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,26 @@ pub enum Completion {
     Delivered,
 }
 
+/// By which door events are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posting {
+    /// The Pushlet door, each publisher with a session.
+    Pushlet,
+    /// `/v1/publish`, without one.
+    Http,
+}
+
+impl Posting {
+    /// Its name on the command line and in what is printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pushlet => "pushlet",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// Everything that can be said to `pushletd bench`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BenchArgs {
@@ -60,9 +82,13 @@ pub struct BenchArgs {
     /// What is done.
     pub scenario: Scenario,
     /// How events travel.
-    pub mode: Mode,
-    /// How they are written.
+    pub transport: Transport,
+    /// How the Pushlet door writes them.
     pub format: Format,
+    /// How they are published.
+    pub posting: Posting,
+    /// The file with the secret to present; without it the environment is looked at.
+    pub key: Option<String>,
     /// Subscribers.
     pub sessions: u32,
     /// Publishers. 0 publishes nothing.
@@ -147,18 +173,8 @@ pub(in crate::shell) fn command() -> Command {
                 .default_value("fan-out")
                 .value_parser(words(Scenario::ALL.map(Scenario::name).to_vec()))
                 .help("What is done"),
-        )
-        .arg(
-            long("mode", "WORD", "stream")
-                .value_parser(words([Mode::Stream, Mode::Pull, Mode::Poll].map(Mode::name).to_vec()))
-                .help("How events travel"),
-        )
-        .arg(
-            long("format", "WORD", "json")
-                .value_parser(words(Format::ALL.map(Format::name).to_vec()))
-                .help("How the server writes them"),
         );
-    let command = NUMBERS.into_iter().fold(command, |command, (name, default, help)| {
+    let command = NUMBERS.into_iter().fold(door_flags(command), |command, (name, default, help)| {
         command.arg(long(name, "N", default).value_parser(value_parser!(u32)).help(help))
     });
     loop_flags(command)
@@ -190,6 +206,34 @@ pub(in crate::shell) fn command() -> Command {
         .arg(flag("json").help("Print one JSON object instead of a table"))
         .arg(flag("quiet").short('q').help("Show no progress on standard error"))
         .arg(flag("no-leave").help("Do not end the sessions at the end; the server finds out"))
+}
+
+fn door_flags(command: Command) -> Command {
+    let words = |names: Vec<&'static str>| PossibleValuesParser::new(names);
+    command
+        .arg(
+            long("transport", "WORD", "stream")
+                .value_parser(words(Transport::ALL.map(Transport::name).to_vec()))
+                .help("How events travel: stream, pull and pushlet-poll by the Pushlet door, sse and poll by /v1/sse and /v1/poll"),
+        )
+        .arg(
+            // The word of version 0.1.0.
+            plain("mode", "WORD")
+                .hide(true)
+                .conflicts_with("transport")
+                .value_parser(words([Mode::Stream, Mode::Pull, Mode::Poll].map(Mode::name).to_vec())),
+        )
+        .arg(
+            long("format", "WORD", "json")
+                .value_parser(words(Format::ALL.map(Format::name).to_vec()))
+                .help("How the Pushlet door writes them"),
+        )
+        .arg(
+            long("publish", "WORD", "pushlet")
+                .value_parser(words([Posting::Pushlet, Posting::Http].map(Posting::name).to_vec()))
+                .help("By which door events are published: pushlet, or http for /v1/publish"),
+        )
+        .arg(plain("key", "FILE").help(format!("File with the secret to present; without it the variable {KEY_VARIABLE} is looked for")))
 }
 
 fn loop_flags(command: Command) -> Command {
@@ -278,8 +322,13 @@ pub(in crate::shell) fn read(matches: &ArgMatches) -> BenchArgs {
     BenchArgs {
         url: text("url"),
         scenario,
-        mode: Mode::from_name(&text("mode")).unwrap_or_default(),
+        transport: match Mode::from_name(&text("mode")) {
+            Some(mode) => Transport::Pushlet(mode),
+            None => Transport::from_name(&text("transport")).unwrap_or_default(),
+        },
         format: Format::from_name(&text("format")).unwrap_or_default(),
+        posting: if text("publish") == Posting::Http.name() { Posting::Http } else { Posting::Pushlet },
+        key: matches.get_one("key").cloned(),
         sessions: number("sessions"),
         publishers,
         subjects: number("subjects"),
@@ -334,7 +383,10 @@ impl BenchArgs {
     ///
     /// What makes no sense, in words for the person who typed it.
     pub(super) fn check(&self) -> Result<Target, String> {
-        let target = Target::parse(&self.url)?;
+        let target = Target { key: Key::find(self.key.as_deref())?, ..Target::parse(&self.url)? };
+        if !self.transport.is_pushlet() && self.format != Format::Json {
+            return Err(format!("--format is for the Pushlet door; {} is always JSON", self.transport.name()));
+        }
         for (name, number, max) in [
             ("sessions", self.sessions, LANES_MAX / 2),
             ("subjects", self.subjects, 1 << 20),
@@ -380,6 +432,10 @@ mod tests {
         assert_eq!(usual("h churn --publishers 2"), Ok((Scenario::Churn, 2, 100.0, Completion::Acked)));
         assert_eq!(usual("h idle"), Ok((Scenario::Idle, 0, 0.0, Completion::Acked)));
         assert_eq!(read_words("h mixed --shares churn=1,idle=3").map(|args| args.shares), Ok([0, 0, 1, 3]));
+        let transport = |words: &str| read_words(words).map(|args| (args.transport, args.posting));
+        assert_eq!(transport("h"), Ok((Transport::Pushlet(Mode::Stream), Posting::Pushlet)));
+        assert_eq!(transport("h --transport poll --publish http"), Ok((Transport::LongPoll, Posting::Http)));
+        assert_eq!(transport("h --mode poll"), Ok((Transport::Pushlet(Mode::Poll), Posting::Pushlet)));
         assert_eq!(read_words("h --duration 0.5").map(|args| args.duration), Ok(Duration::from_millis(500)));
     }
 
@@ -393,6 +449,7 @@ mod tests {
             ("h --shares idle=0", "shares"),
             ("h --source-addresses 251", "source-addresses"),
             ("h nothing", "nothing"),
+            ("h --mode poll --transport sse", "--transport"),
         ] {
             let error = read_words(words).expect_err(words);
             assert!(error.contains(said), "{words}: {error}");
@@ -403,6 +460,8 @@ mod tests {
             ("h idle --events 5", "publisher"),
             ("h mixed --publishers 1", "publisher"),
             ("https://h/", "TLS"),
+            ("h --transport sse --format xml", "--format"),
+            ("h --key /nowhere/key", "/nowhere/key"),
         ] {
             let error = read_words(words).and_then(|args| args.check()).expect_err(words);
             assert!(error.contains(said), "{words}: {error}");

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use super::door::{Door, Item, Publish};
+use super::door::{Item, Post, Publish};
 use super::marker::Marker;
 use super::options::Completion;
 use super::shared::{Count, LaneSet, Phase, Shared};
@@ -170,7 +170,8 @@ impl Publisher {
             }
             counts.add(Count::Refused, 1);
             shared.settle(pending.deliveries, thread);
-            if self.status == 400 {
+            // Where publishing needs no session, none can have expired.
+            if self.status == 400 && !self.id.is_empty() {
                 self.next = Next::Expired;
             }
         }
@@ -196,7 +197,7 @@ impl Publisher {
     /// Publishes what may be published now.
     pub(super) fn publish(
         &mut self,
-        door: &dyn Door,
+        door: &dyn Post,
         out: &mut Vec<u8>,
         shared: &Shared,
         thread: usize,
@@ -224,7 +225,7 @@ impl Publisher {
         }
     }
 
-    fn send(&mut self, door: &dyn Door, out: &mut Vec<u8>, shared: &Shared, thread: usize, marker: Marker, now: u64) {
+    fn send(&mut self, door: &dyn Post, out: &mut Vec<u8>, shared: &Shared, thread: usize, marker: Marker, now: u64) {
         let plan = &shared.plan;
         let (subject, to, deliveries) = match marker.lane.checked_sub(plan.fan_lanes) {
             None => {

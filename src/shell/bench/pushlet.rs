@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
-use super::door::{Decoder, Door, Item, Publish};
+use super::door::{Decoder, Item, Listen, Post, Publish};
 use super::http::{AnswerReader, Part};
 use super::marker::{MARKER_BYTES, Marker};
 use crate::protocol::{Format, Mode};
+use crate::shell::client::target::Target;
 
 /// The Pushlet door of one server.
 #[derive(Debug)]
 pub(super) struct PushletDoor {
-    host: String,
     path: String,
+    /// Behind the path: version, host, and what opens the door.
+    fields: String,
     format: Format,
     mode: Mode,
     pad: String,
@@ -24,19 +26,21 @@ pub(super) struct PushletDoor {
 }
 
 impl PushletDoor {
-    /// A door at `path` of `host`, for events with `payload_bytes` of padding.
-    pub(super) fn new(host: String, path: String, format: Format, mode: Mode, payload_bytes: usize) -> Self {
-        Self { host, path, format, mode, pad: "x".repeat(payload_bytes), words: Arc::new(Words::new(format)) }
+    /// The door of `target`, for events with `payload_bytes` of padding.
+    pub(super) fn new(target: &Target, format: Format, mode: Mode, payload_bytes: usize) -> Self {
+        let fields = format!(" HTTP/1.1\r\nHost: {}\r\n{}", target.host_header(), target.key_header());
+        let path = target.path.clone();
+        Self { path, fields, format, mode, pad: "x".repeat(payload_bytes), words: Arc::new(Words::new(format)) }
     }
 
     fn get(&self, target: &str, out: &mut Vec<u8>) {
-        for piece in ["GET ", target, " HTTP/1.1\r\nHost: ", &self.host, "\r\n\r\n"] {
+        for piece in ["GET ", target, &self.fields, "\r\n"] {
             out.extend_from_slice(piece.as_bytes());
         }
     }
 
     fn post(&self, length: usize, out: &mut Vec<u8>) {
-        for piece in ["POST ", &self.path, " HTTP/1.1\r\nHost: ", &self.host, "\r\nContent-Length: "] {
+        for piece in ["POST ", &self.path, &self.fields, "Content-Length: "] {
             out.extend_from_slice(piece.as_bytes());
         }
         out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
@@ -44,7 +48,18 @@ impl PushletDoor {
     }
 }
 
-impl Door for PushletDoor {
+impl PushletDoor {
+    fn new_decoder(&self) -> Decoder {
+        Decoder::Pushlet(PushletDecoder { http: AnswerReader::new(), status: 0, words: Arc::clone(&self.words) })
+    }
+
+    /// Ends a session. It is answered as a publish is.
+    pub(super) fn leave(&self, id: &str, out: &mut Vec<u8>) {
+        self.get(&format!("{}?p_event=leave&p_id={id}", self.path), out);
+    }
+}
+
+impl Listen for PushletDoor {
     fn subscribe(&self, subject: Option<&str>, out: &mut Vec<u8>) {
         let (path, mode, format) = (&self.path, self.mode.name(), self.format.name());
         let subject = subject.map_or_else(String::new, |subject| format!("&p_subject={subject}"));
@@ -55,6 +70,16 @@ impl Door for PushletDoor {
         self.get(target, out);
     }
 
+    fn decoder(&self) -> Decoder {
+        self.new_decoder()
+    }
+
+    fn streams(&self) -> bool {
+        self.mode == Mode::Stream
+    }
+}
+
+impl Post for PushletDoor {
     fn join(&self, out: &mut Vec<u8>) {
         self.get(&format!("{}?p_event=join&p_format={}", self.path, self.format.name()), out);
     }
@@ -70,16 +95,8 @@ impl Door for PushletDoor {
         pad.iter().for_each(|piece| out.extend_from_slice(piece.as_bytes()));
     }
 
-    fn leave(&self, id: &str, out: &mut Vec<u8>) {
-        self.get(&format!("{}?p_event=leave&p_id={id}", self.path), out);
-    }
-
     fn decoder(&self) -> Decoder {
-        Decoder::Pushlet(PushletDecoder { http: AnswerReader::new(), status: 0, words: Arc::clone(&self.words) })
-    }
-
-    fn streams(&self) -> bool {
-        self.mode == Mode::Stream
+        self.new_decoder()
     }
 }
 

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::door::Door;
+use super::door::Doors;
 use super::options::BenchArgs;
-use super::pushlet::PushletDoor;
 use super::server::{self, Addresses, Usage};
 use super::shared::{COUNTS, Count, Phase, Shared};
 use super::times::Times;
@@ -126,24 +125,18 @@ impl Run {
         let addresses = Addresses::find(target, args.source_addresses, connections)?;
         let tag = getrandom::u32().map_err(io::Error::other)?;
         let shared = Arc::new(Shared::new(args.clone(), addresses, format!("/bench/{tag:08x}"))?);
-        let door: Arc<dyn Door> = Arc::new(PushletDoor::new(
-            target.host_header(),
-            target.path.clone(),
-            args.format,
-            args.mode,
-            args.payload_bytes,
-        ));
+        let doors = Arc::new(Doors::new(target, args));
         let mut threads = Vec::new();
         let (refused, refusals) = std::sync::mpsc::channel();
         for number in 0..args.threads as usize {
-            let (shared, door, refused) = (Arc::clone(&shared), Arc::clone(&door), refused.clone());
+            let (shared, doors, refused) = (Arc::clone(&shared), Arc::clone(&doors), refused.clone());
             let work = move || {
                 // One thread has nobody to share with; a table of its own would only cost.
                 let unshared = if shared.counts.len() > 1 { sys::unshare_files() } else { Ok(()) };
                 // Nobody listens any more if the run could not be started.
                 let _ = refused.send(unshared);
                 drop(refused);
-                Worker::new(number, shared, door)?.run()
+                Worker::new(number, shared, doors)?.run()
             };
             threads.push(thread::Builder::new().name(format!("bench-{number}")).spawn(work)?);
         }

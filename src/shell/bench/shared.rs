@@ -376,6 +376,7 @@ impl Shared {
     /// Somebody who opens has got another answer than a session.
     pub(super) fn answer_failed(&self, status: u16) {
         let what = match status {
+            401 | 403 => "its access rules want another key: --key FILE",
             404 | 405 => "not a pushletd URL",
             503 => "it takes no more sessions now",
             200 => "no session in it; is this a pushletd URL?",
@@ -383,7 +384,7 @@ impl Shared {
         };
         let cause = || format!("the server answered {status}: {what}");
         self.opening_failed(cause);
-        if matches!(status, 404 | 405) {
+        if matches!(status, 401 | 403 | 404 | 405) {
             self.give_up(cause());
         }
     }

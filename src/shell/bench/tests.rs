@@ -1,12 +1,18 @@
-//! The Pushlet decoder, fed in pieces of every size, in every format.
+//! The decoders, fed in pieces of every size: the Pushlet door in every format, and the modern doors.
 
-use super::door::{Decoder, Door as _, Item, Publish};
+use super::door::{Decoder, Item, Listen, Post, Publish};
 use super::marker::Marker;
+use super::modern::{PollDoor, PublishDoor, SseDoor};
 use super::pushlet::PushletDoor;
 use crate::protocol::{Format, Mode};
+use crate::shell::client::target::Target;
+
+fn target() -> Target {
+    Target::parse("h:1/p").expect("a URL")
+}
 
 fn door(format: Format, mode: Mode) -> PushletDoor {
-    PushletDoor::new("h:1".to_owned(), "/p/pushlet.srv".to_owned(), format, mode, 3)
+    PushletDoor::new(&target(), format, mode, 3)
 }
 
 const MARKER: Marker = Marker { lane: 1, sequence: 2, intended_ns: 3 };
@@ -53,7 +59,7 @@ fn understood(mut decoder: Decoder, bytes: &[u8], step: usize) -> Vec<String> {
 fn in_any_pieces(format: Format, bytes: &[u8], expected: &[&str]) {
     for step in 1..=bytes.len() {
         assert_eq!(
-            understood(door(format, Mode::Stream).decoder(), bytes, step),
+            understood(Listen::decoder(&door(format, Mode::Stream)), bytes, step),
             expected,
             "{format:?} in pieces of {step}"
         );
@@ -171,4 +177,131 @@ fn requests_are_what_they_say() {
         body.len()
     );
     assert_eq!(String::from_utf8_lossy(&out), expected);
+}
+
+const MODERN: [&str; 6] = ["200", "ready ID ADDR", "event true", "told 17", "event true", "aborted"];
+
+#[test]
+fn event_streams_are_understood_in_any_pieces() {
+    let mark = marker();
+    let text = format!(
+        "retry: 3000\nevent: session\ndata: {{\"session\":\"ID\",\"address\":\"ADDR\",\"heartbeat_ms\":20000}}\n\n: hb\n\n\
+         data: {{\"subject\":\"/event: end\",\"data\":{{\"m\":\"{mark}\",\"pad\":\"xxx\"}},\"time\":1,\"from\":\"~A\"}}\n\n\
+         data: {{\"lost\":17,\"subject\":\"/s/\",\"data\":{{\"m\":\"{mark}\"}},\"time\":1}}\nevent: tick\n\n\
+         event: end\ndata: {{\"reason\":\"queue-full\",\"text\":\"too slow\"}}\n\n"
+    );
+    let said = [MODERN.as_slice(), &["done"]].concat();
+    // However the server cuts its chunks, and however the network cuts the bytes.
+    for cut in [1, 7, 40, text.len()] {
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
+        let bytes = chunked(&pieces);
+        for step in 1..=bytes.len() {
+            assert_eq!(understood(SseDoor::new(&target()).decoder(), &bytes, step), said, "{cut} {step}");
+        }
+    }
+    // Who leaves is told so; that is no abort. A stream that ends within an event is none.
+    let left = chunked(&[b"event: end\ndata: {\"reason\":\"leave\",\"text\":\"\"}\n\n"]);
+    assert_eq!(understood(SseDoor::new(&target()).decoder(), &left, 9), ["200", "done"]);
+    let cut = chunked(&[b"data: {\"subject\":"]);
+    assert_eq!(understood(SseDoor::new(&target()).decoder(), &cut, 9)[1], "a stream that ends within an event");
+}
+
+/// The bytes of the server's own encoder.
+#[test]
+fn what_the_server_writes_is_understood() {
+    use crate::protocol::{Event, EventName, Fields, Framing, Origin, Payload};
+    let fields: Fields = [("m", marker().as_str()), ("pad", "xxx")].into_iter().collect();
+    let event = Event {
+        subject: crate::topic::Subject::new("/s/").expect("a subject"),
+        name: Some(EventName::new("tick").expect("a name")),
+        payload: Payload::Fields(fields),
+        origin: Origin::default(),
+        position: None,
+        accepted_at: 1,
+    };
+    use crate::wire::v1;
+    let full = crate::protocol::EndReason::QueueFull;
+    let (mut stream, mut answer) = (Vec::new(), Vec::new());
+    v1::session_event(("ID", "ADDR"), 20_000, 3_000, 16, Some("x"), &mut stream);
+    v1::poll_prologue("ID", &mut answer);
+    for (first, lost) in [(true, 0), (false, 17)] {
+        v1::personal_part(Framing::EventStream, first, lost, &mut stream);
+        v1::shared_part(Framing::EventStream, &event, Some("F"), &mut stream);
+        v1::personal_part(Framing::Object, first, lost, &mut answer);
+        v1::shared_part(Framing::Object, &event, Some("F"), &mut answer);
+    }
+    v1::end_event(full, &mut stream);
+    v1::poll_end(Some(full), &mut answer);
+    let said = understood(SseDoor::new(&target()).decoder(), &chunked(&[&stream]), 11);
+    assert_eq!(said, [MODERN.as_slice(), &["done"]].concat());
+    let said = understood(PollDoor::new(&target()).decoder(), &chunked(&[&answer]), 11);
+    assert_eq!(said, ["200", "event true", "told 17", "event true", "aborted", "done"]);
+}
+
+#[test]
+fn long_polls_are_understood_in_any_pieces() {
+    let (mark, answer) = (marker(), |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    });
+    let events = format!(
+        "{{\"session\":\"ID\",\"events\":[{{\"subject\":\"/s/\",\"data\":{{\"m\":\"{mark}\"}}}},\
+         {{\"lost\":17,\"subject\":\"/s/\",\"data\":{{\"m\":\"{mark}\"}}}}"
+    );
+    let bytes = [
+        answer("200 OK", "{\"session\":\"ID\",\"address\":\"ADDR\",\"events\":[],\"wait_ms\":20000}\n"),
+        chunked(&[events.as_bytes(), b"]}\n"]),
+        answer("200 OK", "{\"session\":\"ID\",\"events\":[],\"end\":{\"reason\":\"shutdown\",\"text\":\"\"}}\n"),
+        answer("200 OK", "{\"session\":\"ID\",\"events\":[],\"end\":{\"reason\":\"leave\",\"text\":\"\"}}\n"),
+        answer("404 Not Found", "{\"status\":404}"),
+        answer("200 OK", "<html>"),
+    ]
+    .concat();
+    let said = "200;ready ID ADDR;again 0 ID;done;200;event true;told 17;event true;again 0 ID;done;200;aborted;done;200;done;404;done;\
+        200;an answer without events;done";
+    for step in 1..=bytes.len() {
+        assert_eq!(understood(PollDoor::new(&target()).decoder(), &bytes, step).join(";"), said, "{step}");
+    }
+}
+
+#[test]
+fn publishing_by_http_is_understood_in_any_pieces() {
+    let bytes = b"HTTP/1.1 204 No Content\r\nAllow: POST\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}\
+        HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    let door = PublishDoor::new(&target(), 3);
+    for step in 1..=bytes.len() {
+        let said = understood(door.decoder(), bytes, step);
+        assert_eq!(said, ["204", "ready  ", "done", "202", "accepted", "done", "503", "refused", "done"]);
+    }
+    let none = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(understood(door.decoder(), none, 5), ["404", "refused", "done"]);
+}
+
+#[test]
+fn requests_of_the_modern_doors_are_what_they_say() {
+    let text = |out: &mut Vec<u8>| String::from_utf8(std::mem::take(out)).expect("text");
+    let mut out = Vec::new();
+    SseDoor::new(&target()).subscribe(Some("/s/"), &mut out);
+    assert_eq!(text(&mut out), "GET /p/v1/sse?subject=/s/ HTTP/1.1\r\nHost: h:1\r\n\r\n");
+    PollDoor::new(&target()).subscribe(None, &mut out);
+    assert_eq!(text(&mut out), "GET /p/v1/poll?subject=/bench/nowhere HTTP/1.1\r\nHost: h:1\r\n\r\n");
+    PollDoor::new(&target()).again("ID", &mut out);
+    assert_eq!(text(&mut out), "GET /p/v1/poll?session=ID HTTP/1.1\r\nHost: h:1\r\n\r\n");
+    for (to, pad, item) in [
+        (None, 0, format!("{{\"subject\":\"/s/\",\"data\":{{\"m\":\"{}\"}}}}", marker())),
+        (
+            Some("A"),
+            2,
+            format!("{{\"subject\":\"/s/\",\"to\":\"A\",\"data\":{{\"m\":\"{}\",\"pad\":\"xx\"}}}}", marker()),
+        ),
+    ] {
+        PublishDoor::new(&target(), pad).publish(&Publish { id: "", subject: "/s/", to, marker: MARKER }, &mut out);
+        let written = text(&mut out);
+        let (head, body) = written.split_once("\r\n\r\n").expect("a head");
+        assert_eq!(body, item);
+        let length = format!("Content-Length: {}", item.len());
+        assert_eq!(
+            head,
+            format!("POST /p/v1/publish HTTP/1.1\r\nHost: h:1\r\nContent-Type: application/json\r\n{length}")
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Reads one HTTP/1.1 answer from whatever pieces it comes in: the head by `httparse`, the body out of its framing.
 
 use crate::limits::{CLIENT_HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::wire::v1::media_type;
 
 /// What the tools need of a response head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub(super) struct Head {
     pub(super) retry_after_s: Option<u64>,
     /// Where the server sends us.
     pub(super) location: Option<String>,
+    /// The type of the body, without parameters and in lower case; empty if it is not named.
+    pub(super) media_type: String,
+    /// A publish request with the same key has been carried out before.
+    pub(super) replayed: bool,
     /// Whether the connection may carry another request.
     pub(super) keep_alive: bool,
 }
@@ -221,6 +226,8 @@ fn judge_head(response: &httparse::Response<'_, '_>) -> Result<(Head, Stage), St
         reason: response.reason.unwrap_or_default().to_owned(),
         retry_after_s: field("retry-after").and_then(|text| text.parse().ok()),
         location: field("location"),
+        media_type: media_type(field("content-type").as_deref().unwrap_or_default()),
+        replayed: field("idempotent-replayed").is_some_and(|text| text.eq_ignore_ascii_case("true")),
         keep_alive,
     };
     Ok((head, stage))

@@ -4,7 +4,11 @@ use std::fmt::Write as _;
 
 /// One event: names and values as they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Event(Vec<(String, String)>);
+pub(super) struct Event {
+    fields: Vec<(String, String)>,
+    /// The object that it came as, if it did: a line of JSON.
+    object: Option<String>,
+}
 
 /// Server's fields that the line for people leaves out: the subject stands in front, the others name no more than the
 /// plumbing, and the `p_id` that the original shows to everybody is a password (rule P-34).
@@ -13,12 +17,25 @@ const NOT_FOR_PEOPLE: [&str; 6] = ["p_event", "p_subject", "p_id", "p_sid", "p_s
 impl Event {
     /// An event of these fields.
     pub(super) const fn new(fields: Vec<(String, String)>) -> Self {
-        Self(fields)
+        Self { fields, object: None }
+    }
+
+    /// An event of these fields that came as the JSON object `text`.
+    pub(super) fn as_it_came(fields: Vec<(String, String)>, text: &str) -> Self {
+        let mut object = String::with_capacity(text.len());
+        for letter in text.chars() {
+            match letter {
+                // In JSON these can only stand between its words.
+                '\n' | '\r' | '\t' => object.push(' '),
+                letter => json_letter(&mut object, letter),
+            }
+        }
+        Self { fields, object: Some(object) }
     }
 
     /// The field's value.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The `p_event`; empty if there is none.
@@ -30,7 +47,7 @@ impl Event {
     /// to people.
     pub(super) fn to_line(&self) -> String {
         let mut line = quoted(self.get("p_subject").unwrap_or_default());
-        let shown = self.0.iter().filter(|(name, _)| !NOT_FOR_PEOPLE.contains(&name.as_str()));
+        let shown = self.fields.iter().filter(|(name, _)| !NOT_FOR_PEOPLE.contains(&name.as_str()));
         let (servers, publishers): (Vec<_>, Vec<_>) = shown.partition(|(name, _)| name.starts_with("p_"));
         for (name, value) in publishers.into_iter().chain(servers) {
             line.push(' ');
@@ -41,11 +58,14 @@ impl Event {
         line
     }
 
-    /// One JSON object on one line, every value a string, in the order in which the fields came; without `p_id` (rule
+    /// One JSON object on one line: as it came, or every value a string, in the order in which the fields came; without `p_id` (rule
     /// P-34).
     pub(super) fn to_json(&self) -> String {
+        if let Some(object) = &self.object {
+            return object.clone();
+        }
         let mut line = String::from("{");
-        for (name, value) in self.0.iter().filter(|(name, _)| name != "p_id") {
+        for (name, value) in self.fields.iter().filter(|(name, _)| name != "p_id") {
             if line.len() > 1 {
                 line.push(',');
             }
@@ -68,15 +88,21 @@ fn json_string(line: &mut String, text: &str) {
             '\n' => line.push_str("\\n"),
             '\r' => line.push_str("\\r"),
             '\t' => line.push_str("\\t"),
-            letter if is_dangerous(letter) => {
-                for unit in letter.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(line, "\\u{unit:04x}");
-                }
-            }
-            letter => line.push(letter),
+            letter => json_letter(line, letter),
         }
     }
     line.push('"');
+}
+
+/// Writes a character within a JSON string.
+fn json_letter(line: &mut String, letter: char) {
+    if !is_dangerous(letter) {
+        return line.push(letter);
+    }
+    for unit in letter.encode_utf16(&mut [0; 2]) {
+        // A string takes everything.
+        let _ = write!(line, "\\u{unit:04x}");
+    }
 }
 
 /// Whether a terminal or a reader of lines might take the character for a command or for the end of the line.

@@ -4,8 +4,9 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use super::answer::AnswerReader;
+use super::answer::{AnswerReader, Head};
 use super::event::{Event, shown};
+use super::object::Posted;
 use super::reader::{EventReader, Found};
 use super::target::Target;
 use super::trouble::Trouble;
@@ -16,6 +17,8 @@ use crate::protocol::Format;
 /// How much of an error page is read and how much of it is shown.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 const ERROR_LETTERS_MAX: usize = 200;
+/// Longest answer that is read as a whole, in bytes: all events that the largest queue of a session holds.
+const WHOLE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// A way to send requests to one server: at most one connection, made when it is needed and kept while it is of use.
 #[derive(Debug)]
@@ -47,6 +50,78 @@ impl Take for Vec<Event> {
     fn take(&mut self, event: Event) -> Result<(), Trouble> {
         self.push(event);
         Ok(())
+    }
+}
+
+/// Who reads the body of an answer that is no refusal.
+pub(super) trait Body {
+    /// The answer begins.
+    fn head(&mut self, _: &Head) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    /// What has come. An error ends the answer.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Trouble>;
+
+    /// How long nothing may come, where the server has said how often something does.
+    fn silence(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// The events of a Pushlet answer.
+struct Events<'a> {
+    reader: EventReader,
+    to: &'a mut dyn Take,
+    watch: &'a Watch,
+}
+
+impl Body for Events<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        self.reader.feed(bytes);
+        while let Some(found) = self.reader.next() {
+            match found {
+                Found::Event(event) => self.to.take(event)?,
+                Found::Malformed(what) => self.watch.say(&format!("an event was skipped: {what}")),
+                Found::Endless => return Err(Trouble::Nonsense("an event has no end".to_owned())),
+            }
+        }
+        self.to.pause()
+    }
+}
+
+/// A whole answer, whatever it says.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// Its head.
+    pub(super) head: Head,
+    /// Its body.
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    /// What a reply that is no success comes to.
+    pub(super) fn refusal(&self) -> Trouble {
+        let Head { status, reason, retry_after_s, location, .. } = &self.head;
+        let mut text = reason.clone();
+        if let Some(location) = location.as_ref().filter(|_| status / 100 == 3) {
+            text.push_str(&format!(" and sends us to {location}"));
+        }
+        let said = self.problem().unwrap_or_else(|| page_text(&String::from_utf8_lossy(&self.body)));
+        if !said.is_empty() && !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        Trouble::Refused { status: *status, text: shown(&text, ERROR_LETTERS_MAX), retry_after_s: *retry_after_s }
+    }
+
+    /// What a problem document (RFC 9457) says, and of which part of the request.
+    fn problem(&self) -> Option<String> {
+        if self.head.media_type != "application/problem+json" {
+            return None;
+        }
+        let Posted { detail, field, .. } = serde_json::from_slice(&self.body).ok()?;
+        Some(detail + &field.map_or_else(String::new, |field| format!(" ({field})")))
     }
 }
 
@@ -106,12 +181,43 @@ impl<'a> Line<'a> {
         let request = request_text(self.target, fields);
         let reader = EventReader::new(format)
             .ok_or_else(|| Trouble::Nonsense("this tool does not read the format".to_owned()))?;
+        let mut events = Events { reader, to, watch: self.watch };
+        let watch = self.watch;
+        self.converse(&request, |link| link.read_body(watch, patience, &mut events))
+    }
+
+    /// Sends a request whose answer has no end, and gives its body to `body` until the answer ends all the same, `body` says no, or nothing
+    /// comes for `silence`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Trouble`]; whatever `body` returns ends it too.
+    pub(super) fn stream(&mut self, request: &[u8], silence: Duration, body: &mut dyn Body) -> Result<(), Trouble> {
+        let watch = self.watch;
+        self.converse(request, |link| link.read_body(watch, Patience::Silence(silence), body))
+    }
+
+    /// Sends a request and reads its whole answer, whatever it says, for at most `patience`.
+    ///
+    /// # Errors
+    ///
+    /// There is no whole answer; see [`Trouble`].
+    pub(super) fn ask(&mut self, request: &[u8], patience: Duration) -> Result<Reply, Trouble> {
+        let (watch, patience) = (self.watch, Patience::Until(Instant::now() + patience));
+        self.converse(request, |link| link.read_whole(watch, patience))
+    }
+
+    fn converse<T>(
+        &mut self,
+        request: &[u8],
+        read: impl FnOnce(&mut Link) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
         let mut link = match self.link.take().filter(Link::is_usable) {
             Some(link) => link,
             None => connect(self.target, self.watch)?,
         };
-        link.send(&request)?;
-        let outcome = link.read_events(self.watch, patience, reader, to);
+        link.send(request)?;
+        let outcome = read(&mut link);
         link.used_at = Instant::now();
         if link.answer.leaves_connection_usable() {
             self.link = Some(link);
@@ -128,16 +234,47 @@ pub(super) fn reason_of(event: &Event) -> String {
 /// A GET, as every Pushlet server understands it; a POST if that would be too long (pushletd only, rule P-3).
 fn request_text(target: &Target, fields: &[(&str, &str)]) -> Vec<u8> {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let common = format!(
-        "HTTP/1.1\r\nHost: {}\r\nUser-Agent: pushletd/{}\r\nAccept: */*\r\n",
-        target.host_header(),
-        env!("CARGO_PKG_VERSION")
-    );
+    let common = common_head(target, "*/*");
     if target.path.len() + query.len() < CLIENT_TARGET_BYTES_MAX {
         return format!("GET {}?{query} {common}\r\n", target.path).into_bytes();
     }
     let content = format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", query.len());
     format!("POST {} {common}{content}\r\n{query}", target.path).into_bytes()
+}
+
+/// What every request says, behind its method and path.
+fn common_head(target: &Target, accept: &str) -> String {
+    let (host, version, key) = (target.host_header(), env!("CARGO_PKG_VERSION"), target.key_header());
+    format!("HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pushletd/{version}\r\nAccept: {accept}\r\n{key}")
+}
+
+/// A GET of the modern door `door`, whose answer is to be of the type `accept`; with the position that an earlier stream has come to.
+pub(super) fn door_get(
+    target: &Target,
+    door: &str,
+    query: &[(&str, &str)],
+    accept: &str,
+    last_id: Option<&str>,
+) -> Vec<u8> {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let head = common_head(target, accept);
+    // What would end the line is no position of any server that we know.
+    let last = last_id.filter(|id| !id.is_empty() && !id.contains(char::is_control));
+    let last = last.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
+    format!("GET {}?{query} {head}Cache-Control: no-store\r\n{last}\r\n", target.door(door)).into_bytes()
+}
+
+/// A POST of JSON to the modern door for publishing.
+pub(super) fn door_post(target: &Target, json: &str, idempotency_key: Option<&str>) -> Vec<u8> {
+    let head = common_head(target, "*/*");
+    let key = idempotency_key.map_or_else(String::new, |key| format!("Idempotency-Key: {key}\r\n"));
+    let content = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", json.len());
+    format!("POST {} {head}{key}{content}\r\n{json}", target.door("v1/publish")).into_bytes()
+}
+
+/// A request that ends a session, at whichever door it began (rule P-27).
+pub(super) fn leave_request(target: &Target, session: &str) -> Vec<u8> {
+    request_text(target, &[("p_event", "leave"), ("p_id", session)])
 }
 
 fn connect(target: &Target, watch: &Watch) -> Result<Link, Trouble> {
@@ -211,31 +348,41 @@ impl Link {
         }
     }
 
-    fn read_events(
-        &mut self,
-        watch: &Watch,
-        patience: Patience,
-        mut reader: EventReader,
-        to: &mut dyn Take,
-    ) -> Result<(), Trouble> {
-        let mut goes_on = true;
+    fn read_body(&mut self, watch: &Watch, patience: Patience, body: &mut dyn Body) -> Result<(), Trouble> {
+        let (mut goes_on, mut begun) = (true, false);
         while goes_on {
+            let patience = match (patience, body.silence()) {
+                (Patience::Silence(_), Some(silence)) => Patience::Silence(silence),
+                (patience, _) => patience,
+            };
             goes_on = self.read_some(watch, patience)?;
             match self.answer.head() {
                 None => continue,
                 Some(head) if head.status != 200 => return Err(self.read_refusal(watch, patience)),
-                Some(_) => reader.feed(&self.answer.take_body()),
+                Some(head) if !begun => body.head(head)?,
+                Some(_) => {}
             }
-            while let Some(found) = reader.next() {
-                match found {
-                    Found::Event(event) => to.take(event)?,
-                    Found::Malformed(what) => watch.say(&format!("an event was skipped: {what}")),
-                    Found::Endless => return Err(Trouble::Nonsense("an event has no end".to_owned())),
-                }
-            }
-            to.pause()?;
+            begun = true;
+            body.take(&self.answer.take_body())?;
         }
         Ok(())
+    }
+
+    fn read_whole(&mut self, watch: &Watch, patience: Patience) -> Result<Reply, Trouble> {
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = self.read_some(watch, patience)?;
+            if self.answer.body_len() > WHOLE_BYTES_MAX {
+                return Err(Trouble::Nonsense("an answer has no end".to_owned()));
+            }
+        }
+        self.reply().ok_or_else(|| Trouble::Link("the server does not answer".to_owned()))
+    }
+
+    /// The answer, as far as it has come.
+    fn reply(&mut self) -> Option<Reply> {
+        let body = self.answer.take_body();
+        self.answer.head().map(|head| Reply { head: head.clone(), body })
     }
 
     /// Reads the rest of an error answer, as far as it is worth showing.
@@ -247,21 +394,9 @@ impl Link {
                 Err(_) => break,
             }
         }
-        let page = self.answer.take_body();
-        let Some(head) = self.answer.head() else { return Trouble::Link("the server does not answer".to_owned()) };
-        let mut text = head.reason.clone();
-        if let Some(location) = head.location.as_ref().filter(|_| head.status / 100 == 3) {
-            text.push_str(&format!(" and sends us to {location}"));
-        }
-        let said = page_text(&String::from_utf8_lossy(&page));
-        if !said.is_empty() && !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        Trouble::Refused {
-            status: head.status,
-            text: shown(&text, ERROR_LETTERS_MAX),
-            retry_after_s: head.retry_after_s,
+        match self.reply() {
+            Some(reply) => reply.refusal(),
+            None => Trouble::Link("the server does not answer".to_owned()),
         }
     }
 }
@@ -301,6 +436,26 @@ mod tests {
         let post = text(&[("v", &long)]);
         assert!(post.starts_with("POST /x/pushlet.srv HTTP/1.1\r\n"), "{post}");
         assert!(post.contains(&format!("\r\nContent-Length: {}\r\n\r\nv=xxx", long.len() + 2)), "{post}");
+    }
+
+    #[test]
+    fn requests_of_the_modern_doors_are_what_they_say() {
+        let target = Target::parse("h:81/x").expect("a URL");
+        let query = [("subject", "/a/**"), ("subject", "b,c")];
+        let get =
+            |last| String::from_utf8(door_get(&target, "v1/sse", &query, "text/event-stream", last)).expect("text");
+        let whole = get(Some("7-1-9"));
+        assert!(
+            whole.starts_with("GET /x/v1/sse?subject=%2Fa%2F**&subject=b%2Cc HTTP/1.1\r\nHost: h:81\r\n"),
+            "{whole}"
+        );
+        assert!(whole.contains("\r\nAccept: text/event-stream\r\n"), "{whole}");
+        assert!(whole.ends_with("\r\nLast-Event-ID: 7-1-9\r\n\r\n"), "{whole}");
+        assert!(!get(Some("a\nb")).contains("Last-Event-ID") && !get(None).contains("Last-Event-ID"));
+        let post = String::from_utf8(door_post(&target, "[\"\u{e9}\"]", Some("K"))).expect("text");
+        assert!(post.starts_with("POST /x/v1/publish HTTP/1.1\r\n"), "{post}");
+        assert!(post.contains("\r\nIdempotency-Key: K\r\nContent-Type: application/json\r\n"), "{post}");
+        assert!(post.ends_with("\r\nContent-Length: 6\r\n\r\n[\"\u{e9}\"]"), "{post}");
     }
 
     #[test]

@@ -1,16 +1,14 @@
-//! `pushletd pub`: joins, publishes one event or one for each line of input, leaves.
+//! `pushletd pub` at the Pushlet door: joins, publishes one event or one for each line of input, leaves.
 
 use std::io::BufRead;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use super::event::{parse_line, shown};
+use super::lines::Lines;
 use super::link::Line;
 use super::target::Target;
 use super::trouble::Trouble;
 use super::watch::Watch;
-use crate::limits::{BODY_BYTES_MAX, CLIENT_TICK_MS};
+use crate::limits::BODY_BYTES_MAX;
 use crate::protocol::Format;
 
 /// Where the events come from.
@@ -37,9 +35,6 @@ pub(super) struct Wanted {
 
 /// The tool reads acks only, and every Pushlet server writes this one properly.
 const FORMAT: Format = Format::XmlStrict;
-
-/// So many lines are read ahead of the one that is being published.
-const LINES_AHEAD: usize = 64;
 
 struct Publisher<'a> {
     wanted: &'a Wanted,
@@ -73,26 +68,8 @@ pub(super) fn run(wanted: &Wanted, watch: &Watch, input: Box<dyn BufRead + Send>
 impl Publisher<'_> {
     fn publish_lines(&mut self, input: Box<dyn BufRead + Send>) -> Result<(), Trouble> {
         self.session()?;
-        // A thread of its own reads the input, so that a signal ends the run while no line comes.
-        let (sender, lines) = mpsc::sync_channel(LINES_AHEAD);
-        thread::spawn(move || {
-            for line in input.split(b'\n') {
-                let failed = line.is_err();
-                if sender.send(line).is_err() || failed {
-                    return;
-                }
-            }
-        });
-        let mut number = 0_u64;
-        loop {
-            self.watch.tick()?;
-            let line = match lines.recv_timeout(Duration::from_millis(CLIENT_TICK_MS)) {
-                Ok(Ok(line)) => line,
-                Ok(Err(error)) => return Err(Trouble::Link(format!("standard input cannot be read: {error}"))),
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            };
-            number += 1;
+        let lines = Lines::read(input);
+        while let Some((number, line)) = lines.next(self.watch)? {
             let read = String::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned());
             match read.and_then(|line| if line.trim().is_empty() { Ok(None) } else { parse_line(&line).map(Some) }) {
                 Ok(None) => {}
@@ -100,6 +77,7 @@ impl Publisher<'_> {
                 Err(what) => self.refused(Some(number), &shown(&what, 200)),
             }
         }
+        Ok(())
     }
 
     fn refused(&self, number: Option<u64>, reason: &str) {

@@ -1,25 +1,17 @@
-//! `pushletd sub`: joins, subscribes, listens, prints; and does it again when the connection is lost.
+//! `pushletd sub` at the Pushlet door: joins, subscribes, listens, prints; and does it again when the connection is lost.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::event::Event;
 use super::link::{Line, Take, reason_of};
+use super::printer::{Output, Printer};
 use super::target::Target;
 use super::trouble::Trouble;
 use super::watch::Watch;
 use crate::limits::CLIENT_BACKOFF_MAX_MS;
 use crate::protocol::{Format, Mode};
-
-/// How an event is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Output {
-    /// `SUBJECT name=value ...`
-    Text,
-    /// A JSON object.
-    Json,
-}
 
 /// What is wanted, checked.
 #[derive(Debug)]
@@ -46,7 +38,7 @@ pub(super) struct Wanted {
 struct Subscriber<'a> {
     wanted: &'a Wanted,
     watch: &'a Watch,
-    out: BufWriter<&'a mut dyn Write>,
+    out: Printer<'a>,
     control: Line<'a>,
     /// The session, if there is one.
     id: Option<String>,
@@ -68,7 +60,7 @@ pub(super) fn run(wanted: &Wanted, watch: &Watch, seed: u64, out: &mut dyn Write
     let mut subscriber = Subscriber {
         wanted,
         watch,
-        out: BufWriter::new(out),
+        out: Printer::new(wanted.output, wanted.count, watch, out),
         control: Line::new(&wanted.target, watch),
         id: None,
         listened: false,
@@ -169,21 +161,6 @@ impl Subscriber<'_> {
         Ok(())
     }
 
-    fn print(&mut self, event: &Event) -> Result<(), Trouble> {
-        let line = match self.wanted.output {
-            Output::Text => event.to_line(),
-            Output::Json => event.to_json(),
-        };
-        self.watch.clear();
-        // Whoever reads our output may go away at any time; that is an end like any other.
-        writeln!(self.out, "{line}").map_err(|_| Trouble::Stopped)?;
-        self.watch.count_done();
-        if self.wanted.count.is_some_and(|count| self.watch.done() >= count) {
-            return Err(Trouble::Stopped);
-        }
-        Ok(())
-    }
-
     /// Ends the session, so that the server need not wait for it to expire. If that does not work, it will.
     fn leave(&mut self) {
         self.watch.begin_leaving();
@@ -197,17 +174,14 @@ impl Take for Subscriber<'_> {
     /// One event of the data channel.
     fn take(&mut self, event: Event) -> Result<(), Trouble> {
         // Any event may be the one that tells of a loss (rule P-30).
-        if let Some(lost) = event.get("p_lost").and_then(|lost| lost.parse().ok()) {
-            self.watch.count_lost(lost);
-            self.watch.say(&format!("{lost} events were lost: this client reads too slowly"));
-        }
+        self.out.tell_loss(&event);
         match event.kind() {
             "listen-ack" | "refresh-ack" => {
                 self.listened = true;
                 self.backoff.reset();
             }
             "refresh" => self.wait_ms = event.get("p_wait").and_then(|wait| wait.parse().ok()).or(Some(0)),
-            "data" => self.print(&event)?,
+            "data" => self.out.print(&event)?,
             "abort" => return Err(Trouble::Aborted(reason_of(&event))),
             "nack" => return Err(Trouble::Nack(reason_of(&event))),
             _ => {}
@@ -217,6 +191,6 @@ impl Take for Subscriber<'_> {
 
     /// Whoever reads our output gets what there is before we wait.
     fn pause(&mut self) -> Result<(), Trouble> {
-        self.out.flush().map_err(|_| Trouble::Stopped)
+        self.out.flush()
     }
 }

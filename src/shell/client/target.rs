@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// Where a Pushlet server is: what to connect to and which path to ask for.
+use super::key::Key;
+
+/// Where a Pushlet server is: what to connect to, which path to ask for, and what opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::shell) struct Target {
     /// Name or address, without the brackets of an IPv6 address.
@@ -11,13 +13,17 @@ pub(in crate::shell) struct Target {
     pub(in crate::shell) port: u16,
     /// The path, which ends in `pushlet.srv` (rule P-1).
     pub(in crate::shell) path: String,
+    /// What is presented with each request.
+    pub(in crate::shell) key: Option<Key>,
 }
 
 /// The last segment of the path of every Pushlet server.
 const SERVICE: &str = "pushlet.srv";
+/// The ends of the URLs of the modern doors: whoever copies one of them means the server.
+const DOORS: [&str; 4] = ["/v1/sse", "/v1/poll", "/v1/publish", "/v1"];
 
 impl Target {
-    /// Reads `http://host:port/`, `host:port`, or the whole URL of a `pushlet.srv`; what is missing is added.
+    /// Reads `http://host:port/`, `host:port`, or the whole URL of a `pushlet.srv` or of a modern door; what is missing is added.
     ///
     /// # Errors
     ///
@@ -45,9 +51,21 @@ impl Target {
         let path = if last.split(';').next() == Some(SERVICE) {
             path.to_owned()
         } else {
-            format!("{}/{SERVICE}", path.trim_end_matches('/'))
+            let path = path.trim_end_matches('/');
+            let root = DOORS.iter().find_map(|door| path.strip_suffix(door)).unwrap_or(path);
+            format!("{root}/{SERVICE}")
         };
-        Ok(Self { host: host.to_owned(), port, path })
+        Ok(Self { host: host.to_owned(), port, path, key: None })
+    }
+
+    /// The path of a modern door, such as `v1/sse`: a sibling of the Pushlet service.
+    pub(in crate::shell) fn door(&self, name: &str) -> String {
+        format!("{}/{name}", self.path.rsplit_once('/').map_or("", |(root, _)| root))
+    }
+
+    /// The header field that presents the key, line end included; empty without one.
+    pub(in crate::shell) fn key_header(&self) -> String {
+        self.key.as_ref().map_or_else(String::new, Key::header)
     }
 
     /// The value of the `Host` header.
@@ -90,8 +108,22 @@ mod tests {
             ("http://h/pushlet/pushlet.srv;jsessionid=1?x=y#z", "http://h/pushlet/pushlet.srv;jsessionid=1"),
             ("h:81/app//", "http://h:81/app/pushlet.srv"),
             ("http://[::1]:8080/x", "http://[::1]:8080/x/pushlet.srv"),
+            ("http://h/v1/sse", "http://h/pushlet.srv"),
+            ("http://h/x/v1/publish?subject=/a", "http://h/x/pushlet.srv"),
+            ("h/v1/", "http://h/pushlet.srv"),
         ] {
             assert_eq!(Target::parse(url).map(|target| target.to_string()).as_deref(), Ok(whole), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_modern_doors_are_beside_the_service() {
+        for (url, door) in [
+            ("http://localhost:8080/", "/v1/sse"),
+            ("h/pushlet/pushlet.srv;jsessionid=1", "/pushlet/v1/sse"),
+            ("h/x/v1/poll", "/x/v1/sse"),
+        ] {
+            assert_eq!(Target::parse(url).map(|target| target.door("v1/sse")).as_deref(), Ok(door), "{url}");
         }
     }
 

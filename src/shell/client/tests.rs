@@ -7,7 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
+use super::publisher::Source;
 use super::*;
+use crate::protocol::Mode;
+
+mod modern;
 
 /// What the server does when it has answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,10 +75,13 @@ fn joined() -> Vec<Step> {
     vec![ok("p_event=join&", JOIN_ACK), ok("p_event=subscribe&", SUBSCRIBE_ACK)]
 }
 
-/// The server: its address, and the request lines that came.
+/// The server: its address, and the request lines that came, and the bodies of those that had one.
+#[derive(Clone)]
 struct Server {
     addr: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<String>>>,
+    bodies: Arc<Mutex<Vec<String>>>,
     steps: Arc<Mutex<Vec<Step>>>,
 }
 
@@ -82,15 +89,21 @@ impl Server {
     fn start(steps: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("an address");
-        let server = Self { addr, requests: Arc::default(), steps: Arc::new(Mutex::new(steps)) };
-        let (requests, steps) = (Arc::clone(&server.requests), Arc::clone(&server.steps));
+        let server = Self { steps: Arc::new(Mutex::new(steps)), ..Self::nowhere(addr) };
+        let shared = server.clone();
         thread::spawn(move || {
             for connection in listener.incoming().map_while(Result::ok) {
-                let (requests, steps) = (Arc::clone(&requests), Arc::clone(&steps));
-                thread::spawn(move || serve(connection, &requests, &steps));
+                let shared = shared.clone();
+                thread::spawn(move || shared.serve(connection));
             }
         });
         server
+    }
+
+    /// Nobody listens there.
+    fn nowhere(addr: SocketAddr) -> Self {
+        let (requests, heads, bodies) = Default::default();
+        Self { addr, requests, heads, bodies, steps: Arc::default() }
     }
 
     fn target(&self) -> Target {
@@ -110,28 +123,34 @@ impl Server {
         let steps = self.steps.lock().expect("no thread panics");
         assert_eq!(steps.iter().map(|step| step.wants).collect::<Vec<_>>(), Vec::<&str>::new(), "never asked for");
     }
-}
 
-fn serve(mut connection: TcpStream, requests: &Mutex<Vec<String>>, steps: &Mutex<Vec<Step>>) {
-    let mut input = Vec::new();
-    let mut piece = [0_u8; 4096];
-    while let Ok(count @ 1..) = connection.read(&mut piece) {
-        input.extend_from_slice(&piece[..count]);
-        if !input.ends_with(b"\r\n\r\n") {
-            continue;
-        }
-        let text = String::from_utf8_lossy(&input).into_owned();
-        input.clear();
-        let line = text.lines().next().unwrap_or_default().to_owned();
-        let step = {
-            let mut steps = steps.lock().expect("no thread panics");
-            let at = steps.iter().position(|step| line.contains(step.wants));
-            at.map(|at| steps.remove(at))
-        };
-        requests.lock().expect("no thread panics").push(line);
-        let Some(step) = step else { return };
-        if connection.write_all(step.answer.as_bytes()).is_err() || step.then == Then::Close {
-            return;
+    fn serve(&self, mut connection: TcpStream) {
+        let mut input = Vec::new();
+        let mut piece = [0_u8; 4096];
+        while let Ok(count @ 1..) = connection.read(&mut piece) {
+            input.extend_from_slice(&piece[..count]);
+            let text = String::from_utf8_lossy(&input).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse::<usize>().ok());
+            if body.len() < length.unwrap_or(0) {
+                continue;
+            }
+            input.clear();
+            let line = head.lines().next().unwrap_or_default().to_owned();
+            let step = {
+                let mut steps = self.steps.lock().expect("no thread panics");
+                let at = steps.iter().position(|step| line.contains(step.wants));
+                at.map(|at| steps.remove(at))
+            };
+            self.requests.lock().expect("no thread panics").push(line);
+            self.heads.lock().expect("no thread panics").push(head.to_owned());
+            if length.is_some() {
+                self.bodies.lock().expect("no thread panics").push(body.to_owned());
+            }
+            let Some(step) = step else { return };
+            if connection.write_all(step.answer.as_bytes()).is_err() || step.then == Then::Close {
+                return;
+            }
         }
     }
 }
@@ -282,7 +301,7 @@ fn a_reader_that_goes_away_is_an_end() {
     steps.extend([stream("p_event=listen&", &[LISTEN_ACK, &data("1")].concat()), ok("p_event=leave&", LEAVE_ACK)]);
     let server = Server::start(steps);
     let args = SubArgs { url: server.target().to_string(), subjects: vec!["/t".to_owned()], ..SubArgs::default() };
-    let wanted = checked_sub(args).expect("a good command line");
+    let Ok(Sub::Pushlet(wanted)) = checked_sub(args) else { panic!("a good command line") };
     let watch = Watch::new("received", true);
     assert_eq!(subscriber::run(&wanted, &watch, 1, &mut Gone), Ok(()));
     server.assert_all_used();
@@ -327,7 +346,7 @@ fn what_was_not_published_is_counted() {
     let server = Server::start(vec![error("p_event=join&", "503 Service Unavailable", "busy")]);
     assert!(publish(&server, &[], None).0.is_err());
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let server = Server { addr: nobody, requests: Arc::default(), steps: Arc::default() };
+    let server = Server::nowhere(nobody);
     let trouble = publish(&server, &[], None).0.expect_err("nobody listens").to_string();
     assert!(trouble.starts_with("cannot connect to 127.0.0.1:"), "{trouble}");
 }
@@ -358,7 +377,7 @@ fn command_lines_are_checked() {
         change(&mut args);
         checked_sub(args)
     };
-    let wanted = sub(&|_| {}).expect("the least that is needed");
+    let Ok(Sub::Pushlet(wanted)) = sub(&|_| {}) else { panic!("the least that is needed") };
     assert_eq!((wanted.format, wanted.mode, wanted.output), (Format::XmlStrict, Mode::Stream, Output::Text));
     assert!(sub(&|args| args.format = "json".to_owned()).is_ok());
     for (word, change) in [
@@ -370,6 +389,10 @@ fn command_lines_are_checked() {
         ("transport", &|args| args.transport = "push".to_owned()),
         ("output", &|args| args.output = "xml".to_owned()),
         ("count", &|args| args.count = Some(0)),
+        ("format of sse", &|args| (args.transport, args.format) = ("sse".to_owned(), "xml".to_owned())),
+        ("label", &|args| (args.transport, args.label) = ("poll".to_owned(), Some("l".to_owned()))),
+        ("bytes", &|args| (args.transport, args.subjects) = ("sse".to_owned(), vec!["/a".repeat(8192)])),
+        ("/nowhere/key", &|args| args.key = Some("/nowhere/key".to_owned())),
     ] {
         let said = sub(change).expect_err(word);
         assert!(said.contains(word), "{said}");
@@ -378,7 +401,11 @@ fn command_lines_are_checked() {
         let fields = fields.iter().map(|field| (*field).to_owned()).collect();
         checked_pub(PubArgs { url: "h".to_owned(), subject: subject.to_owned(), fields, ..PubArgs::default() })
     };
-    let source = |fields: &[&str]| publish(fields, "/a").map(|wanted| wanted.source);
+    let source = |fields: &[&str]| match publish(fields, "/a") {
+        Ok(Pub::Pushlet(wanted)) => Ok(wanted.source),
+        Ok(Pub::Http(_)) => panic!("the Pushlet door is the usual one"),
+        Err(what) => Err(what),
+    };
     assert_eq!(source(&["-"]), Ok(Source::Lines));
     assert_eq!(source(&[]), Ok(Source::Once(Vec::new())));
     assert_eq!(source(&["a=1"]), Ok(Source::Once(vec![("a".to_owned(), "1".to_owned())])));

@@ -46,10 +46,12 @@ pub struct RequestHead {
     pub authorization: Option<String>,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// `Last-Event-ID` of a browser that comes again.
+    /// `Last-Event-ID` of a browser that comes again, the first of several.
     pub last_event_id: Option<String>,
     /// `Content-Encoding`, several lines joined by commas.
     pub content_encoding: Option<String>,
+    /// `Sec-Fetch-Site`, by which browsers tell whose page made them ask.
+    pub fetch_site: Option<String>,
     /// Whether the request says how long its body is, be it nothing: by `Content-Length` or `Transfer-Encoding`.
     pub says_length: bool,
 }
@@ -117,6 +119,7 @@ struct Facts {
     idempotency_key: Option<String>,
     last_event_id: Option<String>,
     content_encoding: Option<String>,
+    fetch_site: Option<String>,
 }
 
 impl Facts {
@@ -143,12 +146,14 @@ impl Facts {
             join_text(&mut self.if_none_match, value);
         } else if is("Content-Encoding") {
             join_text(&mut self.content_encoding, value);
+        } else if is("Sec-Fetch-Site") {
+            self.fetch_site.get_or_insert_with(|| text(value));
         } else if is("Authorization") {
             once(&mut self.authorization, value, HttpError::bad("Authorization is there more than once."))?;
         } else if is("Idempotency-Key") {
             once(&mut self.idempotency_key, value, HttpError::bad("Idempotency-Key is there more than once."))?;
         } else if is("Last-Event-ID") {
-            once(&mut self.last_event_id, value, HttpError::bad("Last-Event-ID is there more than once."))?;
+            self.last_event_id.get_or_insert_with(|| text(value));
         } else if is("Content-Type") {
             once(&mut self.content_type, value, HttpError::bad("Content-Type is there more than once."))?;
         } else if is("Origin") {
@@ -223,6 +228,7 @@ impl Facts {
             idempotency_key: self.idempotency_key,
             last_event_id: self.last_event_id,
             content_encoding: self.content_encoding,
+            fetch_site: self.fetch_site,
         };
         Ok((head, framing))
     }

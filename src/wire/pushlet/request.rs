@@ -55,16 +55,15 @@ pub fn is_pushlet_path(path: &str) -> bool {
     segment.split(';').next() == Some("pushlet.srv")
 }
 
-/// Reads a request sent to a path of the Pushlet door. `unix_s` is the wall clock in seconds since 1970; a publish
-/// without a `p_time` gets it, by GET as by POST (P-3, P-21).
+/// Reads a request sent to a path of the Pushlet door.
 ///
 /// # Errors
 ///
 /// [`RequestError`] with status 400 if there is no `p_event` (P-8), if there are more than [`FIELDS_MAX`] fields, or if
 /// a POST body cannot be read (P-3).
-pub fn read(incoming: &Incoming<'_>, unix_s: u64) -> Result<(Command, Agent), RequestError> {
+pub fn read(incoming: &Incoming<'_>) -> Result<(Command, Agent), RequestError> {
     let fields = if incoming.post { post_fields(incoming.body)? } else { query_fields(incoming.query)? };
-    let command = command(fields, unix_s)?;
+    let command = command(fields)?;
     Ok((command, agent(incoming.user_agent, incoming.force_pull_agents)))
 }
 
@@ -130,7 +129,7 @@ impl Collector {
 }
 
 /// P-5: what the fields ask for. A missing or empty `p_event` is an error however they came (P-8).
-fn command(mut fields: Fields, unix_s: u64) -> Result<Command, RequestError> {
+fn command(fields: Fields) -> Result<Command, RequestError> {
     let Some(name) = fields.get("p_event").filter(|name| !name.is_empty()) else {
         return Err(RequestError::new("No eventType specified"));
     };
@@ -145,8 +144,6 @@ fn command(mut fields: Fields, unix_s: u64) -> Result<Command, RequestError> {
         "unsubscribe" => Command::Unsubscribe { id, sid: boxed("p_sid") },
         "publish" => {
             let (subject, to) = (boxed("p_subject"), boxed("p_to"));
-            // P-21: the publisher's own p_time stays.
-            fields.add_first("p_time", itoa::Buffer::new().format(unix_s));
             Command::Publish { id, subject, to, fields }
         }
         "hb" => Command::Heartbeat { id },

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use super::json::{self, JsonProblem};
 use super::query::Query;
 use crate::limits::{
-    CONTENT_TYPE_BYTES_MAX, ECHO_CHARS_MAX, FIELDS_MAX, JSON_DEPTH_MAX, POST_ITEMS_MAX, POST_SUBJECTS_MAX,
+    CONTENT_TYPE_BYTES_MAX, ECHO_CHARS_MAX, EVENT_NAME_BYTES_MAX, FIELDS_MAX, JSON_DEPTH_MAX, POST_ITEMS_MAX,
+    POST_SUBJECTS_MAX,
 };
-use crate::protocol::{EventName, Fields, Item, Payload, Problem, Publication, is_reserved};
+use crate::protocol::{EventName, EventNameError, Fields, Item, Payload, Problem, Publication, is_reserved};
 use crate::topic::Subject;
 
 /// How a body is to be read, by its media type and by whether the query names the subject.
@@ -33,10 +34,16 @@ impl Body {
     ///
     /// # Errors
     ///
-    /// A 415 if it can only be the data itself and the query names no subject.
+    /// A 415 if it can only be the data itself and the query names no subject, a 400 if the query holds something that belongs to one.
     pub fn of(content_type: Option<&str>, query: &Query) -> Result<Self, Problem> {
         if query.get("subject").is_some() {
             return Ok(Self::Data);
+        }
+        if let Some(field) = ["to", "event"].into_iter().find(|name| query.get(name).is_some()) {
+            // To leave it out would give to everybody what is meant for one.
+            let detail =
+                format!("{field} stands in the query only where subject does; otherwise it is a member of the item.");
+            return Err(Problem::field(field, detail));
         }
         match super::media_type(content_type.unwrap_or_default()).as_str() {
             "application/json" => Ok(Self::Json),
@@ -259,6 +266,9 @@ fn subjects<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Subject>, Pr
 
 fn publication(subjects: Vec<Subject>, name: Option<&str>, to: Option<&str>, payload: Payload) -> Item {
     let name = name.map(EventName::new).transpose();
-    let name = name.map_err(|error| Problem::field("event", format!("This cannot name an event: {error}.")))?;
+    let name = name.map_err(|error| {
+        let problem = Problem::field("event", format!("This cannot name an event: {error}."));
+        if matches!(error, EventNameError::Length(1..)) { problem.limit(EVENT_NAME_BYTES_MAX) } else { problem }
+    })?;
     Ok(Publication { subjects, name, payload, to: to.map(Box::from) })
 }

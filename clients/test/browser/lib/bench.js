@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { launch } from "./browser.js";
 import { Server } from "./server.js";
+import { Site } from "./site.js";
 import { until } from "./wait.js";
 
 const PAGES = join(dirname(fileURLToPath(import.meta.url)), "../pages");
@@ -52,6 +53,7 @@ export class Bench {
         this.home = home;
         this.browsers = [];
         this.servers = [];
+        this.sites = [];
         this.contexts = [];
         this.pages = [];
         this.console = [];
@@ -75,6 +77,14 @@ export class Bench {
         const server = new Server(options);
         this.servers.push(server);
         return server.start();
+    }
+
+    // Another origin, with pages of its own.
+    async site() {
+        this.mustBeOpen();
+        const site = await Site.open();
+        this.sites.push(site);
+        return site;
     }
 
     // A context of this test alone. pageCache: in a browser of its own that keeps pages aside when the user goes on (bfcache).
@@ -174,5 +184,6 @@ export class Bench {
         for (const context of this.contexts) await context.close().catch(() => {});
         for (const browser of this.browsers) await browser.close();
         for (const server of this.servers) await server.close();
+        for (const site of this.sites) site.close();
     }
 }

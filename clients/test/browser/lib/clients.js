@@ -17,6 +17,8 @@ const FIELDS = [
         "p_tries",
     ],
     ...[
+        "event",
+        "data",
         "text",
         "n",
         "chinese",

@@ -106,7 +106,22 @@ export const PAGES = [
         path: "demo/",
         isLive: false,
         async works(_, page) {
-            assert.ok((await page.locator("main a.card").count()) >= 8);
+            assert.ok((await page.locator("main a.card").count()) >= 9);
+        },
+    },
+    {
+        name: "events",
+        path: "demo/events.html",
+        isLive: true,
+        // The doors of today are at the root alone.
+        outside: /^v1\/(sse\?|publish$)/,
+        async works(server, page, token) {
+            const text = `${token} 中文 </script> "it's"`;
+            await page.locator("#data").fill(JSON.stringify({ text, n: 1 }));
+            await page.locator("#publish button.primary").click();
+            await hasLine(page, "frames", JSON.stringify({ text, n: 1 }));
+            await server.publish("/hello/outside", { text: `${token} & more` });
+            await hasLine(page, "frames", `${token} & more`);
         },
     },
     { name: "chat", path: "demo/chat.html", isLive: true, works: chatWorks },

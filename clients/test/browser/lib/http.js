@@ -33,6 +33,15 @@ export async function command(base, fields) {
     return { ...answer, event };
 }
 
+// Publishes one item, or an array of them, by the door of today. Throws unless all of it is taken.
+export async function post(base, item) {
+    const headers = { "Content-Type": "application/json" };
+    const answer = await request(`${base}v1/publish`, { method: "POST", headers, body: JSON.stringify(item) });
+    if (answer.status !== 202 || JSON.parse(answer.body).refused !== 0) {
+        throw new Error(`the server did not take it: ${answer.status} ${answer.body}`);
+    }
+}
+
 // A session outside the browser that publishes, and joins again when the server has forgotten it.
 export class Publisher {
     constructor(base) {

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Listener, Publisher, command, request } from "./http.js";
+import { Listener, Publisher, command, post, request } from "./http.js";
 import { until, within } from "./wait.js";
 
 const REPOSITORY = join(dirname(fileURLToPath(import.meta.url)), "../../../..");
@@ -37,15 +37,17 @@ process.on("exit", () => {
 });
 
 export class Server {
-    // pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port.
-    constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], admin = false } = {}) {
+    // pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port; more: further settings,
+    // with files ({ name: text }) beside them.
+    constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], admin = false, more = "", files = {} } = {}) {
         this.admin = admin;
         this.listeners = [];
         this.port = 0;
         this.log = "";
         this.folder = mkdtempSync(join(tmpdir(), "pushletd-server-"));
         this.config = join(this.folder, "pushletd.toml");
-        writeFileSync(this.config, settings(pullWait, pollRest));
+        writeFileSync(this.config, settings(pullWait, pollRest) + more);
+        for (const [name, text] of Object.entries(files)) writeFileSync(join(this.folder, name), text, { mode: 0o600 });
     }
 
     get base() {
@@ -101,6 +103,11 @@ export class Server {
 
     publish(subject, fields) {
         return this.publisher.publish(subject, fields);
+    }
+
+    // By the door of today: an item, or an array of them.
+    post(item) {
+        return post(this.base, item);
     }
 
     // A listener outside the browser, which ends with the server.

@@ -1,11 +1,10 @@
 // The demo pages in a browser: each is live, does what it is for, comes back by itself, and fits.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { NO_SERVER } from "../lib/bench.js";
 import { PAGES, draws, drawnPixels, hasLine, isAlike, isLive, live, number, says } from "../lib/demo.js";
 import { request } from "../lib/http.js";
 import { test } from "../lib/registry.js";
+import { saveScreenshot } from "../lib/screenshots.js";
 import { until } from "../lib/wait.js";
 
 const RECOVERY_MS = 20000;
@@ -17,7 +16,7 @@ const SIZES = [
 // WCAG 2.2, 1.4.3: what normal text needs against its background.
 const CONTRAST_MIN = 4.5;
 
-for (const { name, path, isLive: hasBadge, works, looksLike } of PAGES) {
+for (const { name, path, isLive: hasBadge, works, looksLike, outside: allowed } of PAGES) {
     test(`page ${name}: works`, { seconds: 60 }, async (bench) => {
         const server = await bench.server();
         const page = await bench.visit(server, path);
@@ -48,7 +47,9 @@ for (const { name, path, isLive: hasBadge, works, looksLike } of PAGES) {
         const context = await bench.context();
         const outside = [];
         context.on("request", (sent) => {
-            if (!sent.url().startsWith(`${server.base}pushlet/`)) outside.push(sent.url());
+            const url = sent.url();
+            if (url.startsWith(`${server.base}pushlet/`) || allowed?.test(url.slice(server.base.length))) return;
+            outside.push(url);
         });
         const page = await bench.visit(server, `pushlet/${path}`, { context });
         if (hasBadge) await live(page);
@@ -79,13 +80,6 @@ for (const { name, path, isLive: hasBadge, works, looksLike } of PAGES) {
         }
         assert.notEqual(backgrounds.light, backgrounds.dark);
     });
-}
-
-async function saveScreenshot(page, name) {
-    const folder = process.env.SCREENSHOTS;
-    if (!folder) return;
-    mkdirSync(folder, { recursive: true });
-    await page.screenshot({ path: join(folder, `${name.replaceAll(" ", "-")}.png`), fullPage: true });
 }
 
 // Runs in the page: how wide it is and what makes it so, and how well its text can be read.

@@ -33,7 +33,7 @@ impl Worker {
                 self.leaving.push_back(std::mem::take(&mut subscriber.id));
                 self.went = self.went.wrapping_add(1);
                 // Every second one closes first, as a page does that is closed; the server hears of it a little later.
-                if self.went.is_multiple_of(2) || !self.door.streams() {
+                if self.went.is_multiple_of(2) || !self.doors.listen.streams() {
                     self.finish(key, Count::Churned, false);
                 } else {
                     self.set(now + LEAVE_NS, key, Alarm::Go);
@@ -71,7 +71,7 @@ impl Worker {
         let Some(Slot { connection: Some(connection), role: Role::Leaver(pending), .. }) = slot else { return };
         while *pending < LEAVES_AT_ONCE {
             let Some(id) = self.leaving.pop_front() else { break };
-            self.door.leave(&id, connection.out());
+            self.doors.leave(&id, connection.out());
             *pending += 1;
         }
         connection.flush();

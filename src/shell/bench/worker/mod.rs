@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slab::Slab;
 
 use crate::shell::bench::connection::Connection;
-use crate::shell::bench::door::{Door, Item};
+use crate::shell::bench::door::{Doors, Item};
 use crate::shell::bench::publisher::{self, Progress, Publisher, When};
 use crate::shell::bench::shared::{Count, Group, Phase, Shared};
 use crate::shell::bench::subscriber::{self, Context, Stage, Subscriber};
@@ -98,7 +98,7 @@ impl Measured {
 pub(super) struct Worker {
     thread: usize,
     shared: Arc<Shared>,
-    door: Arc<dyn Door>,
+    doors: Arc<Doors>,
     epoll: OwnedFd,
     slots: Slab<Slot>,
     generation: u32,
@@ -129,7 +129,7 @@ impl Worker {
     /// # Errors
     ///
     /// No descriptors are left.
-    pub(super) fn new(thread: usize, shared: Arc<Shared>, door: Arc<dyn Door>) -> io::Result<Self> {
+    pub(super) fn new(thread: usize, shared: Arc<Shared>, doors: Arc<Doors>) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, shared.waker(thread).as_fd(), EventData::new_u64(WAKE), EventFlags::IN | EventFlags::ET)?;
         let threads = shared.args.threads;
@@ -144,7 +144,7 @@ impl Worker {
             thread,
             to_open: publishers.chain(subscribers).collect(),
             shared: Arc::clone(&shared),
-            door,
+            doors,
             epoll,
             slots: Slab::new(),
             generation: 0,
@@ -282,7 +282,7 @@ impl Worker {
         let Some(Slot { connection, role: Role::Subscriber(subscriber), .. }) = slot else { return };
         let mut request = Vec::new();
         subscriber.asked = true;
-        self.door.again(&subscriber.target, &mut request);
+        self.doors.listen.again(&subscriber.target, &mut request);
         let kept = match connection {
             Some(connection) if !subscriber.close => {
                 connection.out().extend_from_slice(&request);
@@ -360,7 +360,7 @@ impl Worker {
                     thread: self.thread,
                     times: &mut self.measured.deliveries,
                     now,
-                    streams: self.door.streams(),
+                    streams: self.doors.listen.streams(),
                     delivered: &mut self.delivered,
                 };
                 connection.decoder.feed(bytes, &mut |item| subscriber.take(item, &mut context));
@@ -467,7 +467,7 @@ impl Worker {
                     thread: self.thread,
                     times: &mut self.measured.deliveries,
                     now,
-                    streams: self.door.streams(),
+                    streams: self.doors.listen.streams(),
                     delivered: &mut self.delivered,
                 };
                 let orderly = connection.decoder.finish(&mut |item| subscriber.take(item, &mut context));
@@ -519,7 +519,7 @@ impl Worker {
                     continue;
                 };
                 let late = &mut self.measured.sends;
-                let when = publisher.publish(&*self.door, connection.out(), &self.shared, self.thread, now, late);
+                let when = publisher.publish(&*self.doors.post, connection.out(), &self.shared, self.thread, now, late);
                 connection.flush();
                 match when {
                     When::Event => {}

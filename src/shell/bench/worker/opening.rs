@@ -42,12 +42,12 @@ impl Worker {
                     Group::Idle => Some(format!("{}idle/", self.shared.subject(0))),
                 };
                 let mut first = Vec::new();
-                self.door.subscribe(subject.as_deref(), &mut first);
+                self.doors.listen.subscribe(subject.as_deref(), &mut first);
                 (Role::Subscriber(Box::new(Subscriber::new(number, attempts, &self.shared))), first)
             }
             Member::Publisher { number, attempts, progress } => {
                 let mut first = Vec::new();
-                self.door.join(&mut first);
+                self.doors.post.join(&mut first);
                 (Role::Publisher(Box::new(Publisher::new(number, attempts, progress, &self.shared))), first)
             }
         };
@@ -79,7 +79,11 @@ impl Worker {
         let turn = self.connected.wrapping_mul(threads).wrapping_add(self.thread as u32) as usize;
         let source = addresses.sources.get(turn % addresses.sources.len().max(1)).copied();
         let slot = &mut self.slots[key as usize];
-        let decoder = self.door.decoder();
+        let decoder = match slot.role {
+            Role::Subscriber(_) => self.doors.listen.decoder(),
+            Role::Publisher(_) => self.doors.post.decoder(),
+            Role::Leaver(_) => self.doors.leave_decoder(),
+        };
         match Connection::open(addresses.server, source, &self.epoll, token(key, slot.generation), decoder) {
             Ok(mut connection) => {
                 *connection.out() = first;

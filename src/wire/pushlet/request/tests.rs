@@ -8,7 +8,7 @@ fn incoming(query: &[u8]) -> Incoming<'_> {
 }
 
 fn get(query: &str) -> Result<Command, RequestError> {
-    read(&incoming(query.as_bytes()), 42).map(|(command, _)| command)
+    read(&incoming(query.as_bytes())).map(|(command, _)| command)
 }
 
 fn good(query: &str) -> Command {
@@ -97,7 +97,7 @@ fn an_event_name_is_needed() {
     }
     for body in ["", "  ", "<event p_id=\"x\" />", "<event/>", "{}", "{\"p_event\":null}", "<event p_event=\"\" />"] {
         let refused =
-            read(&Incoming { post: true, body: body.as_bytes(), ..incoming(b"p_event=join") }, 0).expect_err(body);
+            read(&Incoming { post: true, body: body.as_bytes(), ..incoming(b"p_event=join") }).expect_err(body);
         assert_eq!(refused.reason, "No eventType specified");
     }
 }
@@ -186,26 +186,26 @@ fn claimed_ids_are_judged_by_form() {
     }
 }
 
-/// P-21, P-3: a publish keeps its fields in their order and has a time, its own or ours, by GET as by POST.
+/// P-21, P-3: a publish keeps its fields in their order, by GET as by POST. Its time is given when it is accepted.
 #[test]
-fn a_publish_has_a_time() {
-    let fields = |request: &Incoming<'_>| match read(request, 1_795_292_409) {
+fn a_publish_keeps_its_fields() {
+    let fields = |request: &Incoming<'_>| match read(request) {
         Ok((Command::Publish { subject, to, fields, .. }, _)) => {
             assert_eq!((subject, to), (boxed("/a"), boxed("you")));
             fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
         }
         other => panic!("{other:?}"),
     };
-    let with_ours = "p_event=publish x=1 p_subject=/a p_to=you p_time=1795292409";
+    let all = "p_event=publish x=1 p_subject=/a p_to=you";
     let query = b"p_event=publish&x=1&p_subject=/a&p_to=you";
-    assert_eq!(fields(&incoming(query)), with_ours);
+    assert_eq!(fields(&incoming(query)), all);
     let bodies: [&[u8]; 3] = [
         query,
         br#"<event p_event="publish" x="1" p_subject="/a" p_to="you" />"#,
         br#"{"p_event":"publish","x":1,"p_subject":"/a","p_to":"you"}"#,
     ];
     for body in bodies {
-        assert_eq!(fields(&Incoming { post: true, body, ..incoming(b"") }), with_ours);
+        assert_eq!(fields(&Incoming { post: true, body, ..incoming(b"") }), all);
     }
     let own = b"p_time=42&p_event=publish&p_subject=/a&p_to=you&p_seq=9";
     assert_eq!(fields(&incoming(own)), "p_time=42 p_event=publish p_subject=/a p_to=you p_seq=9");
@@ -215,9 +215,9 @@ fn a_publish_has_a_time() {
 #[test]
 fn only_one_source_of_fields_counts() {
     let both = Incoming { post: true, body: b"p_event=hb", ..incoming(b"p_event=join&p_id=x") };
-    assert_eq!(read(&both, 0).map(|read| read.0), Ok(Command::Heartbeat { id: ClaimedId::Missing }));
+    assert_eq!(read(&both).map(|read| read.0), Ok(Command::Heartbeat { id: ClaimedId::Missing }));
     let get = Incoming { post: false, ..both };
-    assert!(matches!(read(&get, 0), Ok((Command::Join { .. }, _))));
+    assert!(matches!(read(&get), Ok((Command::Join { .. }, _))));
 }
 
 /// P-11, P-18: what the User-Agent tells.
@@ -243,7 +243,7 @@ proptest! {
     /// P-8: no bytes make the reader panic, and every refusal is a 400 with a reason.
     #[test]
     fn any_bytes_are_read_or_refused(post: bool, bytes: Vec<u8>) {
-        if let Err(refused) = read(&Incoming { post, body: &bytes, ..incoming(&bytes) }, u64::MAX) {
+        if let Err(refused) = read(&Incoming { post, body: &bytes, ..incoming(&bytes) }) {
             prop_assert_eq!(refused.status, 400);
             prop_assert!(!refused.reason.is_empty());
         }
