@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::modern::{Stream, json_of, problem_of, publishing};
 use crate::support::http::{Connection, get, post};
-use crate::support::look::{metric, wait_metric};
+use crate::support::look::{settled_metrics, wait_metric};
 use crate::support::pushlet::SOON;
 use crate::support::server::{Server, on_both_drivers_at_once};
 
@@ -112,7 +112,8 @@ fn a_flood_of_lines_is_slowed_down_and_not_lost() {
             sender.join().expect("the sender");
             readers.into_iter().for_each(|reader| reader.join().expect("a reader"));
         });
-        assert_eq!((metric(&server, "lost_total"), metric(&server, "overloaded_total")), (0, 0));
+        let figures = settled_metrics(&server);
+        assert_eq!((figures["lost_total"], figures["overloaded_total"]), (0, 0));
     });
 }
 
@@ -157,7 +158,7 @@ fn a_body_that_cannot_be_read_further_is_told_with_counts() {
         assert_eq!(problem["errors"][0]["line"], 2);
         assert_eq!(answer.head.get("connection"), Some("close"));
         sender.wait_closed(SOON);
-        assert_eq!(metric(&server, "requests_refused_total"), 1);
+        wait_metric(&server, "requests_refused_total", 1, SOON);
     });
 }
 
@@ -274,7 +275,7 @@ fn a_body_of_lines_that_is_refused_is_not_read() {
             assert_eq!(answer.head.get("connection"), Some("close"));
             sender.wait_closed(SOON);
         }
-        assert_eq!(metric(&server, "published_total"), 0);
+        assert_eq!(settled_metrics(&server)["published_total"], 0);
     });
 }
 
