@@ -72,7 +72,9 @@ impl Broker {
             Command::Listen { id, listen } => {
                 let forced = self.settings.force_pull_all || request.agent.force_pull;
                 let stream = matches!(listen.mode, ModeName::Known(Mode::Stream) | ModeName::Unknown(_));
-                stream && !forced && self.claimed(id).is_some()
+                // A session of a modern door is refused its stream, wherever that is asked for.
+                let session = self.claimed(id).and_then(|key| self.sessions.get(key));
+                stream && !forced && session.is_some_and(|session| session.format != Format::V1)
             }
             Command::Refresh { id } => {
                 let session = self.claimed(id).and_then(|key| self.sessions.get(key));

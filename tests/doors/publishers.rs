@@ -102,11 +102,8 @@ fn by_pushlet(world: &mut World, door: Door, fields: &[(String, String)]) -> Hea
     let ack = world.pushlet(posted, &text, None);
     let told = String::from_utf8_lossy(world.body(ack.request)).into_owned();
     assert!(told.contains("publish-ack"), "{text}: {told}");
-    // P-21: what is the server's is left out, and it adds the time.
-    let mut heard: Vec<_> = fields.iter().filter(|(name, _)| !is_reserved(name)).cloned().collect();
-    if !heard.iter().any(|(name, _)| name == "p_time") {
-        heard.push(("p_time".to_owned(), UNIX_S.to_string()));
-    }
+    // P-21: what is the server's is left out.
+    let heard = fields.iter().filter(|(name, _)| !is_reserved(name)).cloned().collect();
     Heard { payload: Payload::Fields(heard), name: None, from: Some(publisher.address) }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::modern::{Stream, json_of, problem_of, publishing};
 use crate::support::http::{Connection, get, post};
-use crate::support::look::{metric, wait_metric};
+use crate::support::look::{settled_metrics, wait_metric};
 use crate::support::pushlet::SOON;
 use crate::support::server::{Server, on_both_drivers_at_once};
 
@@ -112,7 +112,8 @@ fn a_flood_of_lines_is_slowed_down_and_not_lost() {
             sender.join().expect("the sender");
             readers.into_iter().for_each(|reader| reader.join().expect("a reader"));
         });
-        assert_eq!((metric(&server, "lost_total"), metric(&server, "overloaded_total")), (0, 0));
+        let figures = settled_metrics(&server);
+        assert_eq!((figures["lost_total"], figures["overloaded_total"]), (0, 0));
     });
 }
 
@@ -157,7 +158,7 @@ fn a_body_that_cannot_be_read_further_is_told_with_counts() {
         assert_eq!(problem["errors"][0]["line"], 2);
         assert_eq!(answer.head.get("connection"), Some("close"));
         sender.wait_closed(SOON);
-        assert_eq!(metric(&server, "requests_refused_total"), 1);
+        wait_metric(&server, "requests_refused_total", 1, SOON);
     });
 }
 
@@ -227,6 +228,54 @@ fn old_clients_and_empty_bodies() {
         let all_bad = post("/v1/publish", "application/x-ndjson", b"1\n2\n");
         let problem = problem_of(&Connection::open(server.addr()).ask(&all_bad, SOON), 400);
         assert_eq!((problem["accepted"].as_u64(), problem["errors"].as_array().map(Vec::len)), (Some(0), Some(2)));
+    });
+}
+
+/// A body of lines may take longer than other bodies: only a pause between two pieces has a bound. `Expect` is answered before it begins.
+#[test]
+fn a_body_of_lines_may_take_its_time() {
+    on_both_drivers_at_once(|driver| {
+        let toml = "[http]\nhead_timeout = \"300ms\"\nbody_timeout = \"300ms\"\nidle_timeout = \"5s\"\n";
+        let server = Server::start(driver, &["--cores", "2"], toml);
+        let mut stream = Stream::open(server.addr(), "subject=/s");
+        let mut sender = Connection::open(server.addr());
+        let head = String::from_utf8_lossy(HEAD).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+        sender.request(head.as_bytes());
+        assert_eq!(sender.wait_answer(SOON).head.status, 100);
+        sender.begin(false);
+        for number in 0..3 {
+            sender.send(&chunk(&line(number)));
+            assert!(sender.arrived_within(Duration::from_millis(400)).is_empty() && !sender.is_closed());
+            stream.wait_data(number + 1);
+        }
+        sender.send(b"0\r\n\r\n");
+        assert_eq!(json_of(&sender.wait_answer(SOON))["accepted"].as_u64(), Some(3));
+    });
+}
+
+/// Who may not send lines is told so before the body is read, and the connection ends: what else comes is no request.
+#[test]
+fn a_body_of_lines_that_is_refused_is_not_read() {
+    on_both_drivers_at_once(|driver| {
+        let server = Server::start_with_admin(driver, &[], "");
+        for (field, status) in [
+            ("Origin: http://evil.example", 403),
+            ("Content-Encoding: gzip", 415),
+            ("Idempotency-Key: k", 400),
+            ("Accept: text/html", 406),
+        ] {
+            let mut sender = Connection::open(server.addr());
+            let head = String::from_utf8_lossy(HEAD).replace("\r\n\r\n", &format!("\r\n{field}\r\n\r\n"));
+            sender.request(head.as_bytes());
+            // It may close at any moment from the first piece on.
+            let _ = sender.try_send(&chunk(&(0..100).map(line).collect::<String>()));
+            let answer = sender.wait_answer(SOON);
+            let problem = problem_of(&answer, status);
+            assert_eq!(problem["field"].as_str(), field.split(':').next(), "{problem}");
+            assert_eq!(answer.head.get("connection"), Some("close"));
+            sender.wait_closed(SOON);
+        }
+        assert_eq!(settled_metrics(&server)["published_total"], 0);
     });
 }
 

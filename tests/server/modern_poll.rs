@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use crate::modern::{json_of, problem_of, publish_well};
 use crate::support::cores::{connections_on_each, core_of};
 use crate::support::http::{Connection, get};
-use crate::support::look::{metric, wait_metric};
+use crate::support::look::{settled_metric, wait_metric};
 use crate::support::pushlet::{SOON, control};
-use crate::support::server::{Server, on_both_drivers_at_once, wait_for};
+use crate::support::server::{Server, on_both_drivers_at_once};
 
 fn begin(connection: &mut Connection, query: &str) -> String {
     let answer = connection.ask(&get(&format!("/v1/poll?{query}")), SOON);
@@ -38,9 +38,8 @@ fn a_long_poll_goes_on_on_any_core() {
                 assert_eq!(numbers(&json_of(&kept)), [1], "core {at} asks core {home}");
                 assert_eq!(kept.head.get("cache-control"), Some("no-store"));
 
-                let waiting = metric(&server, "sessions_listening");
                 older.request(&next);
-                wait_metric(&server, "sessions_listening", waiting + 1, SOON);
+                wait_metric(&server, "sessions_listening", 1, SOON);
                 connection.request(&next);
                 let superseded = json_of(&older.wait_answer(SOON));
                 assert_eq!(superseded, json!({"session": id, "events": []}));
@@ -49,15 +48,15 @@ fn a_long_poll_goes_on_on_any_core() {
 
                 let empty = connection.ask(&get(&format!("/v1/poll?session={id}&wait=0")), SOON);
                 assert_eq!(json_of(&empty), json!({"session": id, "events": []}));
-                let ended = wait_for(SOON, || metric(&server, "sessions_listening") == waiting);
-                assert!(ended);
+                wait_metric(&server, "sessions_listening", 0, SOON);
                 connection.request(&next);
-                wait_metric(&server, "sessions_listening", waiting + 1, SOON);
+                wait_metric(&server, "sessions_listening", 1, SOON);
                 control(server.addr(), &[("p_event", "leave"), ("p_id", &id)]);
                 assert_eq!(json_of(&connection.wait_answer(SOON))["end"]["reason"], "leave");
                 assert_eq!(problem_of(&connection.ask(&next, SOON), 404)["field"], "session");
+                wait_metric(&server, "sessions_listening", 0, SOON);
             }
-            assert_eq!(metric(&server, "lost_total"), 0);
+            assert_eq!(settled_metric(&server, "lost_total"), 0);
         }
     });
 }

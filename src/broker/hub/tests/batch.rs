@@ -195,6 +195,22 @@ fn a_key_is_decided_by_its_core() {
     assert_eq!(node.data(1, id).len(), 3);
 }
 
+/// A3: what is refused is refused where it is asked: no connection moves for a stream that there will not be.
+#[test]
+fn no_connection_moves_for_a_session_of_another_door() {
+    let mut node = Node::new(64);
+    let id = node.open(1, "/s");
+    node.settle();
+    for command in [
+        Command::Listen { id: ClaimedId::WellFormed(id), listen: Listen::default() },
+        Command::Refresh { id: ClaimedId::WellFormed(id) },
+    ] {
+        let token = node.request(0, command);
+        let text = answer(&node.settle(), token);
+        assert!(text.contains("nack") && text.contains("/v1/sse or /v1/poll"), "{text}");
+    }
+}
+
 /// While a key's request waits for room, another one with the same key is told so, on whichever core it comes.
 #[test]
 fn a_key_in_flight_is_told_on_every_core() {
