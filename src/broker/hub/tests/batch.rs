@@ -22,7 +22,7 @@ fn numbered(first: usize, many: usize) -> serde_json::Value {
 /// A key that the core `core` decides about.
 fn key_of(core: u16, text: &str) -> IdempotencyKey {
     let table = ShardTable::new(CORES);
-    let key = |hash| IdempotencyKey { text: Arc::from(text), fingerprint: 1, hash };
+    let key = |hash| IdempotencyKey { text: Arc::from(text), fingerprint: 1, hash, is_known: true };
     (0..).map(key).find(|key| table.core_of(key.shard()) == core).expect("every core has shards")
 }
 

@@ -7,7 +7,7 @@ use crate::limits::{IDEMPOTENCY_MS, RETRY_AFTER_S};
 use crate::protocol::IdempotencyKey;
 
 fn key(text: &str, fingerprint: u64) -> Option<IdempotencyKey> {
-    Some(IdempotencyKey { text: Arc::from(text), fingerprint, hash: 1 })
+    Some(IdempotencyKey { text: Arc::from(text), fingerprint, hash: 1, is_known: true })
 }
 
 const TWO: &str = r#"[{"subject":"/a","data":1},{"subject":"$own","data":2},{"subjects":["/a","/b"],"data":3}]"#;
