@@ -119,7 +119,10 @@ impl Core {
     /// The peer sends no more: what it has asked is still answered.
     fn end_of_input(&mut self, now: Now, key: ConnectionKey) {
         let Some(connection) = self.connection(key) else { return };
-        if connection.unsent.is_empty() {
+        if connection.state == State::Reading && connection.reader.phase() == Phase::Body {
+            // It may still read, and what came of lines that are published it should know.
+            self.refuse(now, key, &HttpError::BODY_CUT);
+        } else if connection.unsent.is_empty() {
             self.close(now, key);
         } else {
             connection.state = State::Closing;
@@ -331,6 +334,7 @@ impl Core {
 fn told(error: &HttpError) -> Problem {
     let field = match error.status {
         408 | 413 => Some("body"),
+        400 if *error.reason == *HttpError::BODY_CUT.reason => Some("body"),
         431 => Some("headers"),
         _ => None,
     };

@@ -23,6 +23,9 @@ impl HttpError {
     /// The body did not arrive within [`crate::limits::BODY_DEADLINE_MS`].
     pub const BODY_TOO_SLOW: Self = Self::new(408, "The request body took too long to arrive.");
 
+    /// The peer has ended its side of the connection in the middle of a body.
+    pub const BODY_CUT: Self = Self::new(400, "The request body ended before it was complete.");
+
     /// A refusal with `status` because of `reason`.
     #[must_use]
     pub const fn new(status: u16, reason: &'static str) -> Self {
