@@ -4,7 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::broker::PresenceChange;
-use crate::limits::{POST_EVENTS_PER_STEP_MAX, POST_ITEMS_MAX, POST_STEPS_PER_TURN_MAX};
+use crate::limits::{
+    DELIVERIES_PER_TURN_MAX, NODES_PER_TURN_MAX, POST_EVENTS_PER_STEP_MAX, POST_ITEMS_MAX, POST_STEPS_PER_TURN_MAX,
+};
 use crate::protocol::{Door, IdempotencyKey, Opening, Post, Posted, SubscriptionWish, WantedSubscription};
 use crate::topic::Pattern;
 use crate::wire::v1::{self, Query};
@@ -369,4 +371,66 @@ fn every_core_knows_who_counts() {
     let spread: std::collections::BTreeSet<u16> =
         (0..200).map(|room| ShardTable::new(8).core_of(shard(&format!("/rooms/{room}")))).collect();
     assert_eq!(spread.len(), 8, "no core counts for all");
+}
+
+/// Patterns that agree with a subject up to its last segment cost a match much and give the event to nobody. What a turn takes in is bounded by
+/// that as well, and requests are served between the turns.
+#[test]
+fn what_a_match_costs_counts_against_a_turn() {
+    let mut node = Node::new(1 << 14);
+    let depth = 24;
+    // Each session has eight patterns of its own: three stars in other places, and a last segment that nothing has.
+    let mut places = (1..depth).flat_map(|a| (a + 1..depth).flat_map(move |b| (b + 1..depth).map(move |c| [a, b, c])));
+    for _ in 0..100 {
+        let pattern = |stars: [usize; 3]| -> String {
+            let segment = |at| if stars.contains(&at) { "*" } else { "a" };
+            format!("/{}/z", (1..depth).map(segment).collect::<Vec<_>>().join("/"))
+        };
+        let list: Vec<String> = places.by_ref().take(8).map(pattern).collect();
+        node.open(0, &list.join(","));
+    }
+    node.settle();
+    let subject = format!("/{}/a", vec!["a"; depth - 1].join("/"));
+    let items: serde_json::Value = (0..400).map(|number| json!({"subject": subject, "data": number})).collect();
+    let token = node.request(0, post(&items, None));
+    let (mut turns, mut longest) = (0, 0);
+    let effects = loop {
+        let before = node.hubs[0].broker().walked();
+        let effects = node.turn(0);
+        longest = longest.max(node.hubs[0].broker().walked() - before);
+        turns += 1;
+        assert!(turns < 10_000, "the batch does not end");
+        if found(&effects, token).is_some() {
+            break effects;
+        }
+        assert!(node.hubs[0].has_work(), "nobody would wake the core");
+    };
+    assert_eq!(posted(&effects, token).accepted(), 400);
+    let one = node.hubs[0].broker().walked() / 400;
+    assert!(one > 500, "the patterns cost nothing: {one} nodes");
+    assert!(longest <= NODES_PER_TURN_MAX + one, "{longest} nodes in a turn");
+}
+
+/// A batch that is interrupted again and again, because its events have many readers, still gives others their turn.
+#[test]
+fn an_interrupted_batch_leaves_others_their_turn() {
+    let mut node = Node::new(1 << 14);
+    for _ in 0..600 {
+        node.open(0, "/s");
+    }
+    let id = node.join(0, Mode::Poll);
+    node.settle();
+    let token = node.request(0, post(&numbered(0, POST_ITEMS_MAX), None));
+    let small = node.publish(0, id, "x", None);
+    for _ in 0..(u64::from(POST_EVENTS_PER_STEP_MAX) * 600).div_ceil(DELIVERIES_PER_TURN_MAX) + 1 {
+        let effects = node.turn(0);
+        assert!(found(&effects, token).is_none(), "the batch was done first");
+        if effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Do { output: Output::Answer { token, .. }, .. } if *token == small))
+        {
+            return;
+        }
+    }
+    panic!("the small publish still waits behind the batch");
 }
