@@ -47,7 +47,7 @@ fn read(request: &HttpRequest) -> Result<(Command, Agent), pushlet::RequestError
             let (items, list) = v1::read(v1::Body::Json, &query(), None, &request.body).expect("what to publish");
             let key = head.idempotency_key.as_deref().map(|text| {
                 let hash = text.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-                IdempotencyKey { text: Arc::from(text), fingerprint: hash, hash }
+                IdempotencyKey { text: Arc::from(text), fingerprint: hash, hash, is_known: false }
             });
             Command::Post(Box::new(Post { items, list, key }))
         }
