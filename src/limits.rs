@@ -315,14 +315,14 @@ pub const CLIENT_EVENT_BYTES_MAX: usize = BODY_BYTES_MAX * ENCODING_GROWTH_MAX;
 /// A request longer than this is sent as POST, in bytes: servers refuse longer request lines.
 pub const CLIENT_TARGET_BYTES_MAX: usize = REQUEST_LINE_BYTES_MAX - 512;
 
-/// Memory of one connection at most, in bytes: one read that waits to be parsed, a request in a buffer that grows by doubling, and answers
-/// that its client does not take. Nobody is read who does not take answers, so those are the answers of one turn; the worst are pull answers
+/// Memory of one connection at most, in bytes: one read that waits to be parsed, a request in a buffer that grows by doubling, what is being
+/// published of it, and answers that its client does not take. Nobody is read who does not take answers, so those are the answers of one turn; the worst are pull answers
 /// for as many sessions, each with a full queue and the longest label at every event.
 #[must_use]
 pub const fn connection_bytes_max(queue_bytes: u32, queue_events: u32) -> u64 {
     let labels = queue_events as u64 * (ENCODING_GROWTH_MAX * LABEL_BYTES_MAX) as u64;
     let answer = queue_bytes as u64 + labels + 4096;
-    (READ_BYTES_PER_TURN_MAX + 2 * BODY_BYTES_MAX) as u64 + REQUESTS_PER_TURN_MAX as u64 * answer
+    (READ_BYTES_PER_TURN_MAX + 4 * BODY_BYTES_MAX) as u64 + REQUESTS_PER_TURN_MAX as u64 * answer
 }
 
 const _: () = assert!(connection_bytes_max(QUEUE_BYTES_DEFAULT, QUEUE_EVENTS_DEFAULT) < 128 * 1024 * 1024);

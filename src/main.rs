@@ -21,7 +21,10 @@ fn main() -> ExitCode {
             Err(errors) => refuse(&errors),
         },
         Ok(Action::CheckConfig(path)) => match args::check_config(&path) {
-            Ok(_) => {
+            Ok(config) => {
+                for warning in config.warnings() {
+                    eprintln!("pushletd: warning: {warning}");
+                }
                 println!("{}: ok", path.display());
                 ExitCode::SUCCESS
             }

@@ -14,8 +14,6 @@ pub(super) const RULES: &str = "access";
 /// The same for presence.
 pub(super) const PRESENCE: &str = "presence";
 const RULE_KEYS: [&str; 3] = ["subject", "publish", "subscribe"];
-/// A pattern that leaves nothing to the rules behind it.
-const EVERYTHING: &str = "**";
 
 /// Who may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,16 +80,15 @@ pub(super) fn take(layers: &mut Layers) -> Vec<AccessConfig> {
 
 /// What is allowed and probably not meant: rules that never decide.
 pub(super) fn warnings(rules: &[AccessConfig]) -> Vec<String> {
-    let Some(all) = rules.iter().position(|rule| rule.subject.as_str() == EVERYTHING) else { return Vec::new() };
-    // What begins with `$` is not in it.
-    let hidden = rules[all + 1..].iter().filter(|rule| !rule.subject.as_str().starts_with('$'));
-    let told = |rule: &AccessConfig| {
-        format!(
-            "the rule for {} at {} decides nothing: \"**\" at {} is before it and is everything",
-            rule.subject, rule.origin, rules[all].origin
-        )
-    };
-    hidden.map(told).collect()
+    let hidden = rules.iter().enumerate().filter_map(|(at, rule)| {
+        let before = rules[..at].iter().find(|other| other.subject.covers(&rule.subject))?;
+        let (subject, cover) = (&rule.subject, &before.subject);
+        Some(format!(
+            "the rule for \"{subject}\" at {} decides nothing: \"{cover}\" at {} is before it and covers it",
+            rule.origin, before.origin
+        ))
+    });
+    hidden.collect()
 }
 
 fn read_rule(raw: RawTable, key_names: &[String], errors: &mut Vec<ConfigError>) -> Option<AccessConfig> {

@@ -97,6 +97,24 @@ impl Pattern {
         is_exact(&self.0)
     }
 
+    /// Whether every subject that `other` matches is matched by this one as well.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let (own, others) = (self.as_str(), other.as_str());
+        if own.starts_with('*') && others.starts_with('$') {
+            return false;
+        }
+        let (mut own, mut others) = (own.split('/'), others.split('/'));
+        loop {
+            match (own.next(), others.next()) {
+                (Some("**"), Some(_)) | (None, None) => return true,
+                (Some("*"), Some(segment)) if segment != "**" && !segment.is_empty() => {}
+                (Some(literal), Some(segment)) if literal == segment && literal != "*" => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// Whether `subject` is what it is to look like. One pass over both, and nothing is allocated. An empty text is no subject; it is
     /// matched by nothing.
     #[must_use]
@@ -264,6 +282,40 @@ mod tests {
                 let want = Want { syntax: Syntax::Pattern, text };
                 assert_eq!(want.matches(subject), wanted, "{text} and {subject}");
                 assert!(!wanted || subject.starts_with(want.head()), "{text} and {subject}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_it_matches_at_least() {
+        let covers =
+            |wide: &str, narrow: &str| Pattern::new(wide).expect(wide).covers(&Pattern::new(narrow).expect(narrow));
+        for (wide, narrow) in [
+            ("/a", "/a"),
+            ("**", "/a/*"),
+            ("**", "*/b"),
+            ("/a/**", "/a/b"),
+            ("/a/**", "/a/*"),
+            ("/a/**", "/a/*/**"),
+            ("/a/*", "/a/b"),
+            ("/*/b", "/a/b"),
+            ("$server/*", "$server/figures"),
+        ] {
+            assert!(covers(wide, narrow), "{wide} covers {narrow}");
+            assert!(wide == narrow || !covers(narrow, wide), "{narrow} covers {wide}");
+        }
+        for (one, other) in
+            [("/a/*", "/a/**"), ("/a/**", "/a"), ("/a/*", "/a/"), ("**", "$a"), ("*/b", "$a/b"), ("/a/b", "/a/*")]
+        {
+            assert!(!covers(one, other), "{one} does not cover {other}");
+        }
+        // What is covered is matched, whatever it is.
+        for (text, matching, _) in VALID {
+            for (wide, ..) in VALID.iter().filter(|(wide, ..)| covers(wide, text)) {
+                assert!(
+                    matching.iter().all(|subject| Pattern::new(wide).expect(wide).matches(subject)),
+                    "{wide} and {text}"
+                );
             }
         }
     }

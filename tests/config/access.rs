@@ -342,7 +342,7 @@ fn a_subject_has_one_rule_and_a_rule_decides_something() {
     assert_eq!(
         load(&keyed(&hidden)).expect("allowed").warnings(),
         [
-            "the rule for /b at etc/pushletd.toml:9 decides nothing: \"**\" at etc/pushletd.toml:5 is before it and is everything"
+            "the rule for \"/b\" at etc/pushletd.toml:9 decides nothing: \"**\" at etc/pushletd.toml:5 is before it and covers it"
         ]
     );
 }
