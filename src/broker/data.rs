@@ -20,7 +20,10 @@ impl Broker {
         let wish = QueueWish::read(listen.queue.as_deref(), listen.overflow.as_deref())
             .map_err(|error| Nacked(error.to_string()))?;
         if let Some(list) = &listen.subject {
-            self.may_subscribe(key, list).map_err(|denied| Nacked(denied.to_string()))?;
+            if let Err(denied) = self.may_subscribe(key, list) {
+                self.counters.denied += 1;
+                return Err(Nacked(denied.to_string()));
+            }
         }
         let was_at = self.presence_before(key);
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };

@@ -32,7 +32,7 @@ pub(super) enum Route {
     Answer { bytes: Vec<u8>, keep_alive: bool, refused: bool },
 }
 
-pub(super) const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const METHODS_TOLD: &str = "This URL takes GET, HEAD, POST and OPTIONS.";
 /// What pages of allowed origins may read of an answer's head beside what all may.
 const EXPOSED: &str = "Retry-After, Idempotent-Replayed";

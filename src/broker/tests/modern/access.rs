@@ -74,6 +74,7 @@ fn rules_hold_at_all_doors() {
             let due = if publish[at] == 202 { 200 } else { publish[at] };
             assert_eq!(answered(&doors.pushlet(publishing(id, subject))), due, "publish {shown}");
             let claimed = || ClaimedId::WellFormed(id);
+            let denied_before = doors.world.broker.counters().denied;
             let command = Command::Subscribe { id: claimed(), subject: Some(Box::from(subject)), label: None };
             assert_eq!(answered(&doors.pushlet(command)), subscribe[at], "subscribe {shown}");
             let listed = format!("/else,{subject}");
@@ -85,6 +86,8 @@ fn rules_hold_at_all_doors() {
             assert_eq!(answered(&doors.pushlet_as(identity, command)), subscribe[at], "join-listen {shown}");
             let joined = usize::from(subscribe[at] == 200);
             assert_eq!(doors.world.broker.session_count(), sessions + joined, "a refused join leaves no session");
+            let denied = doors.world.broker.counters().denied - denied_before;
+            assert_eq!(denied, if subscribe[at] == 200 { 0 } else { 3 }, "counted, {shown}");
 
             for door in [Door::EventStream, Door::LongPoll] {
                 let before = (doors.world.broker.session_count(), doors.world.broker.subscription_count());
