@@ -52,7 +52,7 @@ pub const IDEMPOTENCY_MS: u64 = 300_000;
 pub const IDEMPOTENCY_KEYS_MAX: usize = 65_536;
 /// Most bytes of keys and remembered answers on a core. More: 429 until the oldest are over.
 pub const IDEMPOTENCY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Of an answer that is remembered for its key so many items are remembered one by one, of the others their number.
+/// An answer of so many items is remembered for its key one by one; of a longer one, or of one over 16 KiB, the counts are.
 pub const IDEMPOTENCY_OUTCOMES_MAX: usize = 64;
 /// One step publishes at most this many events of one request; what others publish comes between the steps.
 pub const POST_EVENTS_PER_STEP_MAX: u32 = 64;

@@ -19,11 +19,11 @@ impl Broker {
         self.check_door(key)?;
         let wish = QueueWish::read(listen.queue.as_deref(), listen.overflow.as_deref())
             .map_err(|error| Nacked(error.to_string()))?;
-        if let Some(list) = &listen.subject {
-            if let Err(denied) = self.may_subscribe(key, list) {
-                self.counters.denied += 1;
-                return Err(Nacked(denied.to_string()));
-            }
+        if let Some(list) = &listen.subject
+            && let Err(denied) = self.may_subscribe(key, list)
+        {
+            self.counters.denied += 1;
+            return Err(Nacked(denied.to_string()));
         }
         let was_at = self.presence_before(key);
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };

@@ -13,6 +13,11 @@ const ENTRY_BYTES: usize = 192;
 /// Most bytes of an answer that is remembered. Of a longer one the counts are.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
+/// What an answer is charged for, in bytes: as much as it may be while it is not known.
+fn charge_of(posted: Option<&Posted>) -> usize {
+    posted.map_or(ANSWER_BYTES_MAX, Posted::bytes)
+}
+
 /// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
@@ -57,11 +62,12 @@ impl Memory {
             Some(_) => return Claim::UnderWay,
             None => {}
         }
-        let charge = ENTRY_BYTES + key.text.len();
+        // The answer is charged before it is known.
+        let charge = ENTRY_BYTES + key.text.len() + ANSWER_BYTES_MAX;
         // Strangers cannot use up what publishers with access keys rely on.
         let part = if key.is_known { 1 } else { 2 };
-        // What has gone before its time stands in the line as well. The answer is charged before it is known.
-        let bytes = self.bytes + charge + ANSWER_BYTES_MAX;
+        // What has gone before its time stands in the line as well.
+        let bytes = self.bytes + charge;
         if self.line.len() >= IDEMPOTENCY_KEYS_MAX / part || bytes > IDEMPOTENCY_BYTES_MAX / part {
             return Claim::Full;
         }
@@ -83,7 +89,8 @@ impl Memory {
         if kept.bytes() > ANSWER_BYTES_MAX {
             kept = posted.digest(0);
         }
-        self.bytes += kept.bytes();
+        let before = charge_of(entry.posted.as_deref());
+        self.bytes = self.bytes - before + kept.bytes();
         entry.posted = Some(Arc::new(kept));
     }
 
@@ -98,7 +105,7 @@ impl Memory {
 
     fn remove(&mut self, text: &Arc<str>) {
         if let Some(gone) = self.entries.remove(text) {
-            self.bytes -= ENTRY_BYTES + text.len() + gone.posted.map_or(0, |posted| posted.bytes());
+            self.bytes -= ENTRY_BYTES + text.len() + charge_of(gone.posted.as_deref());
         }
         debug_assert!(!self.entries.is_empty() || self.bytes == 0, "bytes of no key");
     }
@@ -140,6 +147,23 @@ mod tests {
         // The first one's time is over, the second one's is not.
         assert!(matches!(memory.claim(Instant::ZERO + IDEMPOTENCY_MS, &key("a", 2)), Claim::Done(_)));
         assert_eq!(memory.claim(Instant::ZERO + (IDEMPOTENCY_MS + 1000), &key("a", 2)), Claim::Fresh);
+    }
+
+    /// Requests under way are charged for the answers that they will have.
+    #[test]
+    fn answers_to_come_are_charged() {
+        let (mut memory, mut taken) = (Memory::default(), 0);
+        while memory.claim(Instant::ZERO, &key(&format!("key {taken}"), 1)) == Claim::Fresh {
+            taken += 1;
+        }
+        assert!(taken <= IDEMPOTENCY_BYTES_MAX / ANSWER_BYTES_MAX, "{taken} keys under way");
+        for at in 0..taken {
+            memory.settle(&key(&format!("key {at}"), 1), &posted(1));
+            memory.settle(&key(&format!("key {at}"), 1), &posted(1));
+        }
+        assert!(memory.bytes < IDEMPOTENCY_BYTES_MAX / 16, "{} bytes", memory.bytes);
+        assert_eq!(memory.claim(Instant::ZERO + IDEMPOTENCY_MS, &key("last", 1)), Claim::Fresh);
+        assert_eq!(memory.entries.len(), 1);
     }
 
     /// Memory is bounded whatever the answers, and strangers leave half of it to those with access keys.

@@ -4,6 +4,7 @@
 //! node and publishes. So a crowd that comes or goes at once is one event for each core, and the counts are in one order.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Broker;
@@ -38,6 +39,8 @@ impl PresenceChange {
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     changes: BTreeMap<Box<str>, i64>,
+    /// The last subject whose change was told: the next ones have their turn before it comes again.
+    told: Box<str>,
     counts: BTreeMap<Box<str>, i64>,
 }
 
@@ -106,15 +109,21 @@ impl Broker {
     /// What has changed since the last time, for the cores that count: no more than `max` subjects, the others wait for the next time.
     #[must_use]
     pub fn take_presence_changes(&mut self, max: usize) -> Vec<PresenceChange> {
-        let changes = &mut self.presence.changes;
+        let Presence { changes, told, .. } = &mut self.presence;
         // Who has come and gone meanwhile is nobody's news.
         changes.retain(|_, change| *change != 0);
-        let mut taken = Vec::with_capacity(max.min(changes.len()));
-        while taken.len() < max {
-            let Some((subject, change)) = changes.pop_first() else { break };
-            taken.push(PresenceChange { subject, change });
+        let (behind, up_to) =
+            ((Bound::Excluded(&**told), Bound::Unbounded), (Bound::Unbounded, Bound::Included(&**told)));
+        let from_there = changes.range::<str, _>(behind).chain(changes.range::<str, _>(up_to));
+        let names: Vec<Box<str>> = from_there.take(max).map(|(subject, _)| subject.clone()).collect();
+        if let Some(last) = names.last() {
+            told.clone_from(last);
         }
-        taken
+        let taken = names.into_iter().filter_map(|subject| {
+            let change = changes.remove(&subject)?;
+            Some(PresenceChange { subject, change })
+        });
+        taken.collect()
     }
 
     /// A change could not be told.
@@ -137,5 +146,31 @@ impl Broker {
         let text = serde_json::json!({ "subject": &*told.subject, "count": count.max(0), "change": told.change });
         let payload = Payload::Json(text.to_string().into());
         Some(Event { subject, name, payload, origin: Origin::default(), position: None, accepted_at: now.unix_s })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::time::Instant;
+
+    /// However often the first names change, and although they cannot be told, the last ones have their turn.
+    #[test]
+    fn every_subject_has_its_turn() {
+        let mut broker = Broker::new(Settings::default(), Now { instant: Instant::ZERO, unix_s: 1 }, 1);
+        ["a", "b", "c", "d", "e"].into_iter().for_each(|subject| broker.presence.note(subject, 1));
+        let mut heard = Vec::new();
+        for _ in 0..5 {
+            for told in broker.take_presence_changes(2) {
+                if *told.subject < *"c" {
+                    broker.put_presence_change_back(&told);
+                } else {
+                    heard.push(told.subject);
+                }
+            }
+        }
+        assert_eq!(heard, ["c", "d", "e"].map(Box::from));
+        assert_eq!(broker.take_presence_changes(9).len(), 2, "the others still wait");
     }
 }

@@ -117,17 +117,16 @@ impl Posted {
         self.outcomes.iter().map(|outcome| u64::from(outcome.refused)).sum()
     }
 
-    /// What is remembered of it: the first outcomes as they are, and the rest as one without a reason.
+    /// What is remembered of it: all outcomes, or only their sums if there are more than so many.
     #[must_use]
     pub fn digest(&self, outcomes_max: usize) -> Self {
-        let (first, rest) = self.outcomes.split_at(outcomes_max.min(self.outcomes.len()));
-        let mut outcomes = first.to_vec();
-        if !rest.is_empty() {
-            let sum = |count: fn(&ItemOutcome) -> u32| rest.iter().map(count).fold(0, u32::saturating_add);
-            let (accepted, refused) = (sum(|outcome| outcome.accepted), sum(|outcome| outcome.refused));
-            outcomes.push(ItemOutcome { accepted, refused, problem: None });
+        if self.outcomes.len() <= outcomes_max {
+            return Self { replayed: true, ..self.clone() };
         }
-        Self { outcomes, list: self.list, replayed: true }
+        let sum = |count: fn(&ItemOutcome) -> u32| self.outcomes.iter().map(count).fold(0, u32::saturating_add);
+        let (accepted, refused) = (sum(|outcome| outcome.accepted), sum(|outcome| outcome.refused));
+        // Not a list any more: which item is which cannot be told.
+        Self { outcomes: vec![ItemOutcome { accepted, refused, problem: None }], list: false, replayed: true }
     }
 
     /// Memory that it takes, about, in bytes.

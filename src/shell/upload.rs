@@ -90,6 +90,7 @@ impl Core {
     /// The request cannot be served: what else it brings is not read.
     fn refuse_upload(&mut self, now: Now, key: ConnectionKey, answer: &[u8]) {
         self.hub.counters_mut().requests_refused += 1;
+        self.hub.counters_mut().denied += u64::from(answer.starts_with(b"HTTP/1.1 401 "));
         let Some(connection) = self.connection(key) else { return };
         connection.unsent.extend_from_slice(answer);
         connection.reply = ReplyTo { version: Version::Http11, keep_alive: false, to_head: false };
@@ -101,13 +102,14 @@ impl Core {
     pub(super) fn go_on_uploading(&mut self, now: Now, key: ConnectionKey) -> bool {
         self.serial = self.serial.wrapping_add(1);
         let (serial, core, draining) = (self.serial, self.parts.number, self.draining);
+        let routes = self.parts.routes.clone();
         let Some(connection) = self.connection(key) else { return false };
         let Some(upload) = &mut connection.upload else { return false };
         if draining && upload.cut_off.is_none() {
             upload.give_up(Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S));
         }
         let cut_off = upload.cut_off.is_some();
-        let (items, numbers) = if cut_off { Default::default() } else { upload.lines.take(POST_ITEMS_MAX) };
+        let (mut items, numbers) = if cut_off { Default::default() } else { upload.lines.take(POST_ITEMS_MAX) };
         if items.is_empty() {
             let ends = cut_off || upload.lines.is_done();
             if ends {
@@ -115,6 +117,7 @@ impl Core {
             }
             return ends;
         }
+        routes.keep_secrets(&mut items);
         upload.asked = numbers;
         let agent = Agent { identity: upload.uploader.identity, ..Agent::default() };
         let path = std::sync::Arc::clone(&upload.uploader.path);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::router::{Route, Routes};
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
-use crate::protocol::{Agent, Command, Door, Framing, IdempotencyKey, Identity, Payload, Post, Problem, Publication};
+use crate::protocol::{
+    Agent, Command, Door, Framing, IdempotencyKey, Identity, Item, Payload, Post, Problem, Publication,
+};
 use crate::wire::http::{Body, HttpRequest, Method, ReplyTo, RequestHead, Sent};
 use crate::wire::v1::{self, Query};
 
@@ -93,15 +95,25 @@ impl Routes {
             }
             Url::Poll => v1::poll(&query)?,
             Url::Publish => {
-                let post = post(request, &query, identity)?;
-                if post.items.iter().any(|item| matches!(item, Ok(Publication { payload: Payload::Fields(fields), .. }) if self.is_secret(fields.get("key")))) {
-                    let detail = "The field key holds the secret of a key, and everybody would get it: it belongs into Authorization or the query.";
-                    return Err(Problem::field("key", detail));
-                }
+                let mut post = post(request, &query, identity)?;
+                self.keep_secrets(&mut post.items);
                 Command::Post(Box::new(post))
             }
         };
         Ok((command, identity))
+    }
+
+    /// Refuses items whose fields hold the secret of a key under its usual name: everybody would get it.
+    pub(super) fn keep_secrets(&self, items: &mut [Item]) {
+        for item in items {
+            let holds_secret = matches!(item, Ok(Publication { payload: Payload::Fields(fields), .. })
+                if self.is_secret(fields.get("key")));
+            if holds_secret {
+                let detail = "The field key holds the secret of a key, and everybody would get it: it belongs into Authorization or \
+                    the query.";
+                *item = Err(Problem::field("key", detail));
+            }
+        }
     }
 
     /// What holds for all doors: whose page asks, and what answer it takes.

@@ -86,7 +86,9 @@ pub fn posted_text(posted: &Posted, lines: Option<&[u64]>, cut_off: Option<&Prob
             let errors = posted.outcomes.iter().zip(lines).take(POST_ERRORS_TOLD_MAX);
             (None, Some(errors.map(|(outcome, line)| Told::new(outcome, Some(*line))).collect::<Vec<_>>()))
         }
-        None if posted.list || posted.outcomes.iter().any(|outcome| outcome.refused > 0 && outcome.accepted > 0) => {
+        None if posted.list
+            || posted.outcomes.iter().any(|outcome| outcome.problem.is_some() && outcome.accepted > 0) =>
+        {
             (Some(posted.outcomes.iter().map(|outcome| Told::new(outcome, None)).collect()), None)
         }
         None => (None, None),

@@ -9,7 +9,9 @@ fn told_of(patterns: &[&str]) -> Settings {
 }
 
 fn changes(doors: &mut Doors) -> Vec<(String, i64)> {
-    let told = doors.world.broker.take_presence_changes(usize::MAX);
+    let mut told = doors.world.broker.take_presence_changes(usize::MAX);
+    // Which of them comes first is nobody's promise.
+    told.sort_by(|one, other| one.subject.cmp(&other.subject));
     told.into_iter().map(|PresenceChange { subject, change }| (subject.into_string(), change)).collect()
 }
 
