@@ -291,12 +291,6 @@ fn the_page_of_metrics_is_open_metrics() {
 fn the_lines_at_start_are_explained() {
     let rows = Document::read(OPERATING).table(&["line", "meaning"]).rows;
     let server = Server::start(Driver::Epoll, &[], "");
-    // The address is told first and all lines are written together, but the last may still be on its way.
-    support::http::Connection::open(server.addr());
-    let deadline = std::time::Instant::now() + support::pushlet::SOON;
-    while server.stdout().lines().count() < rows.len() && std::time::Instant::now() < deadline {
-        std::thread::yield_now();
-    }
     let said = server.stdout();
     assert_eq!(said.lines().count(), rows.len(), "one row for each line:\n{said}");
     for (line, (number, cells)) in said.lines().zip(&rows) {

@@ -62,6 +62,8 @@ pub(crate) fn on_both_drivers_at_once(body: impl Fn(Driver) + Sync) {
 
 /// How long the program may take to say where it listens.
 const START_MAX: Duration = Duration::from_secs(20);
+/// How the last of the lines at start begins.
+const LAST_LINE: &str = "then: ";
 /// How long the program may take to end after SIGTERM before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(3);
 
@@ -164,7 +166,7 @@ impl Server {
             .expect("the program starts");
         let stderr = collect(child.stderr.take().expect("stderr is a pipe"));
         let (stdout, lines) = lines_of(child.stdout.take().expect("stdout is a pipe"));
-        let addresses = listening_address(&lines).map(|addr| (addr, admin_address(&lines)));
+        let addresses = addresses(&lines);
         let Some((addr, admin)) = addresses else {
             let _ = child.kill();
             let status = child.wait();
@@ -349,21 +351,19 @@ fn lines_of(pipe: impl Read + Send + 'static) -> (Arc<Mutex<Vec<u8>>>, mpsc::Rec
     (bytes, lines)
 }
 
-/// Waits for the line `listening on http://ADDRESS/`.
-fn listening_address(lines: &mpsc::Receiver<String>) -> Option<SocketAddr> {
+/// Waits for all the lines at start and returns the addresses that they tell: of `listening on http://ADDRESS/` and of
+/// `admin on http://ADDRESS/` or `admin on off`. Tests may look at any of the lines after it.
+fn addresses(lines: &mpsc::Receiver<String>) -> Option<(SocketAddr, Option<SocketAddr>)> {
     let deadline = Instant::now() + START_MAX;
+    let (mut listening, mut admin) = (None, None);
     loop {
         let line = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()?;
-        if let Some(addr) = address_in(&line, "listening on ") {
-            return Some(addr);
+        listening = listening.or_else(|| address_in(&line, "listening on "));
+        admin = admin.or_else(|| address_in(&line, "admin on "));
+        if line.starts_with(LAST_LINE) {
+            return Some((listening?, admin));
         }
     }
-}
-
-/// The line behind it: `admin on http://ADDRESS/` or `admin on off`.
-fn admin_address(lines: &mpsc::Receiver<String>) -> Option<SocketAddr> {
-    let line = lines.recv_timeout(START_MAX).ok()?;
-    address_in(&line, "admin on ")
 }
 
 /// The address in a line like `listening on http://127.0.0.1:8080/`.
