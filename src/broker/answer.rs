@@ -30,6 +30,8 @@ pub enum Answer {
     Problem(Box<Problem>),
     /// What became of a publish request.
     Posted(Arc<Posted>),
+    /// It is done, and there is nothing to say about it.
+    Done,
 }
 
 impl Answer {

@@ -14,8 +14,12 @@ pub enum Format {
     Ser,
     /// JSON objects (an array, or one a line in a stream).
     Json,
-    /// What the modern doors write; no `p_format` names it.
+    /// What `/v1/sse` and `/v1/poll` write; no `p_format` names it.
     V1,
+    /// What `/v1/ws` writes.
+    Message,
+    /// The same for a client that takes compressed messages (RFC 7692).
+    MessageDeflate,
 }
 
 impl Format {
@@ -38,7 +42,14 @@ impl Format {
             Self::Ser => "ser",
             Self::Json => "json",
             Self::V1 => "v1",
+            Self::Message | Self::MessageDeflate => "message",
         }
+    }
+
+    /// Whether it is one of the modern doors', which no `p_format` names.
+    #[must_use]
+    pub const fn is_modern(self) -> bool {
+        matches!(self, Self::V1 | Self::Message | Self::MessageDeflate)
     }
 }
 
@@ -94,11 +105,15 @@ pub enum Framing {
     EventStream,
     /// The same JSON objects by themselves.
     Object,
+    /// The same, each a message of a WebSocket.
+    Message,
+    /// The same, compressed where that makes them shorter.
+    MessageDeflate,
 }
 
 impl Framing {
     /// How many there are: tables by framing have this length.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 11;
 
     /// Every framing.
     pub const ALL: [Self; Self::COUNT] = [
@@ -111,6 +126,8 @@ impl Framing {
         Self::JsonLines,
         Self::EventStream,
         Self::Object,
+        Self::Message,
+        Self::MessageDeflate,
     ];
 
     /// Those of the Pushlet door.
@@ -120,7 +137,19 @@ impl Framing {
     /// Whether it is one of the modern doors'.
     #[must_use]
     pub const fn is_modern(self) -> bool {
-        matches!(self, Self::EventStream | Self::Object)
+        matches!(self, Self::EventStream | Self::Object | Self::Message | Self::MessageDeflate)
+    }
+
+    /// Whether events are messages of a WebSocket.
+    #[must_use]
+    pub const fn is_message(self) -> bool {
+        matches!(self, Self::Message | Self::MessageDeflate)
+    }
+
+    /// Whether a session in this layout ends with its connection, because nothing could name it again.
+    #[must_use]
+    pub const fn ends_with_connection(self) -> bool {
+        self.is_message() || matches!(self, Self::EventStream)
     }
 
     /// The layout for a session of `format`; `old_java` if its join came from the old Java client, `stream` for an answer that goes on.
@@ -136,6 +165,8 @@ impl Framing {
             (Format::Json, _, true) => Self::JsonLines,
             (Format::V1, _, false) => Self::Object,
             (Format::V1, _, true) => Self::EventStream,
+            (Format::Message, ..) => Self::Message,
+            (Format::MessageDeflate, ..) => Self::MessageDeflate,
         }
     }
 }

@@ -49,7 +49,7 @@ fn read(request: &HttpRequest) -> Result<(Command, Agent), pushlet::RequestError
                 let hash = text.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
                 IdempotencyKey { text: Arc::from(text), fingerprint: hash, hash, is_known: false }
             });
-            Command::Post(Box::new(Post { items, list, key }))
+            Command::Post(Box::new(Post { items, list, key, publisher: None }))
         }
         path => {
             let incoming = Incoming {
