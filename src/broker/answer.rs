@@ -124,6 +124,7 @@ impl Output {
             Self::Answer { answer: Answer::Posted(posted), .. } => posted.bytes(),
             Self::Open { lead, .. } => lead.len(),
             Self::Finish { tail, .. } => tail.len(),
+            Self::Answer { answer: Answer::Done, .. } => 0,
             Self::Carries { .. } | Self::Summon { .. } | Self::Relay { .. } => 0,
         }
     }

@@ -356,6 +356,8 @@ impl Encoding {
         v1::shared_part(Framing::MessageDeflate, &self.event, from, &mut bytes);
         if bytes.len() >= WS_DEFLATE_BYTES_MIN {
             deflater.deflate(&bytes, &mut deflated);
+            // RFC 7692 section 7.2.1: the end of a message is known without it.
+            deflated.truncate(deflated.len() - ws::TAIL.len());
             if deflated.len() < bytes.len() {
                 return Frame::new(deflated, 1, subject).compressed();
             }

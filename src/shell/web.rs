@@ -178,12 +178,12 @@ impl Core {
             };
             if let Some(incoming) = incoming {
                 connection.unread.extend_from_slice(input);
-                return self.take_in(now, key, incoming);
+                return self.take_message(now, key, incoming);
             }
         }
     }
 
-    fn take_in(&mut self, now: Now, key: ConnectionKey, incoming: Incoming) {
+    fn take_message(&mut self, now: Now, key: ConnectionKey, incoming: Incoming) {
         match incoming {
             // RFC 6455 section 5.5.3: unasked, or an answer to a ping: the bytes were the sign of life.
             Incoming::Pong(_) => {}
