@@ -81,16 +81,14 @@ impl Routes {
                 }
             },
             (Url::Sse | Url::Poll, Method::Get | Method::Head)
-            | (Url::Publish | Url::Subscribe | Url::Unsubscribe, Method::Post) => {
-                match self.read(url, request) {
-                    Err(problem) => self.problem(head, reply, date, &problem),
-                    Ok(_) if head.method == Method::Head => self.empty(url, head, reply, date),
-                    Ok((command, identity)) => {
-                        let agent = Agent { identity, ..Agent::default() };
-                        Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
-                    }
+            | (Url::Publish | Url::Subscribe | Url::Unsubscribe, Method::Post) => match self.read(url, request) {
+                Err(problem) => self.problem(head, reply, date, &problem),
+                Ok(_) if head.method == Method::Head => self.empty(url, head, reply, date),
+                Ok((command, identity)) => {
+                    let agent = Agent { identity, ..Agent::default() };
+                    Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
                 }
-            }
+            },
             _ => {
                 let mut bytes = Vec::with_capacity(512);
                 let extra = self.cross_origin_fields(head.origin.as_deref());

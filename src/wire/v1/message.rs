@@ -29,8 +29,7 @@ impl RequestId {
         let text = raw.get();
         let is_number = || text.parse::<u64>().is_ok_and(|number| number < 1 << 53 && !text.starts_with('+'));
         let is_string = || {
-            serde_json::from_str::<Cow<'_, str>>(text)
-                .is_ok_and(|id| (1..=WS_REQUEST_ID_BYTES_MAX).contains(&id.len()))
+            serde_json::from_str::<Cow<'_, str>>(text).is_ok_and(|id| (1..=WS_REQUEST_ID_BYTES_MAX).contains(&id.len()))
         };
         if is_number() || is_string() {
             return Ok(Self(Box::from(text)));
@@ -168,7 +167,9 @@ fn wanted(frame: Frame<'_>) -> Result<Wanted, Problem> {
             let lists = lists(frame.subject)?;
             Ok(Wanted::Subscribe(lists.iter().flat_map(|list| singly(list, wish)).collect()))
         }
-        "unsubscribe" => Ok(Wanted::Unsubscribe(lists(frame.subject)?.into_iter().map(String::into_boxed_str).collect())),
+        "unsubscribe" => {
+            Ok(Wanted::Unsubscribe(lists(frame.subject)?.into_iter().map(String::into_boxed_str).collect()))
+        }
         "publish" => publication(frame).map(Wanted::Publish),
         "ping" => Ok(Wanted::Ping),
         _ => {
