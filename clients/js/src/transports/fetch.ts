@@ -1,0 +1,68 @@
+// Server-Sent Events read by fetch: /v1/sse. Hears every name, sees the status, and sends the key in a header.
+import { broken, call, changer } from "../http.js";
+import type { Ground, Loss, Transport } from "../wire.js";
+import { hear, urlOfStream } from "./stream.js";
+
+export const fetchStream: Transport = (ground) => {
+    const control = new AbortController();
+    let session = "";
+    let over = false;
+
+    async function run(): Promise<void> {
+        const headers = { Accept: "text/event-stream" };
+        const response = await call(ground, urlOfStream(ground, {}), { headers }, control.signal);
+        const reader = response.body!.getReader();
+        const decoder = new TextDecoder();
+        const parser = new Parser(ground, (name, data) => {
+            if (!over) session = hear(ground, name, data) ?? session;
+        });
+        for (;;) {
+            const { done, value } = await reader.read();
+            if (over || done) break;
+            ground.alive();
+            parser.push(decoder.decode(value, { stream: true }));
+        }
+        throw new Error("The stream ended.");
+    }
+
+    run().catch((error: unknown) => {
+        if (!over) ground.down((error as Loss).trouble ? (error as Loss) : broken(error));
+    });
+    return {
+        close() {
+            over = true;
+            control.abort();
+        },
+        change: changer(ground, () => session),
+    };
+};
+
+/** The form of Server-Sent Events, as pushletd writes it: lines end with LF. */
+class Parser {
+    private rest = "";
+    private name = "";
+    private data: string[] = [];
+
+    constructor(
+        private readonly ground: Ground,
+        private readonly dispatch: (name: string, data: string) => void,
+    ) {}
+
+    push(text: string): void {
+        const lines = (this.rest + text).split("\n");
+        this.rest = lines.pop()!;
+        for (const line of lines) this.line(line.replace(/\r$/, ""));
+    }
+
+    private line(line: string): void {
+        const [, field, value] = /^([^:]*)(?:: ?([^]*))?$/.exec(line)!;
+        if (field === "event") this.name = value ?? "";
+        else if (field === "data") this.data.push(value ?? "");
+        else if (field === "retry") this.ground.say({ type: "retry", retry_ms: Number(value) });
+        else if (line === "") {
+            if (this.data.length) this.dispatch(this.name, this.data.join("\n"));
+            this.name = "";
+            this.data = [];
+        }
+    }
+}
