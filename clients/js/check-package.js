@@ -23,7 +23,10 @@ function program(name) {
 }
 
 function check(name, flags) {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [program(name), ...flags], { cwd: here, encoding: "utf8" });
+    const { status, stdout, stderr } = spawnSync(process.execPath, [program(name), ...flags], {
+        cwd: here,
+        encoding: "utf8",
+    });
     if (status === 0) return;
     process.stderr.write(`${name}:\n${stdout}${stderr}`);
     process.exitCode = 1;
