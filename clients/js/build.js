@@ -21,7 +21,12 @@ const common = {
 const FORMS = {
     "pushletd.mjs": { format: "esm", target: "es2022" },
     "pushletd.cjs": { format: "cjs", target: "es2022", platform: "neutral" },
-    "pushletd.js": { format: "iife", globalName: "pushletd", target: "es2020", minify: true },
+    "pushletd.js": {
+        format: "iife",
+        globalName: "pushletd",
+        target: ["chrome90", "firefox90", "safari15"],
+        minify: true,
+    },
 };
 
 /** The text of one build. */

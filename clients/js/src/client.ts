@@ -14,7 +14,7 @@ import {
     type Trouble,
     type Wishes,
 } from "./api.js";
-import { Connection, type Notice, TRANSPORTS } from "./connection.js";
+import { type Notice, type StateNotice, TRANSPORTS, both, connection } from "./connection.js";
 import { matches } from "./match.js";
 import type { Platform } from "./platform.js";
 import { type Hub, type Maker, own, shared } from "./share.js";
@@ -89,6 +89,7 @@ export class PushletClient implements Client, Home {
     private readonly published = new Map<number, Waiter<Published> & { stop: () => void }>();
     private waiters: Waiter<void>[] = [];
     private readonly away: (() => void)[] = [];
+    private stopDue = () => {};
 
     constructor(
         private readonly platform: Platform,
@@ -103,6 +104,7 @@ export class PushletClient implements Client, Home {
         const { window, document } = platform;
         const nudge = (): void => this.hub?.send({ do: "nudge" });
         this.listen(window, "online", nudge);
+        this.listen(window, "offline", () => this.hub?.send({ do: "check" }));
         this.listen(document, "visibilitychange", () => document!.visibilityState === "visible" && nudge());
         // A page that the browser keeps for going back must let go of connection and locks, and begins anew when it is shown again.
         this.listen(window, "pagehide", () => this.halt());
@@ -117,11 +119,11 @@ export class PushletClient implements Client, Home {
     private start(): void {
         const { platform, base, order } = this;
         const { key, share } = this.options;
-        const make: Maker = (tell) => new Connection(platform, base, key, order, tell);
+        const make: Maker = (tell) => connection(platform, base, key, order, tell);
         const hear = (notice: Notice): void => this.hear(notice);
         this.hub =
             share !== false && platform.locks && platform.BroadcastChannel
-                ? shared(platform, `pushletd ${JSON.stringify([base, key, order])}`, this.tab, make, hear)
+                ? shared(platform, `pushletd 1 ${JSON.stringify([base, key, order])}`, this.tab, make, hear)
                 : own(make, hear);
         this.want(true);
     }
@@ -136,11 +138,7 @@ export class PushletClient implements Client, Home {
 
     private want(fresh = false): void {
         const wishes: Record<string, Wish> = {};
-        for (const { pattern, wishes: wish } of this.subscriptions) {
-            const other = wishes[pattern];
-            const queue = other ? wish.queue && other.queue && Math.max(wish.queue, other.queue) : wish.queue;
-            wishes[pattern] = { queue, conflate: wish.conflate && (!other || other.conflate) };
-        }
+        for (const { pattern, wishes: wish } of this.subscriptions) wishes[pattern] = both(wishes[pattern], wish);
         this.hub?.send({ do: "want", tab: this.tab, wishes, fresh });
     }
 
@@ -175,7 +173,11 @@ export class PushletClient implements Client, Home {
         }
     }
 
-    private turn({ state, transport, address, reason, retryIn }: Omit<Notice & { is: "state" }, "is">): void {
+    private turn({ state, transport, address, reason, retryIn }: Omit<StateNotice, "is">): void {
+        // The first one says nothing new.
+        if (state === this.state && !transport && !reason && !this.reason) return;
+        this.stopDue();
+        if (retryIn !== undefined) this.stopDue = this.platform.after(retryIn, () => this.hub?.send({ do: "due" }));
         this.state = state;
         this.transport = transport;
         this.address = address;
@@ -265,6 +267,7 @@ export class PushletClient implements Client, Home {
         );
         this.subscriptions.add(wanted);
         if (this.known.has(pattern)) wanted.state = "subscribed";
+        if (this.state === "disconnected") wanted.stop(this.reason);
         this.want();
         return wanted;
     }

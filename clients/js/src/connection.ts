@@ -1,9 +1,9 @@
 // The one physical connection: its transports, its session, and the union of what all tabs wish.
 import type { Published, State, SubscriptionState, TransportName, Trouble } from "./api.js";
 import { publish } from "./http.js";
-import { Memory } from "./memory.js";
+import { memory as memoryOf } from "./memory.js";
 import type { Platform } from "./platform.js";
-import { type Attempt, Race } from "./race.js";
+import { type Attempt, type Race, race as begin } from "./race.js";
 import { fetchStream } from "./transports/fetch.js";
 import { poll } from "./transports/poll.js";
 import { sse } from "./transports/sse.js";
@@ -22,30 +22,35 @@ const CUTS_MAX = 3;
 const HEARTBEAT_MS = 20_000;
 /** A sign of life may be late by a quarter and this. */
 const SLACK_MS = 2500;
-/** So long an answer to `ping` may take. */
+/** So long the answer to a ping may take. */
 const PING_MS = 5000;
 /** Subjects in a URL, in bytes; the rest follows by POST. */
 const SUBJECTS_MAX = 2000;
+/** Statuses after which the same request may be carried out. */
+const PASSING = [408, 429, 503];
 
 /** What a tab asks of the connection. */
 export type Command =
     | { do: "want"; tab: string; wishes: Record<string, Wish>; fresh?: boolean }
     | { do: "publish"; tab: string; id: number; item: string }
-    | { do: "nudge" | "reconnect" };
+    /** `nudge`: try now if it waits, see whether it lives if not. `check`: only the latter. `due`: the pause is over, as this tab sees it. */
+    | { do: "nudge" | "check" | "due" | "reconnect" };
+
+export interface StateNotice {
+    is: "state";
+    state: State;
+    transport?: TransportName | undefined;
+    address?: string | undefined;
+    reason?: Trouble | undefined;
+    retryIn?: number | undefined;
+}
 
 /** What the connection tells the tabs; `to`: only this one. */
 export type Notice = { to?: string } & (
+    | StateNotice
     | { is: "hello" }
     | { is: "synced" }
-    | {
-          is: "state";
-          state: State;
-          transport?: TransportName | undefined;
-          address?: string | undefined;
-          reason?: Trouble | undefined;
-          retryIn?: number | undefined;
-      }
-    | { is: "subscription"; pattern: string; state: SubscriptionState; reason?: Trouble | undefined }
+    | { is: "subscription"; pattern: string; state: SubscriptionState; reason?: Trouble }
     | { is: "event"; event: any }
     | { is: "reset"; reason: string }
     | { is: "answer"; id: number; published?: Published; trouble?: Trouble }
@@ -53,384 +58,394 @@ export type Notice = { to?: string } & (
     | { is: "error"; trouble: Trouble }
 );
 
-/** What the server was asked for a pattern in this session. */
-interface Held {
-    wish: string;
-    state: "subscribing" | "subscribed" | "failed";
+export interface Connection {
+    take(command: Command): void;
+    /** This tab is gone. */
+    drop(tab: string): void;
+    close(): void;
 }
 
-export class Connection {
-    private readonly tabs = new Map<string, Record<string, Wish>>();
-    private readonly held = new Map<string, Held>();
-    private readonly memory: Memory;
-    private state: Notice & { is: "state" } = { is: "state", state: "connecting" };
-    private live: Attempt | undefined;
-    private race: Race | undefined;
-    /** Time-outs: the next try, the next sync, silence, stability, the trial of better transports. */
-    private readonly stops: Record<string, () => void> = {};
-    private failures = 0;
-    private cuts = 0;
-    private since = 0;
-    private silenceMs = 0;
-    private retryMs: number | undefined;
-    private synced = false;
-    private flushing = false;
-    private closed = false;
-    /** Subjects go one by one, because one of them was refused. */
-    private alone = false;
+/** What the server was asked for a pattern in this session. */
+interface Held {
+    /** As JSON; empty: ask again. */
+    wish: string;
+    state: "subscribing" | "subscribed";
+}
 
-    constructor(
-        private readonly platform: Platform,
-        private readonly base: string,
-        private readonly key: string | undefined,
-        private readonly order: readonly TransportName[],
-        private readonly tell: (notice: Notice) => void,
-    ) {
-        this.memory = new Memory(platform, base);
-        // What is subscribed in the same turn goes with the first request.
-        this.set("open", 0, () => this.open());
+/** Two wishes for one pattern: the longest queue, and conflation only if both want it. */
+export function both(one: Wish | undefined, { queue, conflate }: Wish): Wish {
+    if (one) {
+        queue = queue && one.queue && Math.max(queue, one.queue);
+        conflate &&= one.conflate;
     }
+    return { queue, conflate: conflate || undefined };
+}
+
+/** Opens a connection and keeps it open. */
+export function connection(
+    platform: Platform,
+    base: string,
+    key: string | undefined,
+    order: readonly TransportName[],
+    tell: (notice: Notice) => void,
+): Connection {
+    const { now, random } = platform;
+    const memory = memoryOf(platform, base);
+    const tabs = new Map<string, Record<string, Wish>>();
+    const held = new Map<string, Held>();
+    const stops = new Map<string, () => void>();
+    let state: StateNotice = { is: "state", state: "connecting" };
+    let live: Attempt | undefined;
+    let race: Race | undefined;
+    let failures = 0;
+    let cuts = 0;
+    let since = 0;
+    let silenceMs = 0;
+    let retryMs: number | undefined;
+    // When the next try begins, and whether the server named the time.
+    let due = 0;
+    let hinted = false;
+    let synced = false;
+    let flushing = false;
+    let closed = false;
+    // Subjects go one by one, because one of them was refused.
+    let alone = false;
 
     /** Calls once after so many ms, unless something else takes the name. */
-    private set(name: string, ms: number, call: () => void): void {
-        this.stop(name);
-        this.stops[name] = this.platform.after(ms, call);
+    function set(name: string, ms: number, call: () => void): void {
+        stops.get(name)?.();
+        stops.set(name, platform.after(ms, call));
     }
 
-    private stop(...names: string[]): void {
-        for (const name of names) this.stops[name]?.();
+    function turn(next: Omit<StateNotice, "is">): void {
+        state = { is: "state", ...next };
+        tell(state);
     }
 
-    take(command: Command): void {
-        if (this.closed) return;
-        if (command.do === "want") {
-            this.tabs.set(command.tab, command.wishes);
-            if (command.fresh) this.introduce(command.tab);
-            this.flush();
-        } else if (command.do === "publish") {
-            this.publish(command);
-        } else if (command.do === "reconnect" ? !this.live : this.stops["open"] && this.state.retryIn !== undefined) {
-            this.open();
-        } else if (this.live?.wire!.ping) {
-            this.watch(PING_MS);
-            this.live.wire!.ping();
-        }
-    }
-
-    /** This tab is gone. */
-    drop(tab: string): void {
-        this.tabs.delete(tab);
-        this.flush();
-    }
-
-    close(): void {
-        this.closed = true;
-        this.leave();
-    }
-
-    private leave(): void {
-        this.stop(...Object.keys(this.stops));
-        this.race?.cancel();
-        const { live } = this;
-        this.live = undefined;
-        this.held.clear();
-        this.synced = false;
-        if (live) {
-            live.over = true;
-            live.wire!.close();
-        }
-    }
-
-    private introduce(to: string): void {
-        this.tell({ ...this.state, to });
-        for (const [pattern, { state }] of this.held) this.tell({ is: "subscription", pattern, state, to });
-        if (this.synced) this.tell({ is: "synced", to });
+    function ended(message: any): Loss {
+        return lossOfEnd(message, random());
     }
 
     // Opening
 
-    private open(): void {
-        this.leave();
-        this.turn({ state: "connecting" });
-        const first = this.memory.recall();
-        const begin = this.order.filter((name) => first?.left && name === first.name);
-        this.compete([...new Set([...begin, ...this.order])], (loss) => this.lost(loss));
+    function open(): void {
+        leave();
+        turn({ state: "connecting" });
+        const known = memory.recall();
+        const first = order.filter((name) => known?.left && name === known.name);
+        compete([...new Set([...first, ...order])], lost);
     }
 
-    private compete(names: readonly TransportName[], lost: (loss: Loss) => void): void {
-        this.race = new Race(this.platform, names, (name) => this.attempt(name), lost);
-        this.race.next();
+    function leave(): void {
+        for (const stop of stops.values()) stop();
+        race?.cancel();
+        const old = live;
+        live = undefined;
+        drop(old);
     }
 
-    private attempt(name: TransportName): Attempt {
-        const race = this.race!;
-        const subjects = this.subjects();
-        const attempt: Attempt = { name, patterns: subjects.map(([pattern]) => pattern), wire: undefined, over: false };
+    /** Forgets a session. */
+    function drop(old: Attempt | undefined): void {
+        held.clear();
+        synced = false;
+        if (!old) return;
+        old.over = true;
+        old.wire!.close();
+    }
+
+    function compete(names: readonly TransportName[], failed: (loss: Loss) => void): void {
+        race = begin(platform, names, attempt, failed);
+    }
+
+    function attempt(name: TransportName, mine: Race): Attempt {
+        const self: Attempt = { name, subjects: subjects(), wire: undefined, over: false };
         const ground: Ground = {
-            platform: this.platform,
-            base: this.base,
-            key: this.key,
-            subjects,
-            say: (said) => {
-                for (const message of [said].flat()) if (!attempt.over) this.hear(attempt, race, message);
+            platform,
+            base,
+            key,
+            subjects: self.subjects,
+            say(said) {
+                for (const message of [said].flat()) if (!self.over) hear(self, mine, message ?? {});
             },
-            alive: () => {
-                if (attempt === this.live) this.watch();
+            alive() {
+                if (self === live) watch();
             },
-            down: (loss) => {
-                if (attempt.over) return;
-                attempt.over = true;
-                if (attempt === this.live) this.lost(loss);
-                else if (race.active) this.refused(attempt, race, loss);
+            down(loss) {
+                if (self.over) return;
+                self.over = true;
+                if (self === live) lost(loss);
+                else refused(self, mine, loss);
             },
         };
         try {
-            attempt.wire = TRANSPORTS[name](ground);
+            self.wire = TRANSPORTS[name](ground);
         } catch (error) {
             // For example a WebSocket without TLS in a page with it.
-            const trouble: Trouble = { code: "transport", message: `${error}` };
-            this.platform.after(0, () => ground.down({ trouble }));
+            platform.after(0, () => ground.down({ trouble: { code: "transport", message: `${error}` } }));
         }
-        return attempt;
+        return self;
     }
 
     /** What to begin a session with: as much as a URL holds. */
-    private subjects(): [string, Wish][] {
+    function subjects(): [string, Wish][] {
         let length = 0;
-        const all = [...this.union()].filter(([pattern]) => {
-            length += encodeURIComponent(pattern).length + 40;
-            return length <= SUBJECTS_MAX;
-        });
-        return this.alone ? all.slice(0, 1) : all;
+        const all = [...union()].filter(
+            ([pattern]) => (length += encodeURIComponent(pattern).length + 40) <= SUBJECTS_MAX,
+        );
+        return alone ? all.slice(0, 1) : all;
     }
 
     /** An opening has failed. Where it was for a subject, the others must not suffer. */
-    private refused(attempt: Attempt, race: Race, loss: Loss): void {
-        const [pattern, another] = attempt.patterns;
-        if (loss.trouble.code !== "refused" || loss.trouble.field !== "subject") return race.failed(attempt, loss);
-        if (another !== undefined) this.alone = true;
-        else if (pattern !== undefined) this.fail(pattern, loss.trouble);
-        else return race.failed(attempt, { trouble: loss.trouble });
-        race.again(attempt);
+    function refused(self: Attempt, mine: Race, loss: Loss): void {
+        const [one, another] = self.subjects;
+        if (loss.trouble.code !== "refused" || loss.trouble.field !== "subject") return mine.failed(self, loss);
+        if (another) alone = true;
+        else if (one) fail(one[0], loss.trouble);
+        // Not even the subject that stands for none.
+        else return mine.failed(self, { trouble: loss.trouble });
+        mine.again(self);
     }
 
     // In session
 
-    private hear(attempt: Attempt, race: Race, message: any): void {
-        const { type } = message ?? {};
-        if (attempt !== this.live) {
-            if (type === "session" && race.active) this.won(attempt, race, message);
-            else if (type === "end")
-                this.platform.after(0, () => race.active && race.failed(attempt, this.ended(message)));
+    function hear(self: Attempt, mine: Race, message: any): void {
+        const { type } = message;
+        if (self !== live) {
+            if (type === "session") won(self, mine, message);
+            else if (type === "end") {
+                self.over = true;
+                self.wire?.close();
+                mine.failed(self, ended(message));
+            }
         } else if (type === "end") {
-            this.lost(this.ended(message));
+            lost(ended(message));
         } else if (type === "reset") {
-            this.tell({ is: "reset", reason: message.reason });
+            tell({ is: "reset", reason: message.reason });
         } else if (type === "retry") {
-            this.retryMs = message.retry_ms;
+            retryMs = message.retry_ms;
         } else if (type === "nack") {
-            this.tell({ is: "nack", trouble: message.trouble });
+            tell({ is: "nack", trouble: message.trouble });
         } else if (type === "garbled") {
-            this.tell({
+            tell({
                 is: "error",
                 trouble: { code: "transport", message: `A message cannot be read: ${message.error}` },
             });
-        } else if (type === undefined && message?.subject !== undefined) {
-            this.tell({ is: "event", event: message });
+        } else if (!type && message.subject !== undefined) {
+            tell({ is: "event", event: message });
         }
     }
 
-    private ended(message: any): Loss {
-        return lossOfEnd(message, this.platform.random());
-    }
-
-    private won(attempt: Attempt, race: Race, session: any): void {
-        race.won(attempt);
-        const old = this.live;
-        if (old) {
-            old.over = true;
-            old.wire!.close();
-        }
-        this.live = attempt;
-        this.held.clear();
-        this.synced = false;
-        this.alone = false;
-        this.retryMs = undefined;
-        this.since = this.platform.now();
-        // Browsers cannot see the server's own life signs.
+    function won(self: Attempt, mine: Race, session: any): void {
+        const old = live;
+        live = self;
+        mine.won(self);
+        drop(old);
+        alone = false;
+        retryMs = undefined;
+        since = now();
         const heartbeat = session.heartbeat_ms ?? HEARTBEAT_MS;
-        this.silenceMs = heartbeat && heartbeat * 1.25 + SLACK_MS;
-        this.watch();
-        this.set("stable", STABLE_MS, () => {
-            this.failures = this.cuts = 0;
-            if (attempt.name === this.order[0]) this.memory.forget();
+        silenceMs = heartbeat && heartbeat * 1.25 + SLACK_MS;
+        watch();
+        set("stable", STABLE_MS, () => {
+            failures = cuts = 0;
+            if (self.name === order[0]) memory.forget();
         });
-        this.better(attempt);
-        if (attempt.name !== "ws") {
-            const union = this.union();
-            for (const pattern of attempt.patterns) {
-                if (union.has(pattern))
-                    this.held.set(pattern, { wish: JSON.stringify(union.get(pattern)), state: "subscribed" });
-            }
+        better(self.name);
+        // A WebSocket begins without subjects, so that each is answered by itself.
+        if (self.name !== "ws") {
+            for (const [pattern, wish] of self.subjects)
+                held.set(pattern, { wish: JSON.stringify(wish), state: "subscribed" });
         }
-        this.turn({ state: "connected", transport: attempt.name, address: session.address });
-        for (const [pattern, { state }] of this.held) this.tell({ is: "subscription", pattern, state });
-        this.sync();
+        turn({ state: "connected", transport: self.name, address: session.address });
+        for (const [pattern, { state }] of held) tell({ is: "subscription", pattern, state });
+        sync();
     }
 
     /** Tries better transports after a while, and goes over to the one that works. */
-    private better(attempt: Attempt): void {
-        const rank = this.order.indexOf(attempt.name);
-        this.stop("better");
+    function better(name: TransportName): void {
+        const rank = order.indexOf(name);
+        stops.get("better")?.();
         if (rank === 0) return;
-        const known = this.memory.recall();
-        if (known?.name !== attempt.name || !known.left) this.memory.keep(attempt.name);
-        this.set("better", this.memory.recall()?.left ?? STABLE_MS, () => {
-            this.compete(this.order.slice(0, rank), () => this.better(attempt));
-        });
+        const known = memory.recall();
+        if (known?.name !== name || !known.left) memory.keep(name);
+        set("better", memory.recall()?.left || STABLE_MS, () => compete(order.slice(0, rank), () => better(name)));
     }
 
     /** Expects a sign of life in time. */
-    private watch(ms = this.silenceMs): void {
-        this.stop("silence");
+    function watch(ms = silenceMs): void {
+        stops.get("silence")?.();
         if (!ms) return;
-        const due = this.platform.now() + ms;
-        this.set("silence", ms, () => {
+        const latest = now() + ms;
+        set("silence", ms, () => {
             // A machine that slept: what came meanwhile is heard only after this.
-            if (this.platform.now() - due > PING_MS) return this.watch(PING_MS);
-            this.lost({ trouble: { code: "silent", message: "The connection gave no sign of life." }, cut: true });
+            if (now() - latest > PING_MS) watch(PING_MS);
+            else lost({ trouble: { code: "silent", message: "The connection gave no sign of life." }, cut: true });
         });
     }
 
     // Losing
 
-    private lost(loss: Loss): void {
-        const attempt = this.live;
-        const young = this.platform.now() - this.since < STABLE_MS;
-        const hint = loss.retryMs ?? (attempt && loss.cut ? this.retryMs : undefined) ?? 0;
-        this.leave();
+    function lost(loss: Loss): void {
+        const { trouble } = loss;
+        const hint = loss.retryMs ?? (live && loss.cut ? retryMs : undefined) ?? 0;
+        const last = order[order.length - 1]!;
+        if (live) {
+            cuts = loss.cut && now() - since < STABLE_MS ? cuts + 1 : 0;
+            if (cuts >= CUTS_MAX && live.name !== last) {
+                cuts = 0;
+                memory.keep(last);
+            }
+        }
+        leave();
         if (loss.fatal) {
-            this.turn({ state: "disconnected", reason: loss.trouble });
-            return this.tell({ is: "error", trouble: loss.trouble });
+            turn({ state: "disconnected", reason: trouble });
+        } else {
+            const retryIn = Math.max(pause(), hint);
+            due = now() + retryIn;
+            hinted = hint > 0;
+            set("open", retryIn, open);
+            turn({ state: "connecting", reason: trouble, retryIn });
         }
-        const last = this.order[this.order.length - 1]!;
-        this.cuts = attempt && loss.cut && young ? this.cuts + 1 : attempt ? 0 : this.cuts;
-        if (this.cuts >= CUTS_MAX && attempt?.name !== last) {
-            this.cuts = 0;
-            this.memory.keep(last);
-        }
-        const retryIn = Math.max(this.pause(), hint);
-        this.set("open", retryIn, () => this.open());
-        this.turn({ state: "connecting", reason: loss.trouble, retryIn });
-        this.tell({ is: "error", trouble: loss.trouble });
+        tell({ is: "error", trouble });
     }
 
     /** Full jitter: at random up to a bound that doubles. */
-    private pause(): number {
-        const { least, first, most } = PAUSE_MS;
-        const bound = Math.min(most, first * 2 ** this.failures++);
-        return least + this.platform.random() * (bound - least);
-    }
-
-    private turn(state: Omit<Notice & { is: "state" }, "is">): void {
-        this.state = { is: "state", ...state };
-        this.tell(this.state);
+    function pause(): number {
+        const bound = Math.min(PAUSE_MS.most, PAUSE_MS.first * 2 ** failures++);
+        return PAUSE_MS.least + random() * (bound - PAUSE_MS.least);
     }
 
     // Subscriptions
 
-    /** What all tabs wish, together: the longest queue, and conflation only if all want it. */
-    private union(): Map<string, Wish> {
+    /** What all tabs wish, together. */
+    function union(): Map<string, Wish> {
         const all = new Map<string, Wish>();
-        for (const wishes of this.tabs.values()) {
-            for (const [pattern, { queue, conflate }] of Object.entries(wishes)) {
-                const other = all.get(pattern);
-                all.set(pattern, {
-                    queue: other ? queue && other.queue && Math.max(queue, other.queue) : queue,
-                    conflate: (conflate && (!other || other.conflate)) || undefined,
-                });
-            }
+        for (const wishes of tabs.values()) {
+            for (const [pattern, wish] of Object.entries(wishes)) all.set(pattern, both(all.get(pattern), wish));
         }
         return all;
     }
 
-    private flush(): void {
-        if (this.flushing) return;
-        this.flushing = true;
+    function flush(): void {
+        if (flushing) return;
+        flushing = true;
         queueMicrotask(() => {
-            this.flushing = false;
-            this.sync();
+            flushing = false;
+            sync();
         });
     }
 
     /** Asks the server for what is wished and not yet in force. */
-    private sync(): void {
-        const { live } = this;
+    function sync(): void {
         if (!live) return;
-        const union = this.union();
-        for (const [pattern, { state }] of this.held) {
-            if (union.has(pattern)) continue;
-            this.held.delete(pattern);
-            this.tell({ is: "subscription", pattern, state: "unsubscribed" });
-            if (state !== "failed") live.wire!.change("unsubscribe", pattern).catch(() => {});
+        const wire = live.wire!;
+        const wanted = union();
+        for (const pattern of [...held.keys()]) {
+            if (wanted.has(pattern)) continue;
+            held.delete(pattern);
+            tell({ is: "subscription", pattern, state: "unsubscribed" });
+            wire.change("unsubscribe", pattern).catch(() => {});
         }
-        for (const [pattern, wish] of union) {
+        for (const [pattern, wish] of wanted) {
             const text = JSON.stringify(wish);
-            if (this.held.get(pattern)?.wish === text) continue;
-            const held: Held = { wish: text, state: "subscribing" };
-            this.held.set(pattern, held);
-            this.tell({ is: "subscription", pattern, state: "subscribing" });
-            live.wire!.change("subscribe", pattern, wish).then(
-                () => this.answered(pattern, held),
-                (trouble: Trouble) => this.answered(pattern, held, trouble),
+            if (held.get(pattern)?.wish === text) continue;
+            const one: Held = { wish: text, state: "subscribing" };
+            held.set(pattern, one);
+            tell({ is: "subscription", pattern, state: "subscribing" });
+            wire.change("subscribe", pattern, wish).then(
+                () => answered(pattern, one),
+                (trouble: Trouble) => answered(pattern, one, trouble),
             );
         }
-        this.settle();
+        settle();
     }
 
-    private answered(pattern: string, held: Held, trouble?: Trouble): void {
-        if (this.held.get(pattern) !== held) return;
+    function answered(pattern: string, one: Held, trouble?: Trouble): void {
+        if (held.get(pattern) !== one) return;
         if (!trouble) {
-            held.state = "subscribed";
-            this.tell({ is: "subscription", pattern, state: "subscribed" });
-        } else if (trouble.code === "refused" && ![408, 429, 503].includes(trouble.status!)) {
-            this.fail(pattern, trouble);
+            one.state = "subscribed";
+            tell({ is: "subscription", pattern, state: "subscribed" });
+        } else if (["refused", "too-large"].includes(trouble.code) && !PASSING.includes(trouble.status!)) {
+            fail(pattern, trouble);
         } else {
             // It passes: ask again.
-            this.held.delete(pattern);
-            this.set("sync", Math.max(1000 + 1000 * this.platform.random(), (trouble.retryAfter ?? 0) * 1000), () =>
-                this.sync(),
-            );
-            return;
+            one.wish = "";
+            set("sync", Math.max(1000 + 1000 * random(), (trouble.retryAfter ?? 0) * 1000), sync);
         }
-        this.settle();
+        settle();
     }
 
-    private fail(pattern: string, reason: Trouble): void {
-        this.held.delete(pattern);
-        for (const wishes of this.tabs.values()) delete wishes[pattern];
-        this.tell({ is: "subscription", pattern, state: "failed", reason });
-        this.tell({ is: "nack", trouble: reason });
+    function fail(pattern: string, reason: Trouble): void {
+        held.delete(pattern);
+        for (const wishes of tabs.values()) delete wishes[pattern];
+        tell({ is: "subscription", pattern, state: "failed", reason });
+        tell({ is: "nack", trouble: reason });
     }
 
-    private settle(): void {
-        if (this.synced || !this.live || [...this.held.values()].some(({ state }) => state === "subscribing")) return;
-        this.synced = true;
-        this.tell({ is: "synced" });
+    /** Says once in a session that all subscriptions are in force. */
+    function settle(): void {
+        if (synced || !live || [...held.values()].some((one) => one.state === "subscribing")) return;
+        synced = true;
+        tell({ is: "synced" });
     }
 
-    // Publishing
+    // Commands
 
-    private publish({ tab: to, id, item }: Command & { do: "publish" }): void {
-        const { live } = this;
-        const ground = { platform: this.platform, base: this.base, key: this.key } as Ground;
-        const done = live?.wire!.publish ? live.wire!.publish(item) : publish(ground, item);
+    /** Whether a command is to open a connection now. What the server asked to wait for is waited for, if the user does not say otherwise. */
+    function asks(what: Command["do"]): boolean {
+        if (what === "reconnect") return !live;
+        const waiting = state.retryIn !== undefined;
+        if (what === "nudge") return waiting && !hinted;
+        // It could not begin without a subject.
+        if (what === "want") return waiting && state.reason?.field === "subject";
+        // The timers of a hidden tab are late; those of another are not.
+        return what === "due" && waiting && now() >= due;
+    }
+
+    function introduce(to: string): void {
+        tell({ ...state, to });
+        for (const [pattern, { state }] of held) tell({ is: "subscription", pattern, state, to });
+        if (synced) tell({ is: "synced", to });
+    }
+
+    function answer({ tab: to, id, item }: Command & { do: "publish" }): void {
+        const wire = live?.wire;
+        const done = wire?.publish ? wire.publish(item) : publish({ platform, base, key } as Ground, item);
         done.then(
-            (published) => this.tell({ is: "answer", to, id, published }),
+            (published) => tell({ is: "answer", to, id, published }),
             (trouble: Trouble) => {
-                if (trouble.code === "refused") this.tell({ is: "nack", to, trouble });
-                this.tell({ is: "answer", to, id, trouble });
+                if (trouble.code === "refused") tell({ is: "nack", to, trouble });
+                tell({ is: "answer", to, id, trouble });
             },
         );
     }
+
+    // What is subscribed in the same turn goes with the first request.
+    set("open", 0, open);
+
+    return {
+        take(command) {
+            if (closed) return;
+            const what = command.do;
+            if (what === "publish") return answer(command);
+            if (what === "want") {
+                tabs.set(command.tab, command.wishes);
+                if (command.fresh) introduce(command.tab);
+                flush();
+            }
+            if (asks(what)) open();
+            else if ((what === "nudge" || what === "check") && live?.wire!.ping) {
+                watch(PING_MS);
+                live.wire!.ping();
+            }
+        },
+        drop(tab) {
+            tabs.delete(tab);
+            flush();
+        },
+        close() {
+            closed = true;
+            leave();
+        },
+    };
 }

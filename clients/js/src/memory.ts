@@ -2,7 +2,7 @@
 import type { TransportName } from "./api.js";
 import type { Platform } from "./platform.js";
 
-/** The first time that a lesser transport is kept before better ones are tried again; it doubles each time, up to the most. */
+/** A lesser transport is kept for so long before better ones are tried again; doubled each time, up to the most. In milliseconds. */
 const SPAN_MS = { least: 60_000, most: 3_600_000 };
 
 interface Entry {
@@ -12,54 +12,50 @@ interface Entry {
     span: number;
 }
 
+export interface Memory {
+    /** What to begin with, and for how many ms. */
+    recall(): { name: TransportName; left: number } | undefined;
+    /** Keeps to a lesser transport, for longer each time. */
+    keep(name: TransportName): void;
+    /** The best one works. */
+    forget(): void;
+}
+
+/** For where there is no storage: as long as the program runs. */
 const here = new Map<string, string>();
 
-export class Memory {
-    private readonly place: string;
+export function memory({ storage, now }: Platform, base: string): Memory {
+    const place = `pushletd ${base}`;
 
-    constructor(
-        private readonly platform: Platform,
-        base: string,
-    ) {
-        this.place = `pushletd ${base}`;
-    }
-
-    private entry(): Entry | undefined {
+    function entry(): Entry | undefined {
         try {
-            const text = this.platform.storage ? this.platform.storage.getItem(this.place) : here.get(this.place);
-            const entry = JSON.parse(text ?? "null") as Entry | null;
+            const known = JSON.parse((storage ? storage.getItem(place) : here.get(place)) ?? "null") as Entry | null;
             // A clock that was put back must not make it last.
-            return entry && entry.until - this.platform.now() <= SPAN_MS.most ? entry : undefined;
+            if (known && known.until - now() <= SPAN_MS.most) return known;
         } catch {
-            return undefined;
+            // Forbidden, or not ours.
         }
+        return undefined;
     }
 
-    /** What to begin with, and for how many ms. */
-    recall(): { name: TransportName; left: number } | undefined {
-        const entry = this.entry();
-        return entry && { name: entry.name, left: Math.max(0, entry.until - this.platform.now()) };
-    }
-
-    /** Keeps to a lesser transport, for longer each time. */
-    keep(name: TransportName): void {
-        const span = Math.min((this.entry()?.span ?? SPAN_MS.least / 2) * 2, SPAN_MS.most);
-        this.write(JSON.stringify({ name, until: this.platform.now() + span, span } satisfies Entry));
-    }
-
-    /** The best one works. */
-    forget(): void {
-        this.write();
-    }
-
-    private write(text?: string): void {
+    function write(text: string): void {
         try {
-            const { storage } = this.platform;
-            if (!storage) text ? here.set(this.place, text) : here.delete(this.place);
-            else if (text) storage.setItem(this.place, text);
-            else storage.removeItem(this.place);
+            if (storage) storage.setItem(place, text);
+            else here.set(place, text);
         } catch {
-            // A full or forbidden storage: then it is found out again.
+            // Full or forbidden: then it is found out again.
         }
     }
+
+    return {
+        recall() {
+            const known = entry();
+            return known && { name: known.name, left: Math.max(0, known.until - now()) };
+        },
+        keep(name) {
+            const span = Math.min((entry()?.span ?? SPAN_MS.least / 2) * 2, SPAN_MS.most);
+            write(JSON.stringify({ name, until: now() + span, span } satisfies Entry));
+        },
+        forget: () => write("null"),
+    };
 }

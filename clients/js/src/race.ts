@@ -1,101 +1,96 @@
 // Opens transports one after the other, each as soon as the former has failed or been silent for its share of the time. The first session wins.
 import type { TransportName } from "./api.js";
 import type { Platform } from "./platform.js";
-import type { Loss, Wire } from "./wire.js";
+import type { Loss, Wire, Wish } from "./wire.js";
 
-/** The last transport begins after so many ms at the latest, and each is alone for no more than the other. */
-const ALL_BEGUN_MS = 3000;
+/** A transport is alone for so long; with many of them for less, so that the last begins in time. In milliseconds. */
 const STEP_MS = 1500;
+const LAST_BEGINS_MS = 3000;
 /** The last one may be silent for so long. */
 const SILENCE_MS = 10_000;
 
 /** One opening of one transport. */
 export interface Attempt {
     readonly name: TransportName;
-    /** The patterns that it begins with. */
-    readonly patterns: readonly string[];
+    /** What it begins with. */
+    readonly subjects: readonly (readonly [string, Wish])[];
     wire: Wire | undefined;
+    /** It has failed, lost, or been closed. */
     over: boolean;
 }
 
-export class Race {
-    private readonly running = new Set<Attempt>();
-    private readonly names: TransportName[];
-    private readonly step: number;
-    private stop = () => {};
-    private ended = false;
-    private worst: Loss | undefined;
-
-    constructor(
-        private readonly platform: Platform,
-        names: readonly TransportName[],
-        private readonly open: (name: TransportName) => Attempt,
-        private readonly lost: (loss: Loss) => void,
-    ) {
-        this.names = [...names];
-        this.step = Math.min(STEP_MS, ALL_BEGUN_MS / (names.length - 1 || 1));
-    }
-
-    /** Whether it still runs. */
-    get active(): boolean {
-        return !this.ended;
-    }
-
-    next(): void {
-        this.stop();
-        const name = this.names.shift();
-        if (!name) {
-            if (this.running.size === 0) this.fail(this.worst!);
-            else this.stop = this.platform.after(SILENCE_MS, () => this.fail(this.silence()));
-            return;
-        }
-        this.begin(name);
-    }
-
-    private begin(name: TransportName): void {
-        this.stop = this.platform.after(this.step, () => this.next());
-        this.running.add(this.open(name));
-    }
-
-    private silence(): Loss {
-        return { trouble: { code: "silent", message: "The server did not answer in time." } };
-    }
-
-    /** Opens the same transport again, because what it began with has changed. */
-    again(attempt: Attempt): void {
-        this.running.delete(attempt);
-        this.running.add(this.open(attempt.name));
-    }
-
-    /** This one has lost. */
-    failed(attempt: Attempt, loss: Loss): void {
-        this.running.delete(attempt);
-        // What the server said itself says more than that something did not work.
-        if (!this.worst || loss.trouble.code === "refused") this.worst = loss;
-        // Refused for good, or overloaded: the others would hear the same.
-        if (loss.fatal || (loss.retryMs !== undefined && loss.trouble.code === "refused")) this.fail(loss);
-        else if (this.running.size === 0 || this.names.length > 0) this.next();
-    }
-
-    private fail(loss: Loss): void {
-        if (this.ended) return;
-        this.cancel();
-        this.lost(loss);
-    }
-
+export interface Race {
+    readonly ended: boolean;
+    /** Opens the same transport again, because what it is to begin with has changed. */
+    again(attempt: Attempt): void;
+    failed(attempt: Attempt, loss: Loss): void;
     /** This one has its session: the others are closed. */
-    won(attempt: Attempt): void {
-        this.running.delete(attempt);
-        this.cancel();
+    won(attempt: Attempt): void;
+    cancel(): void;
+}
+
+/** `open` begins one transport; `lost` is called where none has come to a session. */
+export function race(
+    platform: Platform,
+    names: readonly TransportName[],
+    open: (name: TransportName, race: Race) => Attempt,
+    lost: (loss: Loss) => void,
+): Race {
+    const left = [...names];
+    const running = new Set<Attempt>();
+    const step = Math.min(STEP_MS, LAST_BEGINS_MS / (names.length - 1 || 1));
+    let stop = (): void => {};
+    let worst: Loss | undefined;
+
+    function next(): void {
+        stop();
+        const name = left.shift();
+        if (name) {
+            stop = platform.after(step, next);
+            running.add(open(name, self));
+        } else if (running.size) {
+            stop = platform.after(SILENCE_MS, () =>
+                fail({ trouble: { code: "silent", message: "The server did not answer in time." } }),
+            );
+        } else {
+            fail(worst!);
+        }
     }
 
-    cancel(): void {
-        this.ended = true;
-        this.stop();
-        for (const attempt of this.running) {
-            attempt.over = true;
-            attempt.wire?.close();
-        }
-        this.running.clear();
+    function fail(loss: Loss): void {
+        self.cancel();
+        lost(loss);
     }
+
+    const self = {
+        ended: false,
+        again(attempt: Attempt) {
+            running.delete(attempt);
+            running.add(open(attempt.name, self));
+        },
+        failed(attempt: Attempt, loss: Loss) {
+            running.delete(attempt);
+            const refused = loss.trouble.code === "refused";
+            // What the server said itself says more than that something did not work.
+            if (!worst || refused) worst = loss;
+            // Refused for good, or asked to wait: the others would hear the same.
+            if (loss.fatal || (refused && loss.retryMs)) fail(loss);
+            else if (!running.size || left.length) next();
+        },
+        won(attempt: Attempt) {
+            running.delete(attempt);
+            self.cancel();
+        },
+        cancel() {
+            self.ended = true;
+            stop();
+            for (const attempt of running) {
+                attempt.over = true;
+                attempt.wire?.close();
+            }
+            running.clear();
+        },
+    };
+    next();
+    return self;
 }

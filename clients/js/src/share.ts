@@ -1,5 +1,5 @@
 // One connection for all tabs of an origin: who holds a lock has it, the others speak to it through a channel.
-import type { Command, Notice } from "./connection.js";
+import type { Command, Connection, Notice } from "./connection.js";
 import type { Platform } from "./platform.js";
 
 /** The connection, here or in another tab. */
@@ -9,9 +9,7 @@ export interface Hub {
 }
 
 /** What a hub makes where it has the connection. */
-export interface Maker {
-    (tell: (notice: Notice) => void): { take(command: Command): void; drop(tab: string): void; close(): void };
-}
+export type Maker = (tell: (notice: Notice) => void) => Connection;
 
 /** A connection of one's own. */
 export function own(make: Maker, tell: (notice: Notice) => void): Hub {
@@ -38,7 +36,7 @@ export function shared(
     const channel = new platform.BroadcastChannel!(name);
     const known = new Set([tab]);
     let alone: Hub | undefined;
-    let connection: ReturnType<Maker> | undefined;
+    let connection: Connection | undefined;
     let held = false;
     let waiting: Command[] = [];
 
@@ -94,7 +92,7 @@ export function shared(
     hold(name, () => {
         const say = (notice: Notice): void => {
             if ((notice.to ?? tab) === tab) tell(notice);
-            if (notice.to !== tab) channel.postMessage({ notice });
+            if (notice.to !== tab && (notice.is === "hello" || known.size > 1)) channel.postMessage({ notice });
         };
         connection = make(say);
         say({ is: "hello" });

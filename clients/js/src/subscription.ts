@@ -57,9 +57,11 @@ export class Wanted implements Subscription<any> {
         if (this.over || state === this.state) return;
         this.state = state;
         if (trouble) this.reason = new PushletError(trouble);
-        if (state === "subscribed") this.settle((waiter) => waiter.resolve());
+        if (state === "subscribed") {
+            this.broken = undefined;
+            this.settle((waiter) => waiter.resolve());
+        }
         if (this.over) {
-            this.settle((waiter) => waiter.reject(this.end()));
             this.stop(this.reason);
             this.home.ended(this);
         }
@@ -72,16 +74,17 @@ export class Wanted implements Subscription<any> {
         waiters.forEach(one);
     }
 
-    /** Ends the loops: with an error, or after what still waits. */
+    /** Ends the loops, with an error or after what still waits, and whoever waits for `subscribed`. */
     stop(error?: PushletError): void {
         this.broken = error;
+        this.settle((waiter) => waiter.reject(error ?? this.end()));
         for (const { resolve, reject } of this.readers.splice(0))
             error ? reject(error) : resolve({ done: true, value: undefined });
     }
 
     ready(): Promise<void> {
         if (this.state === "subscribed") return Promise.resolve();
-        if (this.over) return Promise.reject(this.end());
+        if (this.over || this.broken) return Promise.reject(this.broken ?? this.end());
         return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
     }
 

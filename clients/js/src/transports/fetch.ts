@@ -13,14 +13,14 @@ export const fetchStream: Transport = (ground) => {
         const response = await call(ground, urlOfStream(ground, {}), { headers }, control.signal);
         const reader = response.body!.getReader();
         const decoder = new TextDecoder();
-        const parser = new Parser(ground, (name, data) => {
+        const push = parser(ground, (name, data) => {
             if (!over) session = hear(ground, name, data) ?? session;
         });
         for (;;) {
             const { done, value } = await reader.read();
             if (over || done) break;
             ground.alive();
-            parser.push(decoder.decode(value, { stream: true }));
+            push(decoder.decode(value, { stream: true }));
         }
         throw new Error("The stream ended.");
     }
@@ -37,32 +37,27 @@ export const fetchStream: Transport = (ground) => {
     };
 };
 
-/** The form of Server-Sent Events, as pushletd writes it: lines end with LF. */
-class Parser {
-    private rest = "";
-    private name = "";
-    private data: string[] = [];
+/** Reads the form of Server-Sent Events, as pushletd writes it: lines end with LF. */
+function parser(ground: Ground, dispatch: (name: string, data: string) => void): (text: string) => void {
+    let rest = "";
+    let name = "";
+    let data: string[] = [];
 
-    constructor(
-        private readonly ground: Ground,
-        private readonly dispatch: (name: string, data: string) => void,
-    ) {}
-
-    push(text: string): void {
-        const lines = (this.rest + text).split("\n");
-        this.rest = lines.pop()!;
-        for (const line of lines) this.line(line.replace(/\r$/, ""));
-    }
-
-    private line(line: string): void {
-        const [, field, value] = /^([^:]*)(?:: ?([^]*))?$/.exec(line)!;
-        if (field === "event") this.name = value ?? "";
-        else if (field === "data") this.data.push(value ?? "");
-        else if (field === "retry") this.ground.say({ type: "retry", retry_ms: Number(value) });
+    function read(line: string): void {
+        const [, field, value = ""] = /^([^:]*)(?:: ?([^]*))?$/.exec(line)!;
+        if (field === "event") name = value;
+        else if (field === "data") data.push(value);
+        else if (field === "retry") ground.say({ type: "retry", retry_ms: Number(value) });
         else if (line === "") {
-            if (this.data.length) this.dispatch(this.name, this.data.join("\n"));
-            this.name = "";
-            this.data = [];
+            if (data.length) dispatch(name, data.join("\n"));
+            name = "";
+            data = [];
         }
     }
+
+    return (text) => {
+        const lines = (rest + text).split("\n");
+        rest = lines.pop()!;
+        for (const line of lines) read(line.replace(/\r$/, ""));
+    };
 }

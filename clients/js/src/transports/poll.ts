@@ -45,6 +45,7 @@ export const poll: Transport = (ground) => {
         ground.alive();
         if (answer.wait_ms !== undefined) waitMs = answer.wait_ms;
         if (!session) {
+            if (!answer.session) throw broken("The answer is no session.");
             session = answer.session;
             ground.say({ ...answer, type: "session", heartbeat_ms: 0 });
         }
