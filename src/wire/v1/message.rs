@@ -224,7 +224,7 @@ pub fn session_messages(
     names(id, address, &mut text);
     text.extend_from_slice(b",\"heartbeat_ms\":");
     text.extend_from_slice(itoa::Buffer::new().format(heartbeat_ms).as_bytes());
-    text.extend_from_slice(b",\"max_message\":");
+    text.extend_from_slice(b",\"message_max\":");
     text.extend_from_slice(itoa::Buffer::new().format(message_max).as_bytes());
     if last_event_id.is_some() {
         text.extend_from_slice(b",\"reset\":true");
