@@ -129,6 +129,9 @@ impl Broker {
             let subscriptions = &mut session.subscriptions;
             let mut gone: Vec<Rc<Label>> = Vec::new();
             for list in lists {
+                if list.split(',').all(|item| item.trim().is_empty()) {
+                    return Err(Problem::field("subject", "No subject is named."));
+                }
                 // As it was asked for, or one by one.
                 let whole = subscriptions.asked_for(list);
                 let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
