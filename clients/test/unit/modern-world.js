@@ -318,6 +318,7 @@ class Tab {
             },
             now: () => world.time,
             random: () => world.chance(),
+            unique: () => `tab ${(world.names = (world.names ?? 0) + 1)}`,
             storage: {
                 getItem: (name) => world.storage.get(name) ?? null,
                 setItem: (name, text) => world.storage.set(name, text),
