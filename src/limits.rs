@@ -42,6 +42,18 @@ pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
 pub const EVENT_NAME_BYTES_MAX: usize = 64;
 /// Most items of one publish request. More: 413.
 pub const POST_ITEMS_MAX: usize = 1024;
+/// Longest message of a WebSocket by default, in bytes; a frame and a message have the same bound. Longer: close 1009.
+pub const WS_MESSAGE_BYTES_DEFAULT: u32 = BODY_BYTES_MAX as u32;
+/// The bounds of that setting.
+pub const WS_MESSAGE_BYTES_RANGE: (u32, u32) = (1024, 4 * BODY_BYTES_MAX as u32);
+/// A WebSocket on which nothing has come for the time of a heartbeat and this is sent a ping, in milliseconds.
+pub const WS_SILENCE_SLACK_MS: u64 = 5_000;
+/// So long later without a byte its client is taken for gone, in milliseconds.
+pub const WS_PONG_MS: u64 = 10_000;
+/// Longest `id` of a request in a message, a string, in bytes of UTF-8. Longer: nack.
+pub const WS_REQUEST_ID_BYTES_MAX: usize = 64;
+/// Events whose JSON is shorter are not compressed, in bytes: it would save nothing.
+pub const WS_DEFLATE_BYTES_MIN: usize = 128;
 /// Most subjects of one item of a publish request. More: 400.
 pub const POST_SUBJECTS_MAX: usize = 128;
 /// Longest `Idempotency-Key`, in bytes. Longer: 400.

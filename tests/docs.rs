@@ -118,7 +118,7 @@ fn the_payloads_look_as_told() {
         "js" => vec![Framing::Js],
         "json" => vec![Framing::JsonLines, Framing::JsonArray],
         "xml, xml-strict" => vec![Framing::Xml, Framing::XmlStrict],
-        "sse, poll" => vec![Framing::EventStream, Framing::Object],
+        "sse, poll, ws" => vec![Framing::EventStream, Framing::Object, Framing::Message],
         _ => panic!("no format: {name}"),
     };
     let rows = Document::read(PROTOCOL).table(&["payload", "format"]).rows;

@@ -30,6 +30,8 @@ pub enum Answer {
     Problem(Box<Problem>),
     /// What became of a publish request.
     Posted(Arc<Posted>),
+    /// It is done, and there is nothing to say about it.
+    Done,
 }
 
 impl Answer {
@@ -122,6 +124,7 @@ impl Output {
             Self::Answer { answer: Answer::Posted(posted), .. } => posted.bytes(),
             Self::Open { lead, .. } => lead.len(),
             Self::Finish { tail, .. } => tail.len(),
+            Self::Answer { answer: Answer::Done, .. } => 0,
             Self::Carries { .. } | Self::Summon { .. } | Self::Relay { .. } => 0,
         }
     }

@@ -64,7 +64,12 @@ impl Broker {
     /// A session that came through a modern door has its data channel there.
     fn check_door(&self, key: SessionKey) -> Result<(), Nacked> {
         match self.sessions.get(key).map(|session| session.format) {
-            Some(Format::V1) => Err(Nacked(String::from("the session gets its events at /v1/sse or /v1/poll"))),
+            Some(Format::V1 | Format::V1Unnamed) => {
+                Err(Nacked(String::from("the session gets its events at /v1/sse or /v1/poll")))
+            }
+            Some(Format::Message | Format::MessageDeflate) => {
+                Err(Nacked(String::from("the session gets its events at its WebSocket, /v1/ws")))
+            }
             _ => Ok(()),
         }
     }
@@ -77,11 +82,11 @@ impl Broker {
                 let stream = matches!(listen.mode, ModeName::Known(Mode::Stream) | ModeName::Unknown(_));
                 // A session of a modern door is refused its stream, wherever that is asked for.
                 let session = self.claimed(id).and_then(|key| self.sessions.get(key));
-                stream && !forced && session.is_some_and(|session| session.format != Format::V1)
+                stream && !forced && session.is_some_and(|session| !session.format.is_modern())
             }
             Command::Refresh { id } => {
                 let session = self.claimed(id).and_then(|key| self.sessions.get(key));
-                session.is_some_and(|session| session.mode == Some(Mode::Stream) && session.format != Format::V1)
+                session.is_some_and(|session| session.mode == Some(Mode::Stream) && !session.format.is_modern())
             }
             _ => false,
         }
@@ -157,7 +162,7 @@ impl Broker {
         let framing = session.framing();
         let mut seq = 1;
         if greet {
-            let frame = self.heartbeats.get(framing, asked.now.unix_s);
+            let frame = self.heartbeats.get(framing, false, asked.now.unix_s);
             Item { frame, label: None, lost: 0 }.write(framing, false, seq, &mut lead);
             seq += 1;
         }
@@ -215,7 +220,7 @@ impl Broker {
             item.write(framing, framing.is_modern() && seq == 1, seq, out);
         }
         if queued.is_empty() && !framing.is_modern() {
-            let frame = self.heartbeats.get(framing, now.unix_s);
+            let frame = self.heartbeats.get(framing, false, now.unix_s);
             Item { frame, label: None, lost: 0 }.write(framing, false, 1, out);
         }
     }
@@ -293,6 +298,22 @@ impl Broker {
                 _ => pushlet::epilogue(framing, out),
             });
         }
+    }
+
+    /// Something is to be said on an open stream between two events: the rest of an event that was sent in part, to be sent before it, and how many
+    /// events a client misses that does not get it.
+    pub fn handle_interjection(&mut self, key: SessionKey, token: ReplyToken) -> (Vec<u8>, u32) {
+        let Some(session) = self.sessions.get_mut(key) else { return Default::default() };
+        let framing = session.framing();
+        let Channel::Open { token: open, envelope, seq, .. } = &mut session.channel else { return Default::default() };
+        if *open != token || !session.outbox.is_sent_in_part() {
+            return Default::default();
+        }
+        let mut rest = Vec::new();
+        let last = session.outbox.take_remainder(framing, *envelope, *seq, &mut rest);
+        *seq += 1;
+        let missed = last.map_or(0, |item| item.missed());
+        (rest, u32::try_from(missed).unwrap_or(u32::MAX))
     }
 
     /// Ends the open answer of a session: the rest of an event that was sent in part, then what `write` appends.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::{Broker, Settings};
 use crate::auth::Readers;
-use crate::limits::{DELIVERIES_PER_SLICE_MAX, WRITES_PER_TURN_MAX};
+use crate::limits::{DELIVERIES_PER_SLICE_MAX, WRITES_PER_TURN_MAX, WS_DEFLATE_BYTES_MIN};
 use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
 use crate::session::{Bounds, Channel, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
 use crate::time::Now;
-use crate::wire::{pushlet, v1};
+use crate::wire::{pushlet, v1, ws};
 
 /// P-23: which shard holds the session that `p_to` names, by its address or, for old programs, by its id. `None` for a text that is neither.
 #[must_use]
@@ -168,8 +168,8 @@ impl Broker {
     }
 
     fn outboxes(&mut self) -> (&crate::topic::Trie<Interest>, Outboxes<'_>) {
-        let Self { trie, sessions, settings, dirty, counters, visit, pressed, .. } = self;
-        (trie, Outboxes { sessions, settings, dirty, counters, pressed, visit: *visit, full: Vec::new() })
+        let Self { trie, sessions, settings, dirty, counters, visit, pressed, deflater, .. } = self;
+        (trie, Outboxes { sessions, settings, dirty, counters, pressed, deflater, visit: *visit, full: Vec::new() })
     }
 
     /// P-30: ends the sessions whose outboxes had no room.
@@ -208,6 +208,7 @@ struct Outboxes<'a> {
     dirty: &'a mut VecDeque<SessionKey>,
     counters: &'a mut Counters,
     pressed: &'a mut bool,
+    deflater: &'a mut Option<Box<ws::Deflater>>,
     /// The number of the delivery.
     visit: u64,
     /// Who is to be ended for it.
@@ -245,8 +246,11 @@ impl Outboxes<'_> {
     /// P-30: puts the event into the session's outbox, or notes that the session is to be ended for it.
     fn put(&mut self, key: SessionKey, label: Option<Rc<Label>>, encoding: &mut Encoding) -> usize {
         let Some(session) = self.sessions.get_mut(key) else { return 1 };
-        let (frame, bounds, policy) =
-            (encoding.frame_for(session), bounds(session, self.settings), policy(session, self.settings));
+        let (frame, bounds, policy) = (
+            encoding.frame_for(session, self.deflater),
+            bounds(session, self.settings),
+            policy(session, self.settings),
+        );
         let (lost, looked_at) = match session.outbox.push(frame, label, bounds, policy) {
             Pushed::Full => {
                 self.full.push(key);
@@ -314,12 +318,21 @@ impl Encoding {
         self.readers.is_anyone() || self.readers.has(session.identity)
     }
 
-    fn frame_for(&mut self, session: &Session) -> Rc<Frame> {
+    fn frame_for(&mut self, session: &Session, deflater: &mut Option<Box<ws::Deflater>>) -> Rc<Frame> {
         let framing = session.framing();
         match self.event.origin.publisher {
             Some((id, _)) if id == session.id && !framing.is_modern() => {
                 let id = id.to_string();
                 Rc::new(self.encode(framing, &[("p_from", &id), ("p_id", &id)]))
+            }
+            publisher if framing == Framing::MessageDeflate => {
+                if let Some(frame) = &self.frames[framing as usize] {
+                    return Rc::clone(frame);
+                }
+                let from = publisher.map(|(_, address)| address.to_string());
+                let frame = Rc::new(self.encode_deflated(from.as_deref(), deflater.get_or_insert_default()));
+                self.frames[framing as usize] = Some(Rc::clone(&frame));
+                frame
             }
             publisher => {
                 if let Some(frame) = &self.frames[framing as usize] {
@@ -337,6 +350,22 @@ impl Encoding {
                 frame
             }
         }
+    }
+
+    /// RFC 7692: compressed once for all, where that makes it shorter.
+    fn encode_deflated(&self, from: Option<&str>, deflater: &mut ws::Deflater) -> Frame {
+        let subject = Some(self.event.subject.clone());
+        let (mut bytes, mut deflated) = (Vec::with_capacity(256), Vec::new());
+        v1::shared_part(Framing::MessageDeflate, &self.event, from, &mut bytes);
+        if bytes.len() >= WS_DEFLATE_BYTES_MIN {
+            deflater.deflate(&bytes, &mut deflated);
+            // RFC 7692 section 7.2.1: the end of a message is known without it.
+            deflated.truncate(deflated.len() - ws::TAIL.len());
+            if deflated.len() < bytes.len() {
+                return Frame::new(deflated, 1, subject).compressed();
+            }
+        }
+        Frame::new(bytes, 1, subject)
     }
 
     fn encode(&mut self, framing: Framing, from: &[(&str, &str)]) -> Frame {

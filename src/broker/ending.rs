@@ -1,11 +1,11 @@
 //! How sessions end, and everything that happens because time has passed (rules P-27 to P-32).
 
 use super::Broker;
-use crate::limits::STALE_DEADLINES_MAX;
+use crate::limits::{SSE_RETRY_MS, STALE_DEADLINES_MAX};
 use crate::protocol::{EndReason, Framing, ReplyToken};
 use crate::session::{Channel, Item, SessionKey};
 use crate::time::Now;
-use crate::wire::{pushlet, v1};
+use crate::wire::{pushlet, v1, ws};
 
 impl Broker {
     /// Does what has become due.
@@ -54,7 +54,8 @@ impl Broker {
                 // P-14: after so much silence. A socket that takes nothing needs no heartbeat on top.
                 *heartbeat_at = now.instant + heartbeat_ms;
                 if session.outbox.is_empty() && !session.blocked {
-                    session.outbox.push_heartbeat(self.heartbeats.get(session.framing(), now.unix_s));
+                    let visible = session.sees_heartbeats;
+                    session.outbox.push_heartbeat(self.heartbeats.get(session.framing(), visible, now.unix_s));
                     Self::mark_dirty(session, key, &mut self.dirty);
                 }
             }
@@ -81,12 +82,19 @@ impl Broker {
         session.outbox.rewind();
         session.blocked = false;
         session.set_channel(Channel::Away { until, detached: true }, &mut self.listening);
-        if session.framing() == Framing::EventStream {
+        if session.framing().ends_with_connection() {
             // Its client begins anew when it comes again: nothing could name this session.
             return self.end(now, key, EndReason::Disconnected);
         }
         session.lease_until = session.lease_until.max(until);
         self.schedule(key);
+    }
+
+    /// The client of a WebSocket answers no ping: it is gone, whatever its connection says.
+    pub fn handle_silence(&mut self, now: Now, key: SessionKey, token: ReplyToken) {
+        if self.sessions.get(key).is_some_and(|session| session.channel.token() == Some(token)) {
+            self.end(now, key, EndReason::NotAlive);
+        }
     }
 
     /// P-32: ends every session; listening ones are told, behind what was published before. No session begins any more.
@@ -108,10 +116,16 @@ impl Broker {
             Channel::Waiting { .. } => Some(1),
             Channel::Never | Channel::Away { .. } => None,
         };
+        // Those who are told that the server shuts down should not all come again at the same moment.
+        let retry_ms = self.jitter.u32(SSE_RETRY_MS.0..=SSE_RETRY_MS.1);
         if let Some(seq) = next_seq {
             self.finish(key, |out| match framing {
-                Framing::EventStream => v1::end_event(reason, out),
+                Framing::EventStream | Framing::UnnamedStream => v1::end_event(reason, out),
                 Framing::Object => v1::poll_end(Some(reason), out),
+                Framing::Message | Framing::MessageDeflate => {
+                    ws::write(ws::Opcode::Text, &v1::end_message(reason, retry_ms), out);
+                    ws::close(reason.close_code(), reason.text(), out);
+                }
                 _ => {
                     if reason != EndReason::Leave {
                         abort_item(framing, now, reason).write(framing, false, seq, out);

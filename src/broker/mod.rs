@@ -37,10 +37,13 @@ use presence::Presence;
 use crate::auth::Access;
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, SHARDS};
 use crate::metrics::Counters;
-use crate::protocol::{Agent, Command, Format, Framing, Mode, Overflow, ReplyToken, Request, ShardTable};
+use crate::protocol::{
+    Agent, Command, Door, Format, Framing, Identity, Mode, Overflow, ReplyToken, Request, SessionId, ShardTable,
+};
 use crate::session::{Bounds, Channel, Envelope, Frame, Interest, Session, SessionKey, Sessions};
 use crate::time::{Instant, Now, Wheel};
 use crate::topic::{Pattern, Trie};
+use crate::wire::{v1, ws};
 
 /// What a broker is told at its start; the same on every core but for `core`.
 #[derive(Clone, Debug)]
@@ -73,6 +76,8 @@ pub struct Settings {
     pub detached_timeout_ms: u64,
     /// P-18: nobody streams or polls.
     pub force_pull_all: bool,
+    /// Longest message that a WebSocket takes, in bytes; its first message says so.
+    pub ws_message_max: u32,
     /// P-22: events tell the publisher's secret id, as the original's did.
     pub expose_session_ids: bool,
     /// Who may publish and subscribe.
@@ -125,6 +130,8 @@ pub struct Broker {
     /// Who comes and goes.
     presence: Presence,
     fired: Vec<SessionKey>,
+    /// Made when the first client takes compressed messages.
+    deflater: Option<Box<ws::Deflater>>,
     /// Sessions with an open data answer.
     listening: usize,
     /// Whether an outbox is more than half full although its socket is not known to be.
@@ -155,6 +162,7 @@ impl Broker {
             posted: Memory::default(),
             presence: Presence::default(),
             fired: Vec::new(),
+            deflater: None,
             listening: 0,
             pressed: false,
             shutting_down: false,
@@ -222,6 +230,12 @@ impl Broker {
         self.slice = if targets == 0 { 1 } else { targets };
     }
 
+    /// The name of a session, and whose key it has presented.
+    #[must_use]
+    pub fn identify(&self, key: SessionKey) -> Option<(SessionId, Identity)> {
+        self.sessions.get(key).map(|session| (session.id, session.identity))
+    }
+
     /// P-5: acts on one request. Its answer is an output of this step or of a later one.
     pub fn handle_request(&mut self, now: Now, request: Request) {
         if request.token.core != self.settings.core && self.would_stream(&request) {
@@ -229,7 +243,7 @@ impl Broker {
             let (token, request) = (request.token, Box::new(request));
             return self.outputs.push_back(Output::Summon { token, request });
         }
-        let (asked, command) = Asked::new(now, request);
+        let (mut asked, command) = Asked::new(now, request);
         match command {
             Command::Join { format } => self.join(&asked, &format),
             Command::JoinListen { format, listen } => self.join_listen(&asked, &format, &listen),
@@ -253,7 +267,14 @@ impl Broker {
                 self.with_session(&asked, &id, |broker, key| broker.ack(&asked, key, "hb-ack", &[]))
             }
             Command::Leave { id } => self.with_session(&asked, &id, |broker, key| broker.leave(&asked, key)),
-            Command::Open(opening) => self.open(&asked, &opening),
+            Command::Open(opening) => {
+                if matches!(opening.door, Door::WebSocket { .. }) {
+                    asked.envelope = Envelope::Frames;
+                }
+                self.open(&asked, &opening);
+            }
+            Command::Add { id, wanted } => self.add(&asked, &id, &wanted),
+            Command::Remove { id, lists } => self.remove(&asked, &id, &lists),
             Command::PollNext { id, wait_ms } => self.poll_next(&asked, &id, wait_ms),
             Command::Post(post) => self.post(&asked, *post),
             Command::Unknown { id, name, format } => self.unknown(&asked, &id, &name, format),
@@ -308,17 +329,20 @@ impl Broker {
 #[derive(Debug, Default)]
 struct Heartbeats {
     unix_s: u64,
-    frames: [Option<Rc<Frame>>; Framing::COUNT],
+    /// For clients that need not see them, and for those that want to.
+    frames: [[Option<Rc<Frame>>; 2]; Framing::COUNT],
 }
 
 impl Heartbeats {
-    fn get(&mut self, framing: Framing, unix_s: u64) -> Rc<Frame> {
+    fn get(&mut self, framing: Framing, visible: bool, unix_s: u64) -> Rc<Frame> {
         if self.unix_s != unix_s {
             *self = Self { unix_s, ..Self::default() };
         }
-        let frame = self.frames[framing as usize].get_or_insert_with(|| {
+        let frame = self.frames[framing as usize][usize::from(visible)].get_or_insert_with(|| {
             if framing.is_modern() {
-                return Rc::new(Frame::new(crate::wire::v1::HEARTBEAT.to_vec(), 0, None));
+                let mut bytes = Vec::new();
+                v1::heartbeat(framing, visible, &mut bytes);
+                return Rc::new(Frame::new(bytes, 0, None));
             }
             let (mut bytes, mut text) = (Vec::new(), itoa::Buffer::new());
             let fields = [("p_event", "hb"), ("p_time", text.format(unix_s))];
@@ -369,6 +393,7 @@ impl Default for Settings {
             poll_refresh_wait_ms: (6_000, 10_000),
             detached_timeout_ms: crate::limits::DETACHED_MS,
             force_pull_all: false,
+            ws_message_max: crate::limits::WS_MESSAGE_BYTES_DEFAULT,
             expose_session_ids: false,
             access: Arc::default(),
             presence: Arc::default(),

@@ -1,18 +1,27 @@
 //! Sessions of the modern doors: how they begin, and how a long poll goes on. What happens to them otherwise is what happens to all sessions.
 
+use std::rc::Rc;
+
 use super::{Answer, Asked, Broker};
 use crate::limits::{
-    PATTERN_STARS_MAX, RETRY_AFTER_S, SSE_RETRY_MS, SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX, WIDE_PATTERNS_MAX,
+    ECHO_CHARS_MAX, PATTERN_STARS_MAX, RETRY_AFTER_S, SSE_RETRY_MS, SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX,
+    WIDE_PATTERNS_MAX,
 };
-use crate::protocol::{ClaimedId, Door, EndReason, Format, Framing, Mode, Opening, Problem};
-use crate::session::{SessionKey, SubscribeError};
+use crate::protocol::{ClaimedId, Door, EndReason, Format, Framing, Mode, Opening, Problem, WantedSubscription};
+use crate::session::{Label, SessionKey, SubscribeError};
 use crate::topic::{PatternError, SubjectError};
-use crate::wire::v1;
+use crate::wire::{v1, ws};
 
 impl Broker {
     /// Begins a session: it subscribes and listens at once, or there is none.
     pub(super) fn open(&mut self, asked: &Asked, opening: &Opening) {
-        let key = match self.take_in(asked, Format::V1) {
+        let format = match opening.door {
+            Door::EventStream if opening.names_in_data => Format::V1Unnamed,
+            Door::EventStream | Door::LongPoll => Format::V1,
+            Door::WebSocket { deflate: false } => Format::Message,
+            Door::WebSocket { deflate: true } => Format::MessageDeflate,
+        };
+        let key = match self.take_in(asked, format) {
             Ok(key) => key,
             Err((reason, seconds)) => {
                 return self.answer_problem(asked.token, Problem::new(503, reason).retry_after(seconds));
@@ -28,6 +37,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         // P-25: an event that is being delivered was published before.
         session.visited = visit;
+        session.sees_heartbeats = opening.heartbeats;
         let (id, address) = (session.id.to_string(), session.address.to_string());
         let mut lead = Vec::with_capacity(256 + usize::from(opening.pad));
         match opening.door {
@@ -37,6 +47,16 @@ impl Broker {
                     (self.jitter.u32(SSE_RETRY_MS.0..=SSE_RETRY_MS.1), opening.last_event_id.as_deref());
                 let heartbeat_ms = self.settings.heartbeat_ms;
                 v1::session_event((&id, &address), heartbeat_ms, retry_ms, opening.pad, last, &mut lead);
+                self.open_stream(asked, key, lead, false);
+                self.schedule(key);
+            }
+            Door::WebSocket { .. } => {
+                session.mode = Some(Mode::Stream);
+                let (heartbeat_ms, message_max) = (self.settings.heartbeat_ms, self.settings.ws_message_max);
+                let last = opening.last_event_id.as_deref();
+                v1::session_messages((&id, &address), heartbeat_ms, message_max, last, |message| {
+                    ws::write(ws::Opcode::Text, message, &mut lead);
+                });
                 self.open_stream(asked, key, lead, false);
                 self.schedule(key);
             }
@@ -52,16 +72,125 @@ impl Broker {
 
     fn subscribe_all(&mut self, key: SessionKey, opening: &Opening) -> Result<(), Problem> {
         for wanted in &opening.subscriptions {
-            self.may_subscribe(key, &wanted.list).map_err(|denied| {
-                let field = if denied.status == 401 { "Authorization" } else { "subject" };
-                Problem::field(field, format!("{denied}.")).status(denied.status)
-            })?;
+            self.check_subscribe(key, &wanted.list)?;
             let Some(session) = self.sessions.get_mut(key) else { break };
             let added =
                 session.subscriptions.add_patterns(key.slot, &[&wanted.list], wanted.wish, self.visit, &mut self.trie);
             added.map_err(|error| unsubscribable(&error))?;
         }
         Ok(())
+    }
+
+    fn check_subscribe(&self, key: SessionKey, list: &str) -> Result<(), Problem> {
+        self.may_subscribe(key, list).map_err(|denied| {
+            let field = if denied.status == 401 { "Authorization" } else { "subject" };
+            Problem::field(field, format!("{denied}.")).status(denied.status)
+        })
+    }
+
+    /// Adds subscriptions to a session: all of them, or none. One that it has gets a new wish.
+    pub(super) fn add(&mut self, asked: &Asked, id: &ClaimedId, wanted: &[WantedSubscription]) {
+        self.amend(asked, id, |broker, key| {
+            wanted.iter().try_for_each(|wanted| broker.check_subscribe(key, &wanted.list))?;
+            let Self { sessions, trie, visit, .. } = broker;
+            let Some(session) = sessions.get_mut(key) else { return Ok(()) };
+            let subscriptions = &mut session.subscriptions;
+            let (mut added, mut replaced) = (Vec::new(), Vec::new());
+            for WantedSubscription { list, wish } in wanted {
+                let known = subscriptions.asked_for(list).map(|known| Rc::clone(known.label()));
+                if known.as_ref().is_some_and(|label| label.wish() == *wish) {
+                    continue;
+                }
+                match subscriptions.add_patterns(key.slot, &[list], *wish, *visit, trie) {
+                    Ok(label) => added.push(label),
+                    Err(error) => {
+                        for label in &added {
+                            subscriptions.remove(key.slot, label.sid(), trie);
+                        }
+                        return Err(unsubscribable(&error));
+                    }
+                }
+                replaced.extend(known);
+            }
+            for label in &replaced {
+                subscriptions.remove(key.slot, label.sid(), trie);
+            }
+            Ok(())
+        });
+    }
+
+    /// Takes subscriptions from a session: all of them, or none.
+    pub(super) fn remove(&mut self, asked: &Asked, id: &ClaimedId, lists: &[Box<str>]) {
+        self.amend(asked, id, |broker, key| {
+            let Self { sessions, trie, .. } = broker;
+            let Some(session) = sessions.get_mut(key) else { return Ok(()) };
+            let subscriptions = &mut session.subscriptions;
+            let mut gone: Vec<Rc<Label>> = Vec::new();
+            for list in lists {
+                // As it was asked for, or one by one.
+                let whole = subscriptions.asked_for(list);
+                let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+                let found: Option<Vec<_>> = whole
+                    .map(|whole| vec![whole])
+                    .or_else(|| items.map(|item| subscriptions.asked_for(item)).collect());
+                let Some(found) = found.filter(|found| !found.is_empty()) else {
+                    let shown: String = list.chars().take(ECHO_CHARS_MAX).collect();
+                    let detail = format!("The session has no subscription that was asked for as {shown}.");
+                    return Err(Problem::field("subject", detail).status(404));
+                };
+                gone.extend(found.into_iter().map(|known| Rc::clone(known.label())));
+            }
+            for label in &gone {
+                subscriptions.remove(key.slot, label.sid(), trie);
+            }
+            Ok(())
+        });
+    }
+
+    /// Changes what a session of a modern door hears, and answers.
+    fn amend(
+        &mut self,
+        asked: &Asked,
+        id: &ClaimedId,
+        change: impl FnOnce(&mut Self, SessionKey) -> Result<(), Problem>,
+    ) {
+        let key = match self.amended(id) {
+            Ok(key) => key,
+            Err(problem) => return self.answer_problem(asked.token, problem),
+        };
+        self.recognize(asked, key);
+        self.renew_lease(asked.now, key);
+        self.schedule(key);
+        let was_at = self.presence_before(key);
+        let outcome = change(self, key);
+        self.note_presence(key, &was_at);
+        match outcome {
+            Ok(()) => self.answer(asked, Answer::Done),
+            Err(problem) => self.answer_problem(asked.token, problem),
+        }
+    }
+
+    /// The session of a modern door that somebody claims to change.
+    fn amended(&mut self, id: &ClaimedId) -> Result<SessionKey, Problem> {
+        match self.claimed(id).and_then(|key| self.sessions.get(key).map(|session| (key, session))) {
+            Some((key, session)) if session.format.is_modern() => Ok(key),
+            Some(_) => {
+                let detail =
+                    "This session is one of the Pushlet protocol: p_event=subscribe and unsubscribe change it.";
+                Err(Problem::field("session", detail))
+            }
+            None => Err(self.no_session()),
+        }
+    }
+
+    /// Why a session that is claimed is not there.
+    fn no_session(&mut self) -> Problem {
+        if self.shutting_down {
+            return Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S);
+        }
+        self.counters.ids_unknown += 1;
+        let detail = "There is no such session: it has ended, or there never was one. Begin a new one with subject.";
+        Problem::field("session", detail).status(404)
     }
 
     /// Continues a long poll (P-15): answers with what is queued, or waits for it.
@@ -94,13 +223,7 @@ impl Broker {
                 let detail = "This session gets its events elsewhere: only one that began at /v1/poll goes on there.";
                 Err(Problem::field("session", detail))
             }
-            None if self.shutting_down => Err(Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S)),
-            None => {
-                self.counters.ids_unknown += 1;
-                let detail =
-                    "There is no such session: it has ended, or there never was one. Begin a new one with subject.";
-                Err(Problem::field("session", detail).status(404))
-            }
+            None => Err(self.no_session()),
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::topic::Subject;
 pub struct Batch {
     token: ReplyToken,
     identity: Identity,
+    origin: Origin,
     key: Option<IdempotencyKey>,
     list: bool,
     items: IntoIter<Item>,
@@ -121,7 +122,8 @@ impl Batch {
 impl Broker {
     /// Begins a publish request. `None` if its key has been seen before: then it is answered.
     pub(super) fn begin_post(&mut self, asked: &Asked, post: Post) -> Option<Batch> {
-        let Post { items, list, key } = post;
+        let Post { items, list, key, publisher } = post;
+        let publisher = publisher.and_then(|id| Some((id, self.sessions.get(self.sessions.by_id(id)?)?.address)));
         if self.shutting_down {
             // P-32: there is nobody left to hear of it.
             let problem = Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S);
@@ -155,10 +157,12 @@ impl Broker {
             }
         }
         let outcomes = Vec::with_capacity(items.len());
+        let origin = Origin { publisher, ..Origin::default() };
         let (token, identity) = (asked.token, asked.agent.identity);
         Some(Batch {
             token,
             identity,
+            origin,
             key,
             list,
             items: items.into_iter(),
@@ -173,7 +177,7 @@ impl Broker {
     pub(super) fn post_next(&mut self, now: Now, batch: &mut Batch) {
         batch.share = batch.share.saturating_sub(1);
         let Some((publication, subject)) = batch.next() else { return };
-        let published = self.admit_post(now, batch.identity, publication, subject);
+        let published = self.admit_post(now, (batch.identity, batch.origin), publication, subject);
         let published = published.map(|(event, audience)| {
             self.counters.published += 1;
             self.send(now, &event, &audience);
@@ -208,7 +212,7 @@ impl Broker {
     fn admit_post(
         &self,
         now: Now,
-        identity: Identity,
+        (identity, origin): (Identity, Origin),
         publication: Publication,
         subject: Subject,
     ) -> Result<(Arc<Event>, Audience), Problem> {
@@ -225,7 +229,7 @@ impl Broker {
             let detail = "to is the address of a session, as its own answer and the events that it publishes tell it.";
             return Err(Problem::field("to", detail));
         }
-        let (origin, accepted_at) = (Origin::default(), now.unix_s);
+        let accepted_at = now.unix_s;
         let event = Event { subject, name, payload, origin, position: None, accepted_at };
         Ok((Arc::new(event), to.map_or(Audience::Subscribers, Audience::One)))
     }

@@ -217,4 +217,8 @@ settings! {
         "A request body must be complete within this time after its head";
     "idle-timeout" idle_timeout_ms: u64, HTTP_DEADLINE, limits::KEEP_ALIVE_IDLE_MS,
         "A connection on which no request begins is closed after this time";
+    "ws-message-max" ws_message_max: u32, Bytes(limits::WS_MESSAGE_BYTES_RANGE), limits::WS_MESSAGE_BYTES_DEFAULT,
+        "Longest message that a WebSocket takes, and longest frame; a longer one closes it with 1009";
+    "ws-deflate" ws_deflate: bool, Switch, false,
+        "WebSockets may carry compressed messages (RFC 7692): less to send, more to compute";
 }

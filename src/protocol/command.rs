@@ -6,7 +6,7 @@ use super::fields::Fields;
 use super::format::{Format, Mode};
 use super::id::{SessionId, Shard};
 use super::identity::Identity;
-use super::opening::Opening;
+use super::opening::{Opening, WantedSubscription};
 use super::publication::Post;
 
 /// Names the answer that a request waits for. The broker gives it back with the answer, perhaps in a later step (invariant A6).
@@ -183,7 +183,21 @@ pub enum Command {
         /// How long to wait for events at most, in milliseconds; as long as the server allows if `None`.
         wait_ms: Option<u32>,
     },
-    /// Publish without a session.
+    /// Add subscriptions to a session of a modern door: all of them, or none.
+    Add {
+        /// The session.
+        id: ClaimedId,
+        /// What it wants to hear, too. What it hears already has a new wish from now on.
+        wanted: Vec<WantedSubscription>,
+    },
+    /// Take subscriptions from a session of a modern door: all of them, or none.
+    Remove {
+        /// The session.
+        id: ClaimedId,
+        /// Exact subjects and patterns with commas between, as they came.
+        lists: Vec<Box<str>>,
+    },
+    /// Publish without a session, or through a WebSocket.
     Post(Box<Post>),
     /// Anything else (rule P-5).
     Unknown {
@@ -200,7 +214,7 @@ impl Command {
     /// Whether it came through a modern door, so that a refusal is a problem document.
     #[must_use]
     pub const fn is_modern(&self) -> bool {
-        matches!(self, Self::Open(_) | Self::PollNext { .. } | Self::Post(_))
+        matches!(self, Self::Open(_) | Self::PollNext { .. } | Self::Add { .. } | Self::Remove { .. } | Self::Post(_))
     }
 
     /// The shard of the session that it claims to act for, or of the key that it may publish once with: its core decides. `None` if it begins a
@@ -221,6 +235,8 @@ impl Command {
             | Self::Heartbeat { id }
             | Self::Leave { id }
             | Self::PollNext { id, .. }
+            | Self::Add { id, .. }
+            | Self::Remove { id, .. }
             | Self::Unknown { id, .. } => match id {
                 ClaimedId::WellFormed(id) => Some(id.shard()),
                 ClaimedId::Missing | ClaimedId::Malformed(_) => None,

@@ -59,7 +59,7 @@ impl fmt::Display for EventNameError {
 impl std::error::Error for EventNameError {}
 
 /// Names that publishers cannot use: what the server says of itself, and what browsers say.
-const TAKEN_NAMES: [&str; 6] = ["session", "reset", "end", "open", "error", "message"];
+const TAKEN_NAMES: [&str; 7] = ["session", "reset", "heartbeat", "end", "open", "error", "message"];
 
 impl EventName {
     /// Takes `text` as a name.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::event::{EventName, Payload};
-use super::id::Shard;
+use super::id::{SessionId, Shard};
 use super::problem::Problem;
 use crate::limits::SHARDS;
 use crate::topic::Subject;
@@ -43,6 +43,8 @@ pub struct Post {
     pub list: bool,
     /// The same key publishes once within [`IDEMPOTENCY_MS`](crate::limits::IDEMPOTENCY_MS).
     pub key: Option<IdempotencyKey>,
+    /// The session that publishes it, where it is one of this core: its events tell its address.
+    pub publisher: Option<SessionId>,
 }
 
 impl Post {

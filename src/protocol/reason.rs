@@ -28,6 +28,18 @@ pub enum ClientAction {
     RejoinLater,
 }
 
+impl ClientAction {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Rejoin => "rejoin",
+            Self::RejoinLater => "rejoin-later",
+        }
+    }
+}
+
 impl EndReason {
     /// Every reason, in the order of the numbers.
     pub const ALL: [Self; 6] =
@@ -43,6 +55,16 @@ impl EndReason {
             Self::QueueFull => 4,
             Self::Disconnected => 5,
             Self::Shutdown => 6,
+        }
+    }
+
+    /// The code of the Close frame that a WebSocket ends with for it (RFC 6455 section 7.4: those from 4000 are an application's own). A server
+    /// that is shut down mostly comes again, which has a registered code.
+    #[must_use]
+    pub const fn close_code(self) -> u16 {
+        match self {
+            Self::Shutdown => 1012,
+            _ => 4000 + self.number() as u16,
         }
     }
 

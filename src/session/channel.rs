@@ -13,6 +13,8 @@ pub enum Envelope {
     Chunked,
     /// HTTP/1.0: as they are, and the end of the connection ends the answer.
     Bare,
+    /// Frames of a WebSocket (RFC 6455 section 5.2); a Close frame ends it.
+    Frames,
 }
 
 impl Envelope {
@@ -22,7 +24,7 @@ impl Envelope {
         if chunked { Self::Chunked } else { Self::Bare }
     }
 
-    /// Writes `body` as one piece of the answer. Nothing for an empty body: an empty chunk would end the answer.
+    /// Writes `body` as one piece of the answer; of a WebSocket it is frames already. Nothing for an empty body: an empty chunk would end the answer.
     pub fn wrap(self, body: &[u8], out: &mut Vec<u8>) {
         if body.is_empty() {
             return;

@@ -51,6 +51,8 @@ pub struct Session {
     pub wake_at: Instant,
     /// The last delivery that visited it: one copy per session however many subscriptions match (rule P-19).
     pub visited: u64,
+    /// Whether its client wants to see heartbeats, not only to get them.
+    pub sees_heartbeats: bool,
     /// Whether it stands in the broker's list of sessions to flush.
     pub dirty: bool,
     /// Whether its socket takes nothing at the moment.
@@ -76,6 +78,7 @@ impl Session {
             lease_until: Instant::NEVER,
             wake_at: Instant::NEVER,
             visited: 0,
+            sees_heartbeats: false,
             dirty: false,
             blocked: false,
         }
@@ -93,7 +96,7 @@ impl Session {
     pub const fn answer_framing(&self) -> Framing {
         match self.format {
             // A control request of the Pushlet door, for a session that came through another.
-            Format::V1 => Framing::JsonArray,
+            Format::V1 | Format::V1Unnamed | Format::Message | Format::MessageDeflate => Framing::JsonArray,
             format => Framing::of(format, self.old_java, false),
         }
     }

@@ -9,7 +9,7 @@ use super::subscriptions::Label;
 use crate::limits::EVENT_OVERHEAD_BYTES;
 use crate::protocol::{Framing, Overflow};
 use crate::topic::Subject;
-use crate::wire::{http, pushlet, v1};
+use crate::wire::{http, pushlet, v1, ws};
 
 /// A queue that once grew beyond this many slots gives them back when it runs empty; one that carried nothing but a heartbeat gives all
 /// back. So a busy session allocates nothing for an event, and an idle one holds nothing.
@@ -24,6 +24,7 @@ const SWEPT_ITEMS_MAX: usize = 8;
 pub struct Frame {
     bytes: Box<[u8]>,
     fields: u32,
+    is_compressed: bool,
     subject: Option<Subject>,
 }
 
@@ -32,7 +33,14 @@ impl Frame {
     #[must_use]
     pub fn new(mut encoded: Vec<u8>, fields: u32, subject: Option<Subject>) -> Self {
         encoded.extend_from_slice(b"\r\n");
-        Self { bytes: encoded.into_boxed_slice(), fields, subject }
+        Self { bytes: encoded.into_boxed_slice(), fields, is_compressed: false, subject }
+    }
+
+    /// The same of bytes that are compressed (RFC 7692 section 7.2.1): what stands in front of them has to be.
+    #[must_use]
+    pub const fn compressed(mut self) -> Self {
+        self.is_compressed = true;
+        self
     }
 
     /// The shared bytes and the line end behind them.
@@ -86,7 +94,7 @@ impl Item {
         if framing.is_modern() {
             // A sign of life there is no object.
             if !self.is_heartbeat() {
-                v1::personal_part(framing, first, self.lost, out);
+                self.write_modern_part(framing, first, out);
             }
             return;
         }
@@ -107,6 +115,15 @@ impl Item {
             add("p_lost", lost_text.format(self.lost));
         }
         pushlet::personal_part(framing, first, self.frame.fields, &pairs[..used], out);
+    }
+
+    fn write_modern_part(&self, framing: Framing, first: bool, out: &mut Vec<u8>) {
+        let start = out.len();
+        v1::personal_part(framing, first, self.lost, out);
+        if self.frame.is_compressed {
+            let plain = out.split_off(start);
+            ws::stored_block(&plain, out);
+        }
     }
 
     /// Writes the whole event, without an envelope.
@@ -480,8 +497,23 @@ fn gather_item(item: &Item, framing: Framing, envelope: Envelope, seq: u64, gath
             gather.copied(|scratch| item.write_personal(framing, false, seq, scratch));
             gather.shared(&item.frame, item.frame.event_len());
         }
+        // A ping is a frame already.
+        Envelope::Frames if item.is_heartbeat() => gather.shared(&item.frame, item.frame.event_len()),
+        Envelope::Frames => {
+            gather.copied(|scratch| frame_start(item, framing, seq, scratch));
+            gather.shared(&item.frame, item.frame.event_len());
+        }
     }
     gather.end_event();
+}
+
+/// Writes the head of a frame (RFC 6455 section 5.2) and the personal part, which is counted in the head.
+fn frame_start(item: &Item, framing: Framing, seq: u64, scratch: &mut Vec<u8>) {
+    let start = scratch.len();
+    item.write_personal(framing, true, seq, scratch);
+    let personal = scratch.len() - start;
+    ws::head(ws::Opcode::Text, item.frame.is_compressed, personal + item.frame.event_len(), scratch);
+    scratch[start..].rotate_left(personal);
 }
 
 /// Writes the chunk head and the personal part. The head needs the length of what follows it, so it is put in front afterwards: it is at

@@ -381,6 +381,12 @@ impl Subscriptions {
         self.all().find(same).map(|known| Rc::clone(&known.label))
     }
 
+    /// The subscription to patterns that was asked for in just these words.
+    #[must_use]
+    pub fn asked_for(&self, list: &str) -> Option<&Subscription> {
+        self.all().find(|known| known.syntax == Syntax::Pattern && *known.list == *list)
+    }
+
     /// Removes the subscription called `sid` of the session in slot `session` and returns it.
     pub fn remove(&mut self, session: u32, sid: &str, trie: &mut Trie<Interest>) -> Option<Subscription> {
         let place = self.places.iter().position(|slot| slot.as_ref().is_some_and(|known| known.label.sid() == sid))?;

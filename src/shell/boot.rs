@@ -26,7 +26,7 @@ use super::{logging, worker};
 use crate::auth::Names;
 use crate::broker::{Letter, Settings};
 use crate::config::{Config, Inputs, Setting};
-use crate::limits::{INBOX_BYTES_MAX, INBOX_PLACE_BYTES, INBOXES_BYTES_MAX, SHARDS};
+use crate::limits::{INBOX_BYTES_MAX, INBOX_PLACE_BYTES, INBOXES_BYTES_MAX, SHARDS, WS_SILENCE_SLACK_MS};
 use crate::mesh::{self, LaneBounds};
 use crate::metrics::Board;
 use crate::protocol::ShardTable;
@@ -528,6 +528,8 @@ fn routes(config: &Config, gate: &Gate) -> Routes {
         keyring: Arc::clone(&gate.keyring),
         pages: Arc::new(Pages::load()),
         demo: config.demo_is_on(),
+        ws_deflate: config.http.ws_deflate.value,
+        ws_message_max: config.http.ws_message_max.value,
     }
 }
 
@@ -536,6 +538,7 @@ fn patience(config: &Config) -> Patience {
         head_ms: config.http.head_timeout_ms.value,
         body_ms: config.http.body_timeout_ms.value,
         idle_ms: config.http.idle_timeout_ms.value,
+        silence_ms: config.heartbeat_ms.value + WS_SILENCE_SLACK_MS,
     }
 }
 
@@ -563,6 +566,7 @@ fn broker_settings(config: &Config, cores: u16, connections_max: usize, gate: &G
         ),
         detached_timeout_ms: pushlet.detached_timeout_ms.value,
         force_pull_all: pushlet.force_pull_all.value,
+        ws_message_max: config.http.ws_message_max.value,
         expose_session_ids: pushlet.expose_session_ids.value,
         access: Arc::clone(&gate.access),
         presence: Arc::clone(&gate.presence),

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use super::net::{self, Transfer};
 use super::upload::Upload;
+use super::web::Web;
 use crate::broker::Home;
 use crate::time::Instant;
 use crate::wire::http::{ReplyTo, RequestReader, Version};
@@ -24,6 +25,8 @@ pub(super) enum State {
     Asked,
     /// A data answer is open. No task and no buffer belongs to it while it is idle.
     Data(Home),
+    /// It is a WebSocket: events go out, requests come in. The same holds for it.
+    Web(Home),
     /// Its answer is a stream of another core: it is to go there with this ticket, or is on its way.
     Leaving(u32),
     /// The last answer is being written; then the peer is given time to read it.
@@ -59,6 +62,8 @@ pub(super) struct Connection {
     pub(super) reader: RequestReader,
     /// A body of lines that is on its way in.
     pub(super) upload: Option<Box<Upload>>,
+    /// What it is as a WebSocket, or is about to become.
+    pub(super) web: Web,
     /// Bytes read and not parsed yet: pipelined requests.
     pub(super) unread: Vec<u8>,
     /// Bytes of answers that the socket has not taken.
@@ -128,6 +133,7 @@ impl Connection {
             state: State::Reading,
             reader: RequestReader::new(),
             upload: None,
+            web: Web::default(),
             unread: Vec::new(),
             unsent: Vec::new(),
             carried: Vec::new(),

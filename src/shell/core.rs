@@ -51,6 +51,8 @@ pub(super) struct Patience {
     pub(super) head_ms: u64,
     pub(super) body_ms: u64,
     pub(super) idle_ms: u64,
+    /// How long a WebSocket may be silent before it is asked for a sign of life.
+    pub(super) silence_ms: u64,
 }
 
 /// What a core is made of besides its broker.
@@ -472,7 +474,8 @@ impl Core {
     pub(super) fn asking(&mut self, token: ReplyToken) -> Option<(ConnectionKey, &mut Connection)> {
         let connection = self.connections.get_mut(token.connection as usize)?;
         let key = ConnectionKey { slot: token.connection, generation: connection.generation };
-        let waits = connection.serial == token.serial && matches!(connection.state, State::Asked | State::Data(_));
+        let waits = connection.serial == token.serial
+            && matches!(connection.state, State::Asked | State::Data(_) | State::Web(_));
         waits.then_some((key, connection))
     }
 
@@ -518,7 +521,7 @@ impl Core {
         }
         let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
-        if let State::Data(home) = connection.state {
+        if let State::Data(home) | State::Web(home) = connection.state {
             let token = ReplyToken { core, connection: key.slot, serial: connection.serial };
             self.hub.handle_writable(home, token, true);
         }
@@ -543,7 +546,10 @@ impl Core {
                 // Only what it takes puts the end off, not what it asks.
                 if progress || !connection.blocked {
                     connection.blocked = true;
-                    self.set_deadline(key, now.instant + LINGER_MS);
+                    // A session's own queue has its bound.
+                    let web = matches!(connection.state, State::Web(_));
+                    let wait_ms = if web { self.parts.patience.silence_ms.max(LINGER_MS) } else { LINGER_MS };
+                    self.set_deadline(key, now.instant + wait_ms);
                 }
                 false
             }
@@ -565,6 +571,7 @@ impl Core {
         match (state, connection.reader.phase()) {
             (State::Leaving(ticket), _) if !blocked => self.give_up_departure(now, ticket),
             (State::Asked | State::Data(_), _) if !blocked => {}
+            (State::Web(home), _) if !blocked => self.web_is_silent(now, key, home),
             (State::Reading, Phase::Head) if !blocked => {
                 self.refuse(now, key, &HttpError::HEAD_TOO_SLOW);
                 self.go_on(now, key);
@@ -603,7 +610,7 @@ impl Core {
             self.wheel.retain(lives);
         }
         match connection.state {
-            State::Data(home) => {
+            State::Data(home) | State::Web(home) => {
                 let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
                 self.hub.handle_disconnect(now, home, token);
             }

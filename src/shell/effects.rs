@@ -2,6 +2,7 @@
 
 use super::connection::{Carried, ConnectionKey, State};
 use super::core::Core;
+use super::web::Web;
 use crate::broker::{Answer, Effect, Home, Output};
 use crate::limits::POST_LINES_PAUSE_MS;
 use crate::protocol::ReplyToken;
@@ -32,6 +33,9 @@ impl Core {
                 let Some((key, connection)) = self.asking(token) else {
                     return self.hub.handle_disconnect(now, home, token);
                 };
+                if let Some(upgrade) = connection.web.open() {
+                    return self.open_web(now, key, home, &upgrade, &lead);
+                }
                 connection.state = State::Data(home);
                 let (reply, origin) = (connection.reply, connection.origin.take());
                 let mut head = std::mem::take(&mut connection.unsent);
@@ -64,7 +68,7 @@ impl Core {
     }
 
     /// Bytes were put on a connection. The one that is being worked on is written out when it has done its share; another one at once.
-    fn put(&mut self, now: Now, key: ConnectionKey) {
+    pub(super) fn put(&mut self, now: Now, key: ConnectionKey) {
         if self.busy != Some(key) {
             self.write_out(now, key);
             self.go_on_later(key);
@@ -74,12 +78,18 @@ impl Core {
     pub(super) fn answer(&mut self, now: Now, token: ReplyToken, answer: Answer) {
         let date = self.date(now);
         let Some((key, connection)) = self.asking(token) else { return };
+        if let State::Web(_) = connection.state {
+            return self.answer_message(now, key, answer);
+        }
+        connection.web = Web::default();
         if let Some(upload) = &mut connection.upload {
             // Some lines of many: the connection goes on with the others, and its answer comes at their end.
             match answer {
                 Answer::Posted(posted) => upload.absorb(&posted),
                 Answer::Problem(problem) => upload.give_up(*problem),
-                Answer::Events { .. } | Answer::Error { .. } => debug_assert!(false, "lines are answered otherwise"),
+                Answer::Events { .. } | Answer::Error { .. } | Answer::Done => {
+                    debug_assert!(false, "lines are answered otherwise")
+                }
             }
             connection.state = State::Reading;
             self.set_deadline(key, now.instant + POST_LINES_PAUSE_MS);
@@ -102,6 +112,10 @@ impl Core {
                 self.hub.counters_mut().requests_refused += 1;
                 let extra = self.parts.routes.cross_origin_fields(origin.as_deref());
                 v1::problem(&mut out, reply, &problem, &date, &extra)
+            }
+            Answer::Done => {
+                let head = ResponseHead::new(&mut out, reply, 204, &date).header("Cache-Control", "no-store");
+                self.parts.routes.cross_origin(head, origin.as_deref()).finish(Body::Length(0))
             }
             Answer::Posted(posted) => {
                 let text = v1::posted_text(&posted, None, None);

@@ -6,6 +6,7 @@ use super::core::Core;
 use super::net::{self, Transfer};
 use super::router::Route;
 use super::v1;
+use super::web::Web;
 use crate::limits::{LINGER_MS, OVERLOAD_MS, READ_BYTES_PER_TURN_MAX, REQUESTS_PER_TURN_MAX};
 use crate::metrics::{Board, Node};
 use crate::protocol::{Command, Problem, ReplyToken, Request};
@@ -37,6 +38,7 @@ impl Core {
                 // P-31: half-closed counts as closed, also when the end came together with the request.
                 State::Data(_) if connection.peer_finished => return self.close(now, key),
                 State::Data(_) => break,
+                State::Web(_) => return self.exchange_messages(now, key),
                 State::Closing => return self.farewell(now, key),
                 State::Reading => {}
             }
@@ -84,7 +86,7 @@ impl Core {
         match self.connection(key) {
             None => false,
             Some(connection) => {
-                let data = matches!(connection.state, State::Data(_));
+                let data = matches!(connection.state, State::Data(_) | State::Web(_));
                 connection.unsent.is_empty() || self.write_out(now, key) || data
             }
         }
@@ -183,6 +185,7 @@ impl Core {
             }
             State::Closing => self.set_deadline(key, now.instant + LINGER_MS),
             State::Asked | State::Data(_) => self.set_deadline(key, Instant::NEVER),
+            State::Web(_) => self.await_sign_of_life(now, key),
             State::Leaving(_) => self.set_deadline(key, now.instant + OVERLOAD_MS),
         }
     }
@@ -209,32 +212,32 @@ impl Core {
         connection.reply = ReplyTo::from(&request.head);
         connection.serial = serial;
         connection.state = State::Asked;
-        match route {
+        let (command, agent, path) = match route {
             Route::Answer { bytes, keep_alive, refused } => {
                 connection.reply.keep_alive &= keep_alive;
                 connection.unsent.extend_from_slice(&bytes);
                 self.hub.counters_mut().requests_refused += u64::from(refused);
                 self.hub.counters_mut().denied += u64::from(bytes.starts_with(b"HTTP/1.1 401 "));
-                self.answered(now, key);
+                return self.answered(now, key);
             }
-            Route::Command { command, agent, path } => {
-                connection.origin = request.head.origin.as_deref().map(Box::from);
-                let chunked = request.head.version == Version::Http11;
-                let draw = match self.draw(&command) {
-                    Ok(draw) => draw,
-                    Err(error) => {
-                        tracing::error!(%error, "the kernel gives no random bits");
-                        return self.refuse(
-                            now,
-                            key,
-                            &HttpError::new(503, "The server cannot make a session at the moment."),
-                        );
-                    }
-                };
-                let token = ReplyToken { core, connection: key.slot, serial };
-                self.ask_after_letters(now, Request { token, command, path, chunked, agent, draw });
+            Route::Command { command, agent, path } => (command, agent, path),
+            Route::Upgrade { command, agent, path, upgrade } => {
+                connection.web = Web::about_to_be(upgrade);
+                (command, agent, path)
             }
-        }
+        };
+        connection.origin = request.head.origin.as_deref().map(Box::from);
+        let chunked = request.head.version == Version::Http11;
+        let draw = match self.draw(&command) {
+            Ok(draw) => draw,
+            Err(error) => {
+                tracing::error!(%error, "the kernel gives no random bits");
+                let error = HttpError::new(503, "The server cannot make a session at the moment.");
+                return self.refuse(now, key, &error);
+            }
+        };
+        let token = ReplyToken { core, connection: key.slot, serial };
+        self.ask_after_letters(now, Request { token, command, path, chunked, agent, draw });
     }
 
     fn route(&mut self, now: Now, key: ConnectionKey, request: &HttpRequest) -> Route {
@@ -272,6 +275,7 @@ impl Core {
             self.set_deadline(key, now.instant + idle_ms);
         } else {
             connection.state = State::Closing;
+            connection.web = Web::default();
             self.set_deadline(key, now.instant + LINGER_MS);
         }
     }

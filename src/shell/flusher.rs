@@ -30,7 +30,7 @@ impl Core {
                 continue;
             };
             debug_assert!(
-                matches!(connection.state, State::Data(home) if home.session == session),
+                matches!(connection.state, State::Data(home) | State::Web(home) if home.session == session),
                 "a token names one answer"
             );
             if !connection.unsent.is_empty() {

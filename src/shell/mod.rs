@@ -33,6 +33,7 @@ pub mod source;
 mod sys;
 mod upload;
 mod v1;
+mod web;
 mod wiring;
 mod worker;
 

@@ -6,6 +6,7 @@ use super::pages::Pages;
 use crate::auth::Keyring;
 use crate::protocol::{Agent, Command, Format, Framing, Identity};
 use crate::wire::http::{self, Body, HttpRequest, Method, ReplyTo, RequestHead, ResponseHead};
+use crate::wire::ws::Upgrade;
 use crate::wire::{pushlet, v1};
 
 /// What the router needs of the configuration.
@@ -21,6 +22,10 @@ pub(super) struct Routes {
     pub(super) pages: Arc<Pages>,
     /// Whether the demo pages are served.
     pub(super) demo: bool,
+    /// Whether clients may have compressed messages (RFC 7692).
+    pub(super) ws_deflate: bool,
+    /// Longest message of a WebSocket, in bytes; its frames have the same bound.
+    pub(super) ws_message_max: u32,
 }
 
 /// Where a request goes.
@@ -28,6 +33,8 @@ pub(super) struct Routes {
 pub(super) enum Route {
     /// To the broker.
     Command { command: Command, agent: Agent, path: Arc<str> },
+    /// To the broker, and if a session begins the connection becomes a WebSocket.
+    Upgrade { command: Command, agent: Agent, path: Arc<str>, upgrade: Box<Upgrade> },
     /// Nowhere: this is its answer, whole. `refused` if it is an error.
     Answer { bytes: Vec<u8>, keep_alive: bool, refused: bool },
 }

@@ -124,7 +124,7 @@ impl Core {
         connection.serial = serial;
         connection.state = State::Asked;
         let token = ReplyToken { core, connection: key.slot, serial };
-        let command = Command::Post(Box::new(Post { items, list: true, key: None }));
+        let command = Command::Post(Box::new(Post { items, list: true, key: None, publisher: None }));
         self.ask_after_letters(now, Request { token, command, path, chunked: true, agent, draw: [0; 2] });
         true
     }

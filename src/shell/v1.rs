@@ -10,24 +10,32 @@ use crate::protocol::{
 };
 use crate::wire::http::{Body, HttpRequest, Method, ReplyTo, RequestHead, Sent};
 use crate::wire::v1::{self, Query};
+use crate::wire::ws::{self, Upgrade};
 
 const LISTEN_METHODS: &str = "GET, HEAD, OPTIONS";
+const SOCKET_METHODS: &str = "GET, OPTIONS";
 const PUBLISH_METHODS: &str = "POST, OPTIONS";
 
-const NOTHING_HERE: &str = "There is nothing at this URL. The doors are /v1/sse, /v1/poll and /v1/publish, in small letters and without a slash at the end.";
+const NOTHING_HERE: &str = "There is nothing at this URL. The doors are /v1/sse, /v1/ws, /v1/poll, /v1/publish, /v1/subscribe and /v1/unsubscribe, in small letters and without a slash at the end.";
 
 /// What a URL is for.
 #[derive(Clone, Copy)]
 enum Url {
     Sse,
+    Socket,
     Poll,
     Publish,
+    Subscribe,
+    Unsubscribe,
 }
 
 impl Url {
     fn of(path: &str) -> Option<Self> {
         match path {
             "/v1/sse" => Some(Self::Sse),
+            "/v1/ws" => Some(Self::Socket),
+            "/v1/subscribe" => Some(Self::Subscribe),
+            "/v1/unsubscribe" => Some(Self::Unsubscribe),
             "/v1/poll" => Some(Self::Poll),
             "/v1/publish" => Some(Self::Publish),
             _ => None,
@@ -37,21 +45,22 @@ impl Url {
     const fn methods(self) -> &'static str {
         match self {
             Self::Sse | Self::Poll => LISTEN_METHODS,
-            Self::Publish => PUBLISH_METHODS,
+            Self::Socket => SOCKET_METHODS,
+            Self::Publish | Self::Subscribe | Self::Unsubscribe => PUBLISH_METHODS,
         }
     }
 
     const fn framing(self) -> Framing {
         match self {
             Self::Sse => Framing::EventStream,
-            Self::Poll | Self::Publish => Framing::Object,
+            _ => Framing::Object,
         }
     }
 
     const fn media_type(self) -> &'static str {
         match self {
             Self::Sse => "text/event-stream",
-            Self::Poll | Self::Publish => "application/json",
+            _ => "application/json",
         }
     }
 }
@@ -65,16 +74,21 @@ impl Routes {
         };
         match (url, head.method) {
             (_, Method::Options) => self.preflight(head, reply, date, url.methods()),
-            (Url::Sse | Url::Poll, Method::Get | Method::Head) | (Url::Publish, Method::Post) => {
-                match self.read(url, request) {
-                    Err(problem) => self.problem(head, reply, date, &problem),
-                    Ok(_) if head.method == Method::Head => self.empty(url, head, reply, date),
-                    Ok((command, identity)) => {
-                        let agent = Agent { identity, ..Agent::default() };
-                        Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
-                    }
+            (Url::Socket, Method::Get) => match self.upgrade(request) {
+                Err(problem) => self.problem(head, reply, date, &problem),
+                Ok((command, agent, upgrade)) => {
+                    Route::Upgrade { command, agent, path: Arc::from(head.path.as_str()), upgrade: Box::new(upgrade) }
                 }
-            }
+            },
+            (Url::Sse | Url::Poll, Method::Get | Method::Head)
+            | (Url::Publish | Url::Subscribe | Url::Unsubscribe, Method::Post) => match self.read(url, request) {
+                Err(problem) => self.problem(head, reply, date, &problem),
+                Ok(_) if head.method == Method::Head => self.empty(url, head, reply, date),
+                Ok((command, identity)) => {
+                    let agent = Agent { identity, ..Agent::default() };
+                    Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
+                }
+            },
             _ => {
                 let mut bytes = Vec::with_capacity(512);
                 let extra = self.cross_origin_fields(head.origin.as_deref());
@@ -93,7 +107,9 @@ impl Routes {
                 let opening = v1::opening(Door::EventStream, &query, head.last_event_id.as_deref())?;
                 Command::Open(Box::new(opening))
             }
-            Url::Poll => v1::poll(&query)?,
+            Url::Poll | Url::Socket => v1::poll(&query)?,
+            Url::Subscribe => v1::amendment(&query, true)?,
+            Url::Unsubscribe => v1::amendment(&query, false)?,
             Url::Publish => {
                 let mut post = post(request, &query, identity)?;
                 self.keep_secrets(&mut post.items);
@@ -101,6 +117,17 @@ impl Routes {
             }
         };
         Ok((command, identity))
+    }
+
+    /// RFC 6455 section 4.2: the handshake of a WebSocket, and with what its session begins.
+    fn upgrade(&self, request: &HttpRequest) -> Result<(Command, Agent, Upgrade), Problem> {
+        let head = &request.head;
+        self.check_origin(head)?;
+        let upgrade = ws::upgrade(head, self.ws_deflate)?;
+        let query = Query::read(&head.query)?;
+        let identity = self.identity(head, &query)?;
+        let opening = v1::opening(Door::WebSocket { deflate: upgrade.deflate }, &query, None)?;
+        Ok((Command::Open(Box::new(opening)), Agent { identity, ..Agent::default() }, upgrade))
     }
 
     /// Refuses items whose fields hold the secret of a key under its usual name: everybody would get it.
@@ -232,7 +259,7 @@ fn post(request: &HttpRequest, query: &Query, identity: Identity) -> Result<Post
         return Err(Problem::field("body", "The body is empty: there is nothing to publish."));
     }
     let key = head.idempotency_key.as_deref().map(|text| idempotency_key(text, request, identity)).transpose()?;
-    Ok(Post { items, list, key })
+    Ok(Post { items, list, key, publisher: None })
 }
 
 fn check_body(head: &RequestHead) -> Result<(), Problem> {

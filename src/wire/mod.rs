@@ -3,3 +3,4 @@
 pub mod http;
 pub mod pushlet;
 pub mod v1;
+pub mod ws;

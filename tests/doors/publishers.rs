@@ -202,7 +202,7 @@ fn post(world: &mut World, kind: v1::Body, query: &str, content_type: Option<&st
     let shown = String::from_utf8_lossy(body);
     let (items, list): (Vec<Item>, bool) =
         v1::read(kind, &query, content_type, body).unwrap_or_else(|problem| panic!("{}: {shown}", problem.detail));
-    let asked = world.ask(Command::Post(Box::new(Post { items, list, key: None })), Agent::default());
+    let asked = world.ask(Command::Post(Box::new(Post { items, list, key: None, publisher: None })), Agent::default());
     let posted = world.posted(asked.request);
     assert_eq!(posted.accepted(), 1, "{shown}: {posted:?}");
 }

@@ -49,7 +49,7 @@ fn read(request: &HttpRequest) -> Result<(Command, Agent), pushlet::RequestError
                 let hash = text.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
                 IdempotencyKey { text: Arc::from(text), fingerprint: hash, hash, is_known: false }
             });
-            Command::Post(Box::new(Post { items, list, key }))
+            Command::Post(Box::new(Post { items, list, key, publisher: None }))
         }
         path => {
             let incoming = Incoming {
@@ -342,6 +342,7 @@ impl Core {
             }
             Answer::Error { status, reason, .. } => http::write_text(out, reply, status, &reason, DATE),
             Answer::Problem(problem) => v1::problem(out, reply, &problem, DATE, &[]),
+            Answer::Done => ResponseHead::new(out, reply, 204, DATE).finish(Body::Length(0)),
             Answer::Posted(posted) => {
                 v1::write_posted(out, reply, &v1::posted_text(&posted, None, None), posted.replayed, DATE, &[])
             }

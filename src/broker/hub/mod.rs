@@ -512,6 +512,19 @@ impl Hub {
         }
     }
 
+    /// See [`Broker::handle_silence`]. A WebSocket is on the core of its session.
+    pub fn handle_silence(&mut self, now: Now, home: Home, token: ReplyToken) {
+        debug_assert_eq!(home.core, self.port.core(), "a WebSocket of another core");
+        self.broker.handle_silence(now, home.session, token);
+        self.settle();
+    }
+
+    /// See [`Broker::handle_interjection`].
+    pub fn handle_interjection(&mut self, home: Home, token: ReplyToken) -> (Vec<u8>, u32) {
+        debug_assert_eq!(home.core, self.port.core(), "a WebSocket of another core");
+        self.broker.handle_interjection(home.session, token)
+    }
+
     /// See [`Broker::handle_undelivered`].
     pub fn handle_undelivered(&mut self, home: Home, events: u32) {
         if home.core == self.port.core() {

@@ -54,6 +54,24 @@ pub struct RequestHead {
     pub fetch_site: Option<String>,
     /// Whether the request says how long its body is, be it nothing: by `Content-Length` or `Transfer-Encoding`.
     pub says_length: bool,
+    /// Whether the client asks for a WebSocket: `Connection` has `upgrade` and `Upgrade` has `websocket` (RFC 6455 section 4.2.1). Never in
+    /// HTTP/1.0, which has no upgrade (RFC 9110 section 7.8).
+    pub upgrade_websocket: bool,
+    /// What the handshake of RFC 6455 says; `None` if no such field is there.
+    pub ws: Option<Box<WebSocketFields>>,
+}
+
+/// The fields of the opening handshake of RFC 6455, not yet judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebSocketFields {
+    /// `Sec-WebSocket-Key`.
+    pub key: Option<String>,
+    /// `Sec-WebSocket-Version`.
+    pub version: Option<String>,
+    /// `Sec-WebSocket-Protocol`, several lines joined by commas.
+    pub protocols: Option<String>,
+    /// `Sec-WebSocket-Extensions`, several lines joined by commas.
+    pub extensions: Option<String>,
 }
 
 impl std::fmt::Debug for RequestHead {
@@ -120,6 +138,11 @@ struct Facts {
     last_event_id: Option<String>,
     content_encoding: Option<String>,
     fetch_site: Option<String>,
+    /// `Connection` has the option `upgrade`.
+    upgrade: bool,
+    /// `Upgrade` has the protocol `websocket`.
+    websocket: bool,
+    ws: Option<Box<WebSocketFields>>,
 }
 
 impl Facts {
@@ -135,7 +158,10 @@ impl Facts {
             for option in list(value) {
                 self.close |= option.eq_ignore_ascii_case(b"close");
                 self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
             }
+        } else if is("Upgrade") {
+            self.websocket |= list(value).any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
         } else if is("Expect") {
             self.take_expect(value)?;
         } else if is("User-Agent") {
@@ -163,6 +189,24 @@ impl Facts {
             once(&mut self.access_control_request_method, value, twice)?;
         } else if is("Access-Control-Request-Headers") {
             join_text(&mut self.access_control_request_headers, value);
+        } else if name.get(..14).is_some_and(|start| start.eq_ignore_ascii_case("Sec-WebSocket-")) {
+            self.take_websocket(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// RFC 6455 sections 11.3.1 and 11.3.5: key and version are there once; 11.3.2 and 11.3.4: extensions and protocols are lists.
+    fn take_websocket(&mut self, name: &str, value: &[u8]) -> Result<(), HttpError> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        let fields = self.ws.get_or_insert_default();
+        if is("Sec-WebSocket-Key") {
+            once(&mut fields.key, value, HttpError::bad("Sec-WebSocket-Key is there more than once."))?;
+        } else if is("Sec-WebSocket-Version") {
+            once(&mut fields.version, value, HttpError::bad("Sec-WebSocket-Version is there more than once."))?;
+        } else if is("Sec-WebSocket-Protocol") {
+            join_text(&mut fields.protocols, value);
+        } else if is("Sec-WebSocket-Extensions") {
+            join_text(&mut fields.extensions, value);
         }
         Ok(())
     }
@@ -229,6 +273,8 @@ impl Facts {
             last_event_id: self.last_event_id,
             content_encoding: self.content_encoding,
             fetch_site: self.fetch_site,
+            upgrade_websocket: self.upgrade && self.websocket && line.version == Version::Http11,
+            ws: self.ws,
         };
         Ok((head, framing))
     }

@@ -98,7 +98,7 @@ fn parse_method(word: &[u8]) -> Result<Method, HttpError> {
 }
 
 /// The bytes of a token (RFC 9110 section 5.6.2).
-pub(super) const fn is_token(byte: u8) -> bool {
+pub(in crate::wire) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

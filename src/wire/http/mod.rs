@@ -5,7 +5,7 @@
 //! while bytes arrive. Where RFC 9112 lets a recipient be lenient, this one refuses, for leniency is what request smuggling is made of.
 //!
 //! Not here: what a path or a query means (`wire::pushlet` and the router), deadlines (the driver sets them by [`RequestReader::phase`]),
-//! HTTP/2, upgrades, trailers (dropped), request content coding.
+//! HTTP/2, what a connection becomes by an upgrade ([`super::ws`]), trailers (dropped), request content coding.
 
 mod body;
 mod error;
@@ -20,7 +20,8 @@ mod scan;
 mod tests;
 
 pub use error::HttpError;
-pub use head::RequestHead;
+pub use head::{RequestHead, WebSocketFields};
+pub(in crate::wire) use line::is_token;
 pub use line::{Method, Version};
 pub use reader::{HttpRequest, Phase, Progress, RequestReader, Streams};
 pub use response::{

@@ -73,6 +73,7 @@ pub struct ResponseHead<'a> {
     out: &'a mut Vec<u8>,
     to: ReplyTo,
     status: u16,
+    upgrade: bool,
 }
 
 impl<'a> ResponseHead<'a> {
@@ -84,7 +85,7 @@ impl<'a> ResponseHead<'a> {
         out.push(b' ');
         out.extend_from_slice(reason_phrase(status).as_bytes());
         out.extend_from_slice(b"\r\n");
-        Self { out, to, status }.header("Date", date).header("X-Content-Type-Options", "nosniff")
+        Self { out, to, status, upgrade: false }.header("Date", date).header("X-Content-Type-Options", "nosniff")
     }
 
     /// Adds a field. A value with a control byte cannot be written, and the field is left out: a value never becomes a second field.
@@ -99,6 +100,12 @@ impl<'a> ResponseHead<'a> {
         } else {
             self
         }
+    }
+
+    /// Adds `Upgrade` with `protocol`, and `upgrade` to what `Connection` will say (RFC 9110 section 7.8).
+    pub fn upgrade(mut self, protocol: &str) -> Self {
+        self.upgrade = true;
+        self.field("Upgrade", protocol)
     }
 
     /// Adds the fields of [`NO_CACHE`].
@@ -121,7 +128,11 @@ impl<'a> ResponseHead<'a> {
             Body::Stream if chunked => self.field("Transfer-Encoding", "chunked"),
             _ => self,
         };
+        let upgrade = framed.upgrade;
         let complete = match (keep_alive, version) {
+            (false, _) if upgrade => framed.field("Connection", "Upgrade, close"),
+            (true, Version::Http10) if upgrade => framed.field("Connection", "Upgrade, keep-alive"),
+            (true, Version::Http11) if upgrade => framed.field("Connection", "Upgrade"),
             (false, _) => framed.field("Connection", "close"),
             (true, Version::Http10) => framed.field("Connection", "keep-alive"),
             (true, Version::Http11) => framed,

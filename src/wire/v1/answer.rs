@@ -36,7 +36,7 @@ pub fn session_event(
     }
 }
 
-fn names(id: &str, address: &str, out: &mut Vec<u8>) {
+pub(super) fn names(id: &str, address: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"session\":");
     string(id, out);
     out.extend_from_slice(b",\"address\":");
@@ -51,11 +51,17 @@ pub fn end_event(reason: EndReason, out: &mut Vec<u8>) {
 }
 
 fn end_object(reason: EndReason, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"reason\":");
+    out.push(b'{');
+    end_members(reason, out);
+    out.push(b'}');
+}
+
+/// Appends why a session ends, and what its client should do about it, as a message.
+pub(super) fn end_members(reason: EndReason, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"reason\":");
     string(reason.word(), out);
     out.extend_from_slice(b",\"text\":");
     string(reason.text(), out);
-    out.push(b'}');
 }
 
 /// Appends the answer to the first request of a long poll, whole.

@@ -6,9 +6,28 @@ use base64::Engine as _;
 
 use super::json::{object_of_fields, string};
 use crate::protocol::{Event, Framing, Payload};
+use crate::wire::ws;
 
 /// What an idle event stream carries: a comment, which readers skip.
 pub const HEARTBEAT: &[u8] = b": hb\n\n";
+
+/// The same for a client that wants to see it: programs in browsers see neither comments nor pings.
+const HEARTBEAT_EVENT: &[u8] = b"event: heartbeat\ndata: {}\n\n";
+/// The same as a message.
+const HEARTBEAT_MESSAGE: &[u8] = br#"{"type":"heartbeat"}"#;
+
+/// Appends a sign of life, `visible` to programs or only to what carries them. A WebSocket's client answers the ping that it is, or begins
+/// with (RFC 6455 section 5.5.2).
+pub fn heartbeat(framing: Framing, visible: bool, out: &mut Vec<u8>) {
+    if framing.is_message() {
+        ws::write(ws::Opcode::Ping, &[], out);
+        if visible {
+            ws::write(ws::Opcode::Text, HEARTBEAT_MESSAGE, out);
+        }
+    } else {
+        out.extend_from_slice(if visible { HEARTBEAT_EVENT } else { HEARTBEAT });
+    }
+}
 
 /// Appends what all receivers of an event share, to be sent behind a [`personal_part`] of the same framing: the members of its object and its
 /// end; in an event stream the fields behind the data and the empty line, too. `from` is the address that its publisher is known by.
@@ -19,12 +38,12 @@ pub fn shared_part(framing: Framing, event: &Event, from: Option<&str>, out: &mu
     let mut text = Vec::with_capacity(64 + event.payload.bytes());
     write_members(event, from, &mut text);
     text.push(b'}');
-    if framing != Framing::EventStream {
+    if !framing.is_event_stream() {
         return out.append(&mut text);
     }
     data_lines(&text, out);
     out.push(b'\n');
-    if let Some(name) = &event.name {
+    if let Some(name) = event.name.as_ref().filter(|_| framing == Framing::EventStream) {
         // Without control characters: it cannot end its line.
         out.extend_from_slice(b"event: ");
         out.extend_from_slice(name.as_str().as_bytes());
@@ -43,7 +62,9 @@ pub fn shared_part(framing: Framing, event: &Event, from: Option<&str>, out: &mu
 /// receiver (rule P-30).
 pub fn personal_part(framing: Framing, first: bool, lost: u64, out: &mut Vec<u8>) {
     match framing {
-        Framing::EventStream => out.extend_from_slice(b"data: {"),
+        Framing::EventStream | Framing::UnnamedStream => out.extend_from_slice(b"data: {"),
+        // Each message is an object.
+        Framing::Message | Framing::MessageDeflate => out.push(b'{'),
         _ if first => out.push(b'{'),
         _ => out.extend_from_slice(b",{"),
     }

@@ -54,7 +54,7 @@ fn is_refused(range: &str) -> bool {
 pub fn answer_head<'a>(framing: Framing, out: &'a mut Vec<u8>, to: ReplyTo, date: &str) -> ResponseHead<'a> {
     let head = ResponseHead::new(out, to, 200, date);
     match framing {
-        Framing::EventStream => head
+        Framing::EventStream | Framing::UnnamedStream => head
             .header("Content-Type", "text/event-stream")
             // `no-transform`: a proxy that compresses would gather events first.
             .header("Cache-Control", "no-store, no-transform")
@@ -74,7 +74,12 @@ fn problem_head<'a>(
     let head = ResponseHead::new(out, to, status, date)
         .header("Content-Type", "application/problem+json")
         .header("Cache-Control", "no-store");
-    let head = if status == 401 { head.header("WWW-Authenticate", CHALLENGE) } else { head };
+    let head = match status {
+        401 => head.header("WWW-Authenticate", CHALLENGE),
+        // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: what is to be spoken, and which version of it.
+        426 => head.upgrade("websocket").header("Sec-WebSocket-Version", "13"),
+        _ => head,
+    };
     match retry {
         Some(seconds) => head.header("Retry-After", itoa::Buffer::new().format(seconds)),
         None => head,

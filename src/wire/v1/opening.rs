@@ -15,20 +15,25 @@ use crate::protocol::{ClaimedId, Command, Door, Opening, Problem, QueueWish, Sub
 pub fn opening(door: Door, query: &Query, last_event_id: Option<&str>) -> Result<Opening, Problem> {
     let mut for_all = SubscriptionWish::default();
     let mut subscriptions: Vec<WantedSubscription> = Vec::new();
-    let (mut pad, mut last) = (0, last_event_id);
+    let (mut pad, mut last, mut heartbeats) = (0, last_event_id, false);
+    let mut names_in_data = false;
     for (name, value) in query.iter() {
         let wish = subscriptions.last_mut().map_or(&mut for_all, |wanted| &mut wanted.wish);
         match name {
             "subject" => subscriptions.push(WantedSubscription { list: Box::from(value), wish: for_all }),
             "queue" => wish.queue = Some(queue(value)?),
             "conflate" => wish.conflate = switch(value)?,
+            "heartbeat" if door != Door::LongPoll => heartbeats = visible(value)?,
+            "names" if door == Door::EventStream => names_in_data = in_data(value)?,
             "pad" if door == Door::EventStream => pad = padding(value)?,
             // What replacements of EventSource send, which cannot set a header.
             "last_event_id" | "lastEventId" if last.is_none() => last = Some(value),
             _ => {}
         }
     }
-    if subscriptions.is_empty() {
+    if matches!(door, Door::WebSocket { .. }) {
+        subscriptions = subscriptions.iter().flat_map(|wanted| singly(&wanted.list, wanted.wish)).collect();
+    } else if subscriptions.is_empty() {
         let detail =
             "No subject is named. Say what to listen to: ?subject=/news, more of them with commas or by repeating it.";
         return Err(Problem::field("subject", detail));
@@ -37,7 +42,50 @@ pub fn opening(door: Door, query: &Query, last_event_id: Option<&str>) -> Result
         let fits = id.len() <= LAST_EVENT_ID_BYTES_MAX;
         Box::from(if fits { id } else { "" })
     });
-    Ok(Opening { door, subscriptions, last_event_id, pad })
+    Ok(Opening { door, subscriptions, last_event_id, pad, heartbeats, names_in_data })
+}
+
+/// Each item of a comma list as a subscription of its own, so that each can be taken back. A list of nothing stays what it is: it is refused.
+pub(super) fn singly(list: &str, wish: SubscriptionWish) -> Vec<WantedSubscription> {
+    let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let mut found: Vec<_> = items.map(|item| WantedSubscription { list: Box::from(item), wish }).collect();
+    if found.is_empty() {
+        found.push(WantedSubscription { list: Box::from(list), wish });
+    }
+    found
+}
+
+/// Reads what a session of a modern door is to hear as well, or no more: `session`, and the rest as [`opening`] does.
+///
+/// # Errors
+///
+/// A 400 that names the parameter.
+pub fn amendment(query: &Query, add: bool) -> Result<Command, Problem> {
+    let session = query.get("session");
+    let missing = "No session is named: session is what the first event of the session calls itself.";
+    let id = ClaimedId::from_field(Some(session.ok_or_else(|| Problem::field("session", missing))?));
+    let Opening { subscriptions, .. } = opening(Door::LongPoll, query, None)?;
+    Ok(if add {
+        Command::Add { id, wanted: subscriptions.iter().flat_map(|wanted| singly(&wanted.list, wanted.wish)).collect() }
+    } else {
+        Command::Remove { id, lists: subscriptions.into_iter().map(|wanted| wanted.list).collect() }
+    })
+}
+
+fn in_data(value: &str) -> Result<bool, Problem> {
+    match value {
+        "data" => Ok(true),
+        "" | "event" => Ok(false),
+        _ => Err(Problem::field("names", "names is data, or not there.")),
+    }
+}
+
+fn visible(value: &str) -> Result<bool, Problem> {
+    match value {
+        "event" => Ok(true),
+        "" | "comment" => Ok(false),
+        _ => Err(Problem::field("heartbeat", "heartbeat is event, or not there.")),
+    }
 }
 
 /// Reads a request for `/v1/poll`: the first of a session names its subjects, the others name the session.

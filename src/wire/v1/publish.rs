@@ -116,20 +116,20 @@ fn list(body: &[u8]) -> Result<(Vec<Item>, bool), Problem> {
 /// An item as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written<'a> {
+pub(super) struct Written<'a> {
     #[serde(borrow)]
-    subject: Option<Cow<'a, str>>,
-    subjects: Option<Vec<String>>,
+    pub(super) subject: Option<Cow<'a, str>>,
+    pub(super) subjects: Option<Vec<String>>,
     #[serde(borrow, default, deserialize_with = "present")]
-    data: Option<&'a RawValue>,
-    base64: Option<String>,
-    content_type: Option<String>,
-    event: Option<String>,
-    to: Option<String>,
+    pub(super) data: Option<&'a RawValue>,
+    pub(super) base64: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) event: Option<String>,
+    pub(super) to: Option<String>,
 }
 
 /// `null` is data like any other.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -138,7 +138,11 @@ fn item(text: &str) -> Item {
         serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| not_json(&error))?;
         return Err(Problem::field("body", "An item is an object with subject and data."));
     }
-    let written: Written<'_> = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
+    publication_of(&serde_json::from_str(text).map_err(|error| unreadable(text, &error))?)
+}
+
+/// Judges an item that could be read.
+pub(super) fn publication_of(written: &Written<'_>) -> Item {
     let named = match (&written.subject, &written.subjects) {
         (Some(_), Some(_)) => return Err(Problem::field("subjects", "There is subject or subjects, not both.")),
         (Some(one), None) => subjects(std::iter::once(&**one)),
@@ -146,12 +150,12 @@ fn item(text: &str) -> Item {
         (None, Some(many)) => subjects(many.iter().map(String::as_str)),
         (None, None) => return Err(Problem::field("subject", "An item needs a subject.")),
     }?;
-    let payload = payload(&written)?;
+    let payload = payload(written)?;
     publication(named, written.event.as_deref(), written.to.as_deref(), payload)
 }
 
 /// What is wrong with an item: no JSON, or a member that nobody knows or that is of the wrong kind.
-fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Err(error) => not_json(&error),
         Ok(_) => {

@@ -13,7 +13,7 @@ use crate::wire::v1::{self, Query};
 
 fn post(body: &serde_json::Value, key: Option<IdempotencyKey>) -> Command {
     let (items, list) = v1::read(v1::Body::Json, &Query::default(), None, body.to_string().as_bytes()).expect("a body");
-    Command::Post(Box::new(Post { items, list, key }))
+    Command::Post(Box::new(Post { items, list, key, publisher: None }))
 }
 
 /// So many events with numbers from `first` on.
@@ -49,7 +49,14 @@ impl Node {
     /// A long poll on core `core`.
     fn open(&mut self, core: u16, pattern: &str) -> SessionId {
         let wanted = WantedSubscription { list: Box::from(pattern), wish: SubscriptionWish::default() };
-        let opening = Opening { door: Door::LongPoll, subscriptions: vec![wanted], last_event_id: None, pad: 0 };
+        let opening = Opening {
+            door: Door::LongPoll,
+            subscriptions: vec![wanted],
+            last_event_id: None,
+            pad: 0,
+            heartbeats: false,
+            names_in_data: false,
+        };
         self.request(core, Command::Open(Box::new(opening)));
         SessionId::new(ShardTable::new(CORES).pick(core, 0), u128::from(self.connections))
     }

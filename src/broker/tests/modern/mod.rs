@@ -89,6 +89,7 @@ impl Doors {
                     Answer::Problem(problem) => reply.problem = Some(*problem),
                     Answer::Posted(posted) => reply.posted = Some((*posted).clone()),
                     Answer::Error { status, reason, .. } => reply.text = format!("{status} {reason}"),
+                    Answer::Done => reply.text = String::from("done"),
                 }
             }
             Output::Summon { .. } | Output::Relay { .. } => panic!("there is one core: {output:?}"),
@@ -211,7 +212,7 @@ fn opening(door: Door, query: &str) -> Opening {
 fn post(body: &str, key: Option<crate::protocol::IdempotencyKey>) -> Command {
     let (items, list) =
         v1::read(v1::Body::Json, &Query::default(), Some("application/json"), body.as_bytes()).expect("a body");
-    Command::Post(Box::new(Post { items, list, key }))
+    Command::Post(Box::new(Post { items, list, key, publisher: None }))
 }
 
 /// Reads an event stream by the rules of WHATWG HTML section 9.2.6: names and data, which must be JSON.
