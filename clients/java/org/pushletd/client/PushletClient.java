@@ -81,6 +81,8 @@ public final class PushletClient implements AutoCloseable {
     /** After an abort for shutdown everybody comes again: at random between these. */
     private static final long SHUTDOWN_MIN_MS = 1_000;
     private static final long SHUTDOWN_MAX_MS = 5_000;
+    /** No server makes this class ask without a pause. */
+    private static final long WAIT_MIN_MS = 10;
     /** The server cannot say more in `p_wait` (rule P-17). */
     private static final long WAIT_MAX_MS = 600_000;
     /** A `Retry-After` counts up to this. */
@@ -99,7 +101,7 @@ public final class PushletClient implements AutoCloseable {
     private volatile long requestMs = 30_000;
     private volatile boolean debug;
 
-    /** Held while sessions and subscriptions change, across their requests; never while a callback runs. */
+    /** Held while sessions and subscriptions change, across their requests. Who holds it never waits for a callback. */
     private final ReentrantLock control = new ReentrantLock();
     /** Held while a callback runs, so that there is one at a time. Never taken by who holds {@code control}. */
     private final ReentrantLock callbacks = new ReentrantLock();
@@ -138,6 +140,9 @@ public final class PushletClient implements AutoCloseable {
     public PushletClient(String host, int port) {
         this("http://" + (host.indexOf(':') >= 0 && !host.startsWith("[") ? "[" + host + "]" : host) + ":" + port
                 + "/pushlet/pushlet.srv");
+        if (url.getPort() != port) {
+            throw new IllegalArgumentException("not the name of a host: " + host);
+        }
     }
 
     private static URI checked(String url) {
@@ -290,7 +295,7 @@ public final class PushletClient implements AutoCloseable {
     /**
      * Ends the session, and listening. Without a session it does nothing.
      *
-     * @throws PushletException the server did not hear of it; the session then ends there by its lease, and here at once
+     * @throws PushletException the server did not hear of it; the session then ends there by its lease, and here now
      */
     public void leave() throws PushletException {
         Listening before = null;
@@ -492,7 +497,7 @@ public final class PushletClient implements AutoCloseable {
     public void unsubscribe() throws PushletException {
         control.lock();
         try {
-            certain(now -> control(now.form("unsubscribe"), requestMs));
+            certain(now -> control(now.form("unsubscribe"), requestMs)).sids.clear();
             subscriptions.clear();
         } finally {
             control.unlock();
@@ -510,7 +515,8 @@ public final class PushletClient implements AutoCloseable {
         try {
             Subscription ended = subscriptions.stream().filter(each -> each.sid.equals(sid)).findFirst()
                     .orElseThrow(() -> PushletException.plain("no subscription for sid=" + sid));
-            certain(now -> control(now.form("unsubscribe").add("p_sid", ended.sidOnServer), requestMs));
+            Step step = now -> control(now.form("unsubscribe").add("p_sid", ended.sidOnServer), requestMs);
+            certain(step).sids.remove(ended.sidOnServer);
             subscriptions.remove(ended);
         } finally {
             control.unlock();
@@ -523,8 +529,8 @@ public final class PushletClient implements AutoCloseable {
     }
 
     /**
-     * A request that changes what is subscribed. If nobody knows whether it arrived the session is given up: the next one
-     * has what it had before. Returns the session that it was made on.
+     * A request that changes what is subscribed. If nobody knows whether it arrived the session is given up: the next
+     * one has what it had before. Returns the session that it was made on.
      */
     private Session certain(Step step) throws PushletException {
         Session now = current();
@@ -551,7 +557,8 @@ public final class PushletClient implements AutoCloseable {
 
     /** A leave that nobody waits for. */
     private void farewell(Session old) {
-        http().sendAsync(request(old.form("leave"), LEAVE_MS), HttpResponse.BodyHandlers.discarding());
+        HttpRequest request = request(old.form("leave")).timeout(Duration.ofMillis(LEAVE_MS)).build();
+        http().sendAsync(request, HttpResponse.BodyHandlers.discarding());
     }
 
     // Publishing
@@ -559,8 +566,8 @@ public final class PushletClient implements AutoCloseable {
     /**
      * Publishes to all who are subscribed to the subject.
      *
-     * @param attributes names and values, any text (values by {@code toString}); nothing is to be encoded. Names that are
-     *     the server's ({@code p_from} and the like, rule P-21) are left out; {@code p_to} sends to one session only
+     * @param attributes names and values, any text (values by {@code toString}); nothing is to be encoded. Names that
+     *     are the server's ({@code p_from} and the like, rule P-21) are left out; {@code p_to} is for one session only
      * @throws PushletException the event was refused, or nobody knows whether it arrived: {@link
      *     PushletException#isInDoubt()}
      * @throws IllegalArgumentException a name or value is null, a name is empty, or a text is no Unicode
@@ -714,7 +721,7 @@ public final class PushletClient implements AutoCloseable {
         }
 
         boolean isStopped() {
-            return stopped.getCount() == 0;
+            return closed || stopped.getCount() == 0;
         }
 
         void stop() {
@@ -1031,15 +1038,15 @@ public final class PushletClient implements AutoCloseable {
         return own == null ? Shared.CLIENT : own;
     }
 
-    private HttpRequest request(Form form, long patienceMs) {
-        HttpRequest.Builder request = HttpRequest.newBuilder(url).timeout(Duration.ofMillis(patienceMs))
+    private HttpRequest.Builder request(Form form) {
+        HttpRequest.Builder request = HttpRequest.newBuilder(url)
                 .header("Content-Type", "application/x-www-form-urlencoded")
                 .POST(HttpRequest.BodyPublishers.ofString(form.toString(), StandardCharsets.US_ASCII));
         String key = authorization;
         if (key != null) {
             request.header("Authorization", key);
         }
-        return request.build();
+        return request;
     }
 
     /** Sends a form and reads the answer to its end, so that the connection can be used again. Returns the ack. */
@@ -1071,7 +1078,7 @@ public final class PushletClient implements AutoCloseable {
     /** Sends a form and waits for status 200; the answer is then to be read from {@code body}. */
     private void exchange(Form form, Body body, long patienceMs)
             throws PushletException, IOException, InterruptedException {
-        CompletableFuture<HttpResponse<Body>> answer = http().sendAsync(request(form, patienceMs), info -> body);
+        CompletableFuture<HttpResponse<Body>> answer = http().sendAsync(request(form).build(), info -> body);
         body.begin(answer);
         HttpResponse<Body> response;
         try {
@@ -1110,7 +1117,7 @@ public final class PushletClient implements AutoCloseable {
         if (!text.matches("[0-9]{1,9}")) {
             throw new IOException("p_wait is no number of milliseconds");
         }
-        return Math.min(Long.parseLong(text), WAIT_MAX_MS);
+        return Math.max(WAIT_MIN_MS, Math.min(Long.parseLong(text), WAIT_MAX_MS));
     }
 
     private String needed(Map<String, String> event, String name) throws PushletException {
@@ -1192,8 +1199,8 @@ public final class PushletClient implements AutoCloseable {
     }
 
     /**
-     * The body of an answer, read line by line by one thread as it comes. Nothing is asked of the connection before what
-     * came is used, so a slow listener slows the server down and the server's rules for queues (P-30) are in force.
+     * The body of an answer, read line by line by one thread as it comes. Nothing is asked of the connection before
+     * what came is used, so that a slow listener fills the server's queue and its rules (P-30) are in force.
      */
     private final class Body implements HttpResponse.BodySubscriber<Body>, AutoCloseable {
         private static final Object END = new Object();
@@ -1266,7 +1273,7 @@ public final class PushletClient implements AutoCloseable {
             parts.add(END);
         }
 
-        /** The next line without its line feed; null at the end. A pause of more than {@code patienceMs} is an error. */
+        /** The next line without its line feed; null at the end. A longer pause than {@code patienceMs} is an error. */
         String line(long patienceMs) throws IOException, InterruptedException {
             while (true) {
                 if (cancelled) {
@@ -1323,7 +1330,10 @@ public final class PushletClient implements AutoCloseable {
                 throw new HttpTimeoutException("nothing came for " + patienceMs + " ms");
             }
             if (part == END) {
-                ended = !cancelled;
+                if (cancelled) {
+                    throw new IOException("it was closed here");
+                }
+                ended = true;
                 return false;
             }
             if (part instanceof Throwable failure) {
@@ -1691,6 +1701,8 @@ public final class PushletClient implements AutoCloseable {
                 what = "nobody accepts connections there";
             } else if (what == null || what.isEmpty()) {
                 what = failure.getClass().getSimpleName();
+            } else if (what.contains("chunked transfer encoding") || what.contains("fixed content-length")) {
+                what = "the connection was cut";
             }
             return new PushletException("no good answer from " + url + ": " + what, failure, 0,
                     never ? Kind.PLAIN : Kind.IN_DOUBT, 0);
