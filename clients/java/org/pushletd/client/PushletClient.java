@@ -404,10 +404,12 @@ public final class PushletClient implements AutoCloseable {
             if (closed || !joined) {
                 throw PushletException.plain(closed ? "this client is closed" : "join first: there is no session");
             }
-            if (session.get() == null) {
-                session.set(begin());
+            now = session.get();
+            if (now == null) {
+                now = begin();
+                session.set(now);
             }
-            return session.get();
+            return now;
         } finally {
             control.unlock();
         }
@@ -421,7 +423,7 @@ public final class PushletClient implements AutoCloseable {
             try {
                 subscribe(begun, wanted);
             } catch (PushletException failure) {
-                if (!failure.refused) {
+                if (!failure.refused || failure.mayPass()) {
                     throw failure;
                 }
                 subscriptions.remove(wanted);
@@ -558,7 +560,11 @@ public final class PushletClient implements AutoCloseable {
     /** A leave that nobody waits for. */
     private void farewell(Session old) {
         HttpRequest request = request(old.form("leave")).timeout(Duration.ofMillis(LEAVE_MS)).build();
-        http().sendAsync(request, HttpResponse.BodyHandlers.discarding());
+        try {
+            http().sendAsync(request, HttpResponse.BodyHandlers.discarding());
+        } catch (RuntimeException unable) {
+            debug("leave: " + unable);
+        }
     }
 
     // Publishing
@@ -785,9 +791,10 @@ public final class PushletClient implements AutoCloseable {
                     }
                 }
             } catch (InterruptedException interrupted) {
-                if (!isStopped()) {
-                    tell("onError", () -> listener.onError("the listener's thread was interrupted: it stops"));
-                }
+                tell("onError", () -> listener.onError("the listener's thread was interrupted: it stops"));
+            } catch (RuntimeException | Error unexpected) {
+                LOG.log(System.Logger.Level.ERROR, "listening stops", unexpected);
+                tell("onError", () -> listener.onError("listening stops: " + unexpected));
             } finally {
                 end();
                 acked.completeExceptionally(PushletException.plain("listening was stopped"));
@@ -1078,7 +1085,13 @@ public final class PushletClient implements AutoCloseable {
     /** Sends a form and waits for status 200; the answer is then to be read from {@code body}. */
     private void exchange(Form form, Body body, long patienceMs)
             throws PushletException, IOException, InterruptedException {
-        CompletableFuture<HttpResponse<Body>> answer = http().sendAsync(request(form).build(), info -> body);
+        CompletableFuture<HttpResponse<Body>> answer;
+        try {
+            answer = http().sendAsync(request(form).build(), info -> body);
+        } catch (RuntimeException unable) {
+            // An HttpClient of the program's own, which is shut down.
+            throw new IOException(unable);
+        }
         body.begin(answer);
         HttpResponse<Body> response;
         try {
@@ -1706,6 +1719,11 @@ public final class PushletClient implements AutoCloseable {
             }
             return new PushletException("no good answer from " + url + ": " + what, failure, 0,
                     never ? Kind.PLAIN : Kind.IN_DOUBT, 0);
+        }
+
+        /** A refusal that says nothing about the request: the server's state is the reason. */
+        private boolean mayPass() {
+            return getMessage().startsWith("overloaded") || getMessage().contains("shutting down");
         }
 
         /** The HTTP status of the answer, 200 for a nack; 0 if there was none. */

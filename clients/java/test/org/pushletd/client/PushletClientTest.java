@@ -119,6 +119,8 @@ public final class PushletClientTest {
         TESTS.put("throwing_callbacks", PushletClientTest::throwingCallbacks);
         TESTS.put("interrupts", PushletClientTest::interrupts);
         TESTS.put("doubtful_subscribe", PushletClientTest::doubtfulSubscribe);
+        TESTS.put("moved", PushletClientTest::moved);
+        TESTS.put("interrupted_listener", PushletClientTest::interruptedListener);
         TESTS.put("publish_once", PushletClientTest::publishOnce);
         TESTS.put("silence", PushletClientTest::silence);
         TESTS.put("busy", PushletClientTest::busy);
@@ -870,6 +872,69 @@ public final class PushletClientTest {
             other.publish("/a", Map.of("n", 2));
             heard.next("data 2");
             same(heard.events().size(), 1);
+        }
+    }
+
+    /** A publish finds out that the session is gone: it is made on a new one, and the listener moves there at once. */
+    private static void moved() throws Exception {
+        AtomicInteger joins = new AtomicInteger();
+        LinkedBlockingQueue<String> publishes = new LinkedBlockingQueue<>();
+        CountDownLatch never = new CountDownLatch(1);
+        Script.Answer answer = (request, socket) -> {
+            if (request.contains("p_event=join")) {
+                return Script.reply(socket, JOIN_ACK.replace("\"i\"", "\"i" + joins.incrementAndGet() + "\""));
+            } else if (request.contains("p_event=listen")) {
+                Script.begin(socket);
+                Script.chunk(socket, LISTEN_ACK);
+                return never.await(1, TimeUnit.HOURS);
+            } else if (request.contains("p_event=publish")) {
+                publishes.add(request);
+            }
+            return request.contains("p_id=i1")
+                    ? Script.reply(socket, "400 Bad Request", "", "Invalid or expired id: i1\n")
+                    : Script.reply(socket, "[{\"p_event\":\"some-ack\"}\n]");
+        };
+        try (Script script = new Script(answer); PushletClient client = client(script.port)) {
+            Heard heard = new Heard();
+            client.joinListen(heard, "stream", null);
+            same(client.getId(), "i1");
+            client.publish("/a", Map.of("n", 1));
+            same(client.getId(), "i2");
+            same(heard.next("reconnect"), "reconnect false");
+            same(heard.count("retry"), 0L);
+            same(heard.count("error"), 1L);
+            same(publishes.size(), 2);
+            check(publishes.take().contains("p_id=i1") && publishes.take().contains("p_id=i2"), "once on each");
+            same(joins.get(), 2);
+        }
+    }
+
+    /** Who interrupts the listener's thread ends it; that is told, and the session stays. */
+    private static void interruptedListener() throws Exception {
+        AtomicReference<Thread> thread = new AtomicReference<>();
+        try (Server server = new Server(); PushletClient client = client(server.port)) {
+            Heard heard = new Heard() {
+                @Override
+                public void onHeartbeat(Event event) {
+                    thread.set(Thread.currentThread());
+                    super.onHeartbeat(event);
+                }
+            };
+            client.joinListen(heard, "stream", "/a");
+            heard.next("hb");
+            long untilNs = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(TestTools.PATIENCE_MS);
+            // An interrupt during a callback is the program's own affair and does not count.
+            while (thread.get().isAlive()) {
+                check(System.nanoTime() < untilNs, "it does not end");
+                thread.get().interrupt();
+                thread.get().join(50);
+            }
+            check(heard.next("error").contains("interrupted"), "it says so");
+            same(client.getState(), State.JOINED);
+            Heard again = new Heard();
+            client.listen(again);
+            client.publish("/a", Map.of("n", 1));
+            again.next("data 1");
         }
     }
 
