@@ -30,7 +30,7 @@ import org.pushletd.client.PushletClient.State;
 /** What the tests need: servers that are the real program, relays that fail on demand, and listeners that remember. */
 final class TestTools {
     /** Much longer than anything takes on a busy machine. */
-    static final long PATIENCE_MS = 30_000;
+    static final long PATIENCE_MS = 60_000;
 
     private TestTools() {
     }
