@@ -4,13 +4,13 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use super::answer::{AnswerReader, Head};
 use super::event::{Event, shown};
 use super::object::Posted;
 use super::reader::{EventReader, Found};
 use super::target::Target;
 use super::trouble::Trouble;
 use super::watch::Watch;
+use crate::client::answer::{AnswerReader, Head};
 use crate::limits::{CLIENT_ANSWER_MS, CLIENT_CONNECT_MS, CLIENT_IDLE_MS, CLIENT_TARGET_BYTES_MAX, CLIENT_TICK_MS};
 use crate::protocol::Format;
 

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::answer::Head;
 use super::backoff::Backoff;
 use super::event::shown;
 use super::link::{Body, Line, Reply, door_get, leave_request};
@@ -13,6 +12,7 @@ use super::sse::{Message, SseReader};
 use super::target::Target;
 use super::trouble::Trouble;
 use super::watch::Watch;
+use crate::client::answer::Head;
 use crate::limits::{
     CLIENT_ANSWER_MS, CLIENT_BACKOFF_MAX_MS, CLIENT_BACKOFF_MS, CLIENT_LEAVE_MS, CLIENT_TARGET_BYTES_MAX,
 };

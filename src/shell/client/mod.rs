@@ -1,7 +1,7 @@
 //! The terminal tools `pushletd sub` and `pushletd pub`: clients of any Pushlet server, and of the modern doors of pushletd, over the wire.
 //!
 //! They run in a process of their own and wait for one thing at a time, so they use blocking sockets and no runtime.
-//! Everything that reads bytes is separate from what moves them: `answer` takes an HTTP answer apart, `reader`
+//! Everything that reads bytes is separate from what moves them: [`crate::client`] takes HTTP answers apart, `reader`
 //! finds the events in a Pushlet body, `sse` those of a stream of Server-Sent Events, `object` reads the JSON of the modern doors.
 //!
 //! `pub` speaks to the Pushlet door unless it is told otherwise, because every server has that one; what only the modern door can do
@@ -15,7 +15,6 @@
 //! all was well (a run that was stopped by a signal or by its reader too); 1 something was refused, or there is no use
 //! in going on; 2 the command line makes no sense.
 
-mod answer;
 mod backoff;
 mod event;
 pub(super) mod key;
