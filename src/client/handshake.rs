@@ -164,8 +164,10 @@ impl Handshake {
             };
             match response.code.unwrap_or_default() {
                 101 => {
-                    let deflate = judge(&response, &self.accept, self.deflate)
-                        .map_err(|what| Refusal::of(format!("the server's handshake is wrong: {what}")))?;
+                    let deflate = judge(&response, &self.accept, self.deflate).map_err(|what| Refusal {
+                        status: 101,
+                        ..Refusal::of(format!("its handshake is wrong: {what}"))
+                    })?;
                     let rest = self.input.split_off(length);
                     return Ok(Some(Agreed { deflate, rest }));
                 }

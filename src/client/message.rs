@@ -63,7 +63,7 @@ pub struct Session {
     #[serde(default)]
     pub heartbeat_ms: Option<u64>,
     /// Longest message that the server takes, in bytes.
-    #[serde(default, alias = "max_message")]
+    #[serde(default)]
     pub message_max: Option<usize>,
     /// The position of an earlier stream was named, and the server cannot go on there.
     #[serde(default)]

@@ -39,6 +39,8 @@ mod tests;
 mod url;
 
 pub use backoff::Backoff;
+#[cfg(feature = "server")]
+pub(crate) use blocking::Masks;
 pub use blocking::{Ack, Client, Error, Events, Handle, Options, Pending, Told};
 pub use closing::{Advice, Closed, advice_for};
 pub use conversation::Conversation;
