@@ -64,7 +64,9 @@ impl Broker {
     /// A session that came through a modern door has its data channel there.
     fn check_door(&self, key: SessionKey) -> Result<(), Nacked> {
         match self.sessions.get(key).map(|session| session.format) {
-            Some(Format::V1) => Err(Nacked(String::from("the session gets its events at /v1/sse or /v1/poll"))),
+            Some(Format::V1 | Format::V1Unnamed) => {
+                Err(Nacked(String::from("the session gets its events at /v1/sse or /v1/poll")))
+            }
             Some(Format::Message | Format::MessageDeflate) => {
                 Err(Nacked(String::from("the session gets its events at its WebSocket, /v1/ws")))
             }

@@ -246,8 +246,11 @@ impl Outboxes<'_> {
     /// P-30: puts the event into the session's outbox, or notes that the session is to be ended for it.
     fn put(&mut self, key: SessionKey, label: Option<Rc<Label>>, encoding: &mut Encoding) -> usize {
         let Some(session) = self.sessions.get_mut(key) else { return 1 };
-        let (frame, bounds, policy) =
-            (encoding.frame_for(session, self.deflater), bounds(session, self.settings), policy(session, self.settings));
+        let (frame, bounds, policy) = (
+            encoding.frame_for(session, self.deflater),
+            bounds(session, self.settings),
+            policy(session, self.settings),
+        );
         let (lost, looked_at) = match session.outbox.push(frame, label, bounds, policy) {
             Pushed::Full => {
                 self.full.push(key);

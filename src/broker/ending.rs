@@ -120,7 +120,7 @@ impl Broker {
         let retry_ms = self.jitter.u32(SSE_RETRY_MS.0..=SSE_RETRY_MS.1);
         if let Some(seq) = next_seq {
             self.finish(key, |out| match framing {
-                Framing::EventStream => v1::end_event(reason, out),
+                Framing::EventStream | Framing::UnnamedStream => v1::end_event(reason, out),
                 Framing::Object => v1::poll_end(Some(reason), out),
                 Framing::Message | Framing::MessageDeflate => {
                     ws::write(ws::Opcode::Text, &v1::end_message(reason, retry_ms), out);

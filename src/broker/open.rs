@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::{Answer, Asked, Broker};
 use crate::limits::{
-    ECHO_CHARS_MAX, PATTERN_STARS_MAX, RETRY_AFTER_S, SSE_RETRY_MS, SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX, WIDE_PATTERNS_MAX,
+    ECHO_CHARS_MAX, PATTERN_STARS_MAX, RETRY_AFTER_S, SSE_RETRY_MS, SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX,
+    WIDE_PATTERNS_MAX,
 };
 use crate::protocol::{ClaimedId, Door, EndReason, Format, Framing, Mode, Opening, Problem, WantedSubscription};
 use crate::session::{Label, SessionKey, SubscribeError};
@@ -15,6 +16,7 @@ impl Broker {
     /// Begins a session: it subscribes and listens at once, or there is none.
     pub(super) fn open(&mut self, asked: &Asked, opening: &Opening) {
         let format = match opening.door {
+            Door::EventStream if opening.names_in_data => Format::V1Unnamed,
             Door::EventStream | Door::LongPoll => Format::V1,
             Door::WebSocket { deflate: false } => Format::Message,
             Door::WebSocket { deflate: true } => Format::MessageDeflate,
@@ -128,8 +130,9 @@ impl Broker {
                 // As it was asked for, or one by one.
                 let whole = subscriptions.asked_for(list);
                 let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-                let found: Option<Vec<_>> =
-                    whole.map(|whole| vec![whole]).or_else(|| items.map(|item| subscriptions.asked_for(item)).collect());
+                let found: Option<Vec<_>> = whole
+                    .map(|whole| vec![whole])
+                    .or_else(|| items.map(|item| subscriptions.asked_for(item)).collect());
                 let Some(found) = found.filter(|found| !found.is_empty()) else {
                     let shown: String = list.chars().take(ECHO_CHARS_MAX).collect();
                     let detail = format!("The session has no subscription that was asked for as {shown}.");
@@ -172,7 +175,8 @@ impl Broker {
         match self.claimed(id).and_then(|key| self.sessions.get(key).map(|session| (key, session))) {
             Some((key, session)) if session.format.is_modern() => Ok(key),
             Some(_) => {
-                let detail = "This session is one of the Pushlet protocol: p_event=subscribe and unsubscribe change it.";
+                let detail =
+                    "This session is one of the Pushlet protocol: p_event=subscribe and unsubscribe change it.";
                 Err(Problem::field("session", detail))
             }
             None => Err(self.no_session()),

@@ -16,6 +16,8 @@ pub enum Format {
     Json,
     /// What `/v1/sse` and `/v1/poll` write; no `p_format` names it.
     V1,
+    /// The same where an event's name stands in its data only.
+    V1Unnamed,
     /// What `/v1/ws` writes.
     Message,
     /// The same for a client that takes compressed messages (RFC 7692).
@@ -41,7 +43,7 @@ impl Format {
             Self::XmlStrict => "xml-strict",
             Self::Ser => "ser",
             Self::Json => "json",
-            Self::V1 => "v1",
+            Self::V1 | Self::V1Unnamed => "v1",
             Self::Message | Self::MessageDeflate => "message",
         }
     }
@@ -49,7 +51,7 @@ impl Format {
     /// Whether it is one of the modern doors', which no `p_format` names.
     #[must_use]
     pub const fn is_modern(self) -> bool {
-        matches!(self, Self::V1 | Self::Message | Self::MessageDeflate)
+        matches!(self, Self::V1 | Self::V1Unnamed | Self::Message | Self::MessageDeflate)
     }
 }
 
@@ -103,6 +105,8 @@ pub enum Framing {
     JsonLines,
     /// Server-Sent Events, each with a JSON object.
     EventStream,
+    /// The same without the names of events, which stand in the objects, too: an `EventSource` hears only the names that it knows beforehand.
+    UnnamedStream,
     /// The same JSON objects by themselves.
     Object,
     /// The same, each a message of a WebSocket.
@@ -113,7 +117,7 @@ pub enum Framing {
 
 impl Framing {
     /// How many there are: tables by framing have this length.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// Every framing.
     pub const ALL: [Self; Self::COUNT] = [
@@ -125,6 +129,7 @@ impl Framing {
         Self::JsonArray,
         Self::JsonLines,
         Self::EventStream,
+        Self::UnnamedStream,
         Self::Object,
         Self::Message,
         Self::MessageDeflate,
@@ -137,7 +142,13 @@ impl Framing {
     /// Whether it is one of the modern doors'.
     #[must_use]
     pub const fn is_modern(self) -> bool {
-        matches!(self, Self::EventStream | Self::Object | Self::Message | Self::MessageDeflate)
+        self.is_event_stream() || self.is_message() || matches!(self, Self::Object)
+    }
+
+    /// Whether events are Server-Sent Events.
+    #[must_use]
+    pub const fn is_event_stream(self) -> bool {
+        matches!(self, Self::EventStream | Self::UnnamedStream)
     }
 
     /// Whether events are messages of a WebSocket.
@@ -149,7 +160,7 @@ impl Framing {
     /// Whether a session in this layout ends with its connection, because nothing could name it again.
     #[must_use]
     pub const fn ends_with_connection(self) -> bool {
-        self.is_message() || matches!(self, Self::EventStream)
+        self.is_message() || self.is_event_stream()
     }
 
     /// The layout for a session of `format`; `old_java` if its join came from the old Java client, `stream` for an answer that goes on.
@@ -163,6 +174,7 @@ impl Framing {
             (Format::Ser, ..) => Self::Ser,
             (Format::Json, _, false) => Self::JsonArray,
             (Format::Json, _, true) => Self::JsonLines,
+            (Format::V1Unnamed, ..) => Self::UnnamedStream,
             (Format::V1, _, false) => Self::Object,
             (Format::V1, _, true) => Self::EventStream,
             (Format::Message, ..) => Self::Message,

@@ -29,6 +29,8 @@ pub struct Opening {
     pub pad: u16,
     /// Whether the client wants to see heartbeats: programs in browsers see neither comments nor pings.
     pub heartbeats: bool,
+    /// Whether the names of events are to stand in their data only.
+    pub names_in_data: bool,
 }
 
 /// Subjects that a client of the modern doors wants to hear of, and how.

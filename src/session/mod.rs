@@ -96,7 +96,7 @@ impl Session {
     pub const fn answer_framing(&self) -> Framing {
         match self.format {
             // A control request of the Pushlet door, for a session that came through another.
-            Format::V1 | Format::Message | Format::MessageDeflate => Framing::JsonArray,
+            Format::V1 | Format::V1Unnamed | Format::Message | Format::MessageDeflate => Framing::JsonArray,
             format => Framing::of(format, self.old_java, false),
         }
     }

@@ -55,7 +55,6 @@ pub(super) struct Patience {
     pub(super) silence_ms: u64,
 }
 
-
 /// What a core is made of besides its broker.
 #[derive(Debug)]
 pub(super) struct Parts {
@@ -475,7 +474,8 @@ impl Core {
     pub(super) fn asking(&mut self, token: ReplyToken) -> Option<(ConnectionKey, &mut Connection)> {
         let connection = self.connections.get_mut(token.connection as usize)?;
         let key = ConnectionKey { slot: token.connection, generation: connection.generation };
-        let waits = connection.serial == token.serial && matches!(connection.state, State::Asked | State::Data(_) | State::Web(_));
+        let waits = connection.serial == token.serial
+            && matches!(connection.state, State::Asked | State::Data(_) | State::Web(_));
         waits.then_some((key, connection))
     }
 

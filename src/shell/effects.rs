@@ -87,7 +87,9 @@ impl Core {
             match answer {
                 Answer::Posted(posted) => upload.absorb(&posted),
                 Answer::Problem(problem) => upload.give_up(*problem),
-                Answer::Events { .. } | Answer::Error { .. } | Answer::Done => debug_assert!(false, "lines are answered otherwise"),
+                Answer::Events { .. } | Answer::Error { .. } | Answer::Done => {
+                    debug_assert!(false, "lines are answered otherwise")
+                }
             }
             connection.state = State::Reading;
             self.set_deadline(key, now.instant + POST_LINES_PAUSE_MS);

@@ -1,4 +1,4 @@
-//! What browsers fetch besides events: the classic clients and the demo pages. All of it is inside the program and read once at the start, so
+//! What browsers fetch besides events: the browser clients and the demo pages. All of it is inside the program and read once at the start, so
 //! that a core never waits for a file.
 
 use std::borrow::Cow;
@@ -14,6 +14,7 @@ use crate::wire::http::{self, Body, Method, ReplyTo, RequestHead, ResponseHead, 
 #[folder = "clients/"]
 #[include = "index.html"]
 #[include = "classic/*"]
+#[include = "modern/*"]
 #[include = "demo/*"]
 struct Files;
 
@@ -127,12 +128,12 @@ fn redirect(out: &mut Vec<u8>, reply: ReplyTo, date: &str, location: &str) -> Se
     ResponseHead::new(out, reply, 308, date).header("Location", location).finish(Body::Length(0))
 }
 
-/// Where a file is found: `classic/` is `/lib/`, as it always was.
+/// Where a file is found: `classic/` is `/lib/`, as it always was, and the modern client is beside it.
 fn path_of(name: &str) -> Option<String> {
     match name.split_once('/') {
         None if name == "index.html" => Some(String::from("/")),
         Some(("demo", "index.html")) => Some(String::from("/demo/")),
-        Some(("classic", file)) => Some(format!("/lib/{file}")),
+        Some(("classic" | "modern", file)) => Some(format!("/lib/{file}")),
         Some(("demo", file)) => Some(format!("/demo/{file}")),
         _ => None,
     }

@@ -81,16 +81,14 @@ impl Routes {
                 }
             },
             (Url::Sse | Url::Poll, Method::Get | Method::Head)
-            | (Url::Publish | Url::Subscribe | Url::Unsubscribe, Method::Post) => {
-                match self.read(url, request) {
-                    Err(problem) => self.problem(head, reply, date, &problem),
-                    Ok(_) if head.method == Method::Head => self.empty(url, head, reply, date),
-                    Ok((command, identity)) => {
-                        let agent = Agent { identity, ..Agent::default() };
-                        Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
-                    }
+            | (Url::Publish | Url::Subscribe | Url::Unsubscribe, Method::Post) => match self.read(url, request) {
+                Err(problem) => self.problem(head, reply, date, &problem),
+                Ok(_) if head.method == Method::Head => self.empty(url, head, reply, date),
+                Ok((command, identity)) => {
+                    let agent = Agent { identity, ..Agent::default() };
+                    Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
                 }
-            }
+            },
             _ => {
                 let mut bytes = Vec::with_capacity(512);
                 let extra = self.cross_origin_fields(head.origin.as_deref());
@@ -126,6 +124,10 @@ impl Routes {
         let head = &request.head;
         self.check_origin(head)?;
         let upgrade = ws::upgrade(head, self.ws_deflate)?;
+        if !request.body.is_empty() {
+            // RFC 9110 section 9.3.1: what a body of a GET means nobody has said, and here it could be taken for messages.
+            return Err(Problem::field("Content-Length", "The handshake of a WebSocket has no body."));
+        }
         let query = Query::read(&head.query)?;
         let identity = self.identity(head, &query)?;
         let opening = v1::opening(Door::WebSocket { deflate: upgrade.deflate }, &query, None)?;

@@ -23,7 +23,7 @@ pub(crate) fn decode(framing: Framing, answer: &[u8]) -> Vec<Pairs> {
         Framing::JsonArray => json(text),
         Framing::JsonLines => json(&format!("[{}]", text.trim_end_matches('\n').replace('\n', ","))),
         Framing::Ser => unreachable!("handled above"),
-        Framing::EventStream | Framing::Object => unreachable!("not of the Pushlet door"),
+        _ => unreachable!("not of the Pushlet door"),
     }
 }
 

@@ -46,7 +46,7 @@ impl Body {
             Framing::XmlStrict => Format::XmlStrict,
             Framing::Ser => Format::Ser,
             Framing::JsonArray | Framing::JsonLines => Format::Json,
-            Framing::EventStream | Framing::Object => Format::V1,
+            _ => Format::V1,
         }
     }
 

@@ -427,7 +427,9 @@ fn frame(format: Format, body: &str) -> Option<(String, String)> {
             (first, body.rfind("</script>")? + "</script>".len())
         }
         Format::Xml | Format::XmlStrict => (body.find("<event ")?, body.rfind("/>")? + "/>".len()),
-        Format::Ser | Format::Json | Format::V1 => return None,
+        Format::Ser | Format::Json | Format::V1 | Format::V1Unnamed | Format::Message | Format::MessageDeflate => {
+            return None;
+        }
     };
     Some((body.get(..begin)?.to_owned(), body.get(end..)?.to_owned()))
 }

@@ -12,7 +12,7 @@ use crate::support::server::{Server, on_both_drivers_at_once};
 fn files() -> Vec<(String, Vec<u8>)> {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     let mut found = vec![(String::from("/"), std::fs::read(clients.join("index.html")).expect("the home page"))];
-    for (folder, address) in [("classic", "/lib/"), ("demo", "/demo/")] {
+    for (folder, address) in [("classic", "/lib/"), ("modern", "/lib/"), ("demo", "/demo/")] {
         for entry in std::fs::read_dir(clients.join(folder)).expect("a folder of files") {
             let entry = entry.expect("a file");
             let name = entry.file_name().into_string().expect("plain names");

@@ -342,6 +342,7 @@ impl Core {
             }
             Answer::Error { status, reason, .. } => http::write_text(out, reply, status, &reason, DATE),
             Answer::Problem(problem) => v1::problem(out, reply, &problem, DATE, &[]),
+            Answer::Done => ResponseHead::new(out, reply, 204, DATE).finish(Body::Length(0)),
             Answer::Posted(posted) => {
                 v1::write_posted(out, reply, &v1::posted_text(&posted, None, None), posted.replayed, DATE, &[])
             }

@@ -92,6 +92,7 @@ fn answer(effects: &[Effect], token: ReplyToken) -> String {
         Answer::Error { status, reason, .. } => format!("{status} {reason}"),
         Answer::Problem(problem) => format!("{} {}", problem.status, problem.detail),
         Answer::Posted(posted) => format!("accepted {} refused {}", posted.accepted(), posted.refused()),
+        Answer::Done => String::from("done"),
     }
 }
 

@@ -192,7 +192,9 @@ fn page_refresh(bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
 fn key(format: Format, name: &str) -> Vec<u8> {
     match format {
         Format::Js => format!("'{name}', \"").into_bytes(),
-        Format::Json | Format::V1 | Format::Message | Format::MessageDeflate => format!("\"{name}\":\"").into_bytes(),
+        Format::Json | Format::V1 | Format::V1Unnamed | Format::Message | Format::MessageDeflate => {
+            format!("\"{name}\":\"").into_bytes()
+        }
         Format::Xml | Format::XmlStrict => format!(" {name}=\"").into_bytes(),
         // A string begins with its type, here `t`, and its length in two bytes.
         Format::Ser => [&[0, u8::try_from(name.len()).unwrap_or(u8::MAX)], name.as_bytes(), b"t"].concat(),

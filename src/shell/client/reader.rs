@@ -44,7 +44,9 @@ impl EventReader {
         let json = match format {
             Format::Json => true,
             Format::Xml | Format::XmlStrict => false,
-            Format::Js | Format::Ser | Format::V1 | Format::Message | Format::MessageDeflate => return None,
+            Format::Js | Format::Ser | Format::V1 | Format::V1Unnamed | Format::Message | Format::MessageDeflate => {
+                return None;
+            }
         };
         Some(Self { json, buffer: Vec::new(), scanned: 0, start: None, depth: 0, in_string: false, escaped: false })
     }

@@ -73,7 +73,13 @@ pub fn shared_part<'a>(
         Framing::Js => js::close(out),
         Framing::Xml | Framing::XmlJava | Framing::XmlStrict => xml::close(out),
         Framing::Ser => ser::close(out),
-        Framing::JsonArray | Framing::JsonLines | Framing::EventStream | Framing::Object | Framing::Message | Framing::MessageDeflate => json::close(out),
+        Framing::JsonArray
+        | Framing::JsonLines
+        | Framing::EventStream
+        | Framing::UnnamedStream
+        | Framing::Object
+        | Framing::Message
+        | Framing::MessageDeflate => json::close(out),
     }
     info
 }
@@ -96,7 +102,12 @@ pub fn personal_part(framing: Framing, first: bool, shared_fields: u32, personal
             }
             json::open(out);
         }
-        Framing::JsonLines | Framing::EventStream | Framing::Object | Framing::Message | Framing::MessageDeflate => json::open(out),
+        Framing::JsonLines
+        | Framing::EventStream
+        | Framing::UnnamedStream
+        | Framing::Object
+        | Framing::Message
+        | Framing::MessageDeflate => json::open(out),
     }
     for (at, (name, value)) in personal.iter().enumerate() {
         separate(framing, at == 0, out);
@@ -145,7 +156,14 @@ pub fn prologue(framing: Framing, out: &mut Vec<u8>) {
         Framing::XmlStrict => xml::prologue(out),
         Framing::Ser => ser::prologue(out),
         Framing::JsonArray => out.push(b'['),
-        Framing::Xml | Framing::XmlJava | Framing::JsonLines | Framing::EventStream | Framing::Object | Framing::Message | Framing::MessageDeflate => {}
+        Framing::Xml
+        | Framing::XmlJava
+        | Framing::JsonLines
+        | Framing::EventStream
+        | Framing::UnnamedStream
+        | Framing::Object
+        | Framing::Message
+        | Framing::MessageDeflate => {}
     }
 }
 
@@ -168,7 +186,10 @@ pub fn control_epilogue(framing: Framing, out: &mut Vec<u8>) {
         | Framing::Ser
         | Framing::JsonLines
         | Framing::EventStream
-        | Framing::Object | Framing::Message | Framing::MessageDeflate => {}
+        | Framing::UnnamedStream
+        | Framing::Object
+        | Framing::Message
+        | Framing::MessageDeflate => {}
     }
 }
 
@@ -181,7 +202,7 @@ pub const fn content_type(framing: Framing) -> &'static str {
         Framing::XmlStrict => "text/xml;charset=UTF-8",
         Framing::Ser => "application/x-java-serialized-object",
         Framing::JsonArray | Framing::Object | Framing::Message | Framing::MessageDeflate => "application/json",
-        Framing::EventStream => "text/event-stream",
+        Framing::EventStream | Framing::UnnamedStream => "text/event-stream",
         Framing::JsonLines => "application/x-ndjson",
     }
 }
@@ -206,7 +227,13 @@ fn field(framing: Framing, name: &str, value: &str, out: &mut Vec<u8>) {
         Framing::Xml | Framing::XmlStrict => xml::field(name, value, out),
         Framing::XmlJava => xml::field_java(name, value, out),
         Framing::Ser => ser::field(name, value, out),
-        Framing::JsonArray | Framing::JsonLines | Framing::EventStream | Framing::Object | Framing::Message | Framing::MessageDeflate => {
+        Framing::JsonArray
+        | Framing::JsonLines
+        | Framing::EventStream
+        | Framing::UnnamedStream
+        | Framing::Object
+        | Framing::Message
+        | Framing::MessageDeflate => {
             json::field(name, value, out);
         }
     }

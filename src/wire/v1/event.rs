@@ -38,12 +38,12 @@ pub fn shared_part(framing: Framing, event: &Event, from: Option<&str>, out: &mu
     let mut text = Vec::with_capacity(64 + event.payload.bytes());
     write_members(event, from, &mut text);
     text.push(b'}');
-    if framing != Framing::EventStream {
+    if !framing.is_event_stream() {
         return out.append(&mut text);
     }
     data_lines(&text, out);
     out.push(b'\n');
-    if let Some(name) = &event.name {
+    if let Some(name) = event.name.as_ref().filter(|_| framing == Framing::EventStream) {
         // Without control characters: it cannot end its line.
         out.extend_from_slice(b"event: ");
         out.extend_from_slice(name.as_str().as_bytes());
@@ -62,7 +62,7 @@ pub fn shared_part(framing: Framing, event: &Event, from: Option<&str>, out: &mu
 /// receiver (rule P-30).
 pub fn personal_part(framing: Framing, first: bool, lost: u64, out: &mut Vec<u8>) {
     match framing {
-        Framing::EventStream => out.extend_from_slice(b"data: {"),
+        Framing::EventStream | Framing::UnnamedStream => out.extend_from_slice(b"data: {"),
         // Each message is an object.
         Framing::Message | Framing::MessageDeflate => out.push(b'{'),
         _ if first => out.push(b'{'),

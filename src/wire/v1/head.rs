@@ -54,7 +54,7 @@ fn is_refused(range: &str) -> bool {
 pub fn answer_head<'a>(framing: Framing, out: &'a mut Vec<u8>, to: ReplyTo, date: &str) -> ResponseHead<'a> {
     let head = ResponseHead::new(out, to, 200, date);
     match framing {
-        Framing::EventStream => head
+        Framing::EventStream | Framing::UnnamedStream => head
             .header("Content-Type", "text/event-stream")
             // `no-transform`: a proxy that compresses would gather events first.
             .header("Cache-Control", "no-store, no-transform")

@@ -29,8 +29,7 @@ impl RequestId {
         let text = raw.get();
         let is_number = || text.parse::<u64>().is_ok_and(|number| number < 1 << 53 && !text.starts_with('+'));
         let is_string = || {
-            serde_json::from_str::<Cow<'_, str>>(text)
-                .is_ok_and(|id| (1..=WS_REQUEST_ID_BYTES_MAX).contains(&id.len()))
+            serde_json::from_str::<Cow<'_, str>>(text).is_ok_and(|id| (1..=WS_REQUEST_ID_BYTES_MAX).contains(&id.len()))
         };
         if is_number() || is_string() {
             return Ok(Self(Box::from(text)));
@@ -168,7 +167,9 @@ fn wanted(frame: Frame<'_>) -> Result<Wanted, Problem> {
             let lists = lists(frame.subject)?;
             Ok(Wanted::Subscribe(lists.iter().flat_map(|list| singly(list, wish)).collect()))
         }
-        "unsubscribe" => Ok(Wanted::Unsubscribe(lists(frame.subject)?.into_iter().map(String::into_boxed_str).collect())),
+        "unsubscribe" => {
+            Ok(Wanted::Unsubscribe(lists(frame.subject)?.into_iter().map(String::into_boxed_str).collect()))
+        }
         "publish" => publication(frame).map(Wanted::Publish),
         "ping" => Ok(Wanted::Ping),
         _ => {
@@ -223,7 +224,7 @@ pub fn session_messages(
     names(id, address, &mut text);
     text.extend_from_slice(b",\"heartbeat_ms\":");
     text.extend_from_slice(itoa::Buffer::new().format(heartbeat_ms).as_bytes());
-    text.extend_from_slice(b",\"max_message\":");
+    text.extend_from_slice(b",\"message_max\":");
     text.extend_from_slice(itoa::Buffer::new().format(message_max).as_bytes());
     if last_event_id.is_some() {
         text.extend_from_slice(b",\"reset\":true");

@@ -18,14 +18,13 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use message::{
-    RequestId, SUBPROTOCOL, Wanted, WsRequest, ack, end_message, nack, pong, posted, requests,
-    session_messages,
-};
 pub use answer::{end_event, poll_end, poll_prologue, session_answer, session_event};
 pub use event::{HEARTBEAT, heartbeat, personal_part, shared_part};
 pub use head::{Extra, accepts, answer_head, media_type, problem, problem_405, write_posted};
 pub use lines::{Lines, Summary};
+pub use message::{
+    RequestId, SUBPROTOCOL, Wanted, WsRequest, ack, end_message, nack, pong, posted, requests, session_messages,
+};
 pub use opening::{amendment, opening, poll};
 pub use posted::{PostedText, posted_text};
 pub use publish::{Body, is_lines, line, read};

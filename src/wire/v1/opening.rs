@@ -16,6 +16,7 @@ pub fn opening(door: Door, query: &Query, last_event_id: Option<&str>) -> Result
     let mut for_all = SubscriptionWish::default();
     let mut subscriptions: Vec<WantedSubscription> = Vec::new();
     let (mut pad, mut last, mut heartbeats) = (0, last_event_id, false);
+    let mut names_in_data = false;
     for (name, value) in query.iter() {
         let wish = subscriptions.last_mut().map_or(&mut for_all, |wanted| &mut wanted.wish);
         match name {
@@ -23,6 +24,7 @@ pub fn opening(door: Door, query: &Query, last_event_id: Option<&str>) -> Result
             "queue" => wish.queue = Some(queue(value)?),
             "conflate" => wish.conflate = switch(value)?,
             "heartbeat" if door != Door::LongPoll => heartbeats = visible(value)?,
+            "names" if door == Door::EventStream => names_in_data = in_data(value)?,
             "pad" if door == Door::EventStream => pad = padding(value)?,
             // What replacements of EventSource send, which cannot set a header.
             "last_event_id" | "lastEventId" if last.is_none() => last = Some(value),
@@ -40,7 +42,7 @@ pub fn opening(door: Door, query: &Query, last_event_id: Option<&str>) -> Result
         let fits = id.len() <= LAST_EVENT_ID_BYTES_MAX;
         Box::from(if fits { id } else { "" })
     });
-    Ok(Opening { door, subscriptions, last_event_id, pad, heartbeats })
+    Ok(Opening { door, subscriptions, last_event_id, pad, heartbeats, names_in_data })
 }
 
 /// Each item of a comma list as a subscription of its own, so that each can be taken back. A list of nothing stays what it is: it is refused.
@@ -68,6 +70,14 @@ pub fn amendment(query: &Query, add: bool) -> Result<Command, Problem> {
     } else {
         Command::Remove { id, lists: subscriptions.into_iter().map(|wanted| wanted.list).collect() }
     })
+}
+
+fn in_data(value: &str) -> Result<bool, Problem> {
+    match value {
+        "data" => Ok(true),
+        "" | "event" => Ok(false),
+        _ => Err(Problem::field("names", "names is data, or not there.")),
+    }
 }
 
 fn visible(value: &str) -> Result<bool, Problem> {

@@ -49,7 +49,14 @@ impl Node {
     /// A long poll on core `core`.
     fn open(&mut self, core: u16, pattern: &str) -> SessionId {
         let wanted = WantedSubscription { list: Box::from(pattern), wish: SubscriptionWish::default() };
-        let opening = Opening { door: Door::LongPoll, subscriptions: vec![wanted], last_event_id: None, pad: 0, heartbeats: false };
+        let opening = Opening {
+            door: Door::LongPoll,
+            subscriptions: vec![wanted],
+            last_event_id: None,
+            pad: 0,
+            heartbeats: false,
+            names_in_data: false,
+        };
         self.request(core, Command::Open(Box::new(opening)));
         SessionId::new(ShardTable::new(CORES).pick(core, 0), u128::from(self.connections))
     }

@@ -89,6 +89,7 @@ impl Doors {
                     Answer::Problem(problem) => reply.problem = Some(*problem),
                     Answer::Posted(posted) => reply.posted = Some((*posted).clone()),
                     Answer::Error { status, reason, .. } => reply.text = format!("{status} {reason}"),
+                    Answer::Done => reply.text = String::from("done"),
                 }
             }
             Output::Summon { .. } | Output::Relay { .. } => panic!("there is one core: {output:?}"),

@@ -1,0 +1,15 @@
+// The package `pushletd`.
+import type { Client, Options } from "./api.js";
+import { PushletClient } from "./client.js";
+import { world } from "./platform.js";
+
+export * from "./api.js";
+
+/**
+ * Connects to a pushletd, at once and for as long as you do not `close()` it.
+ *
+ * `url`: `http(s)://HOST[:PORT][/PATH]`, by default where the page is from.
+ */
+export function connect(url?: string | URL, options?: Options): Client {
+    return new PushletClient(world(), url, options ?? {});
+}
