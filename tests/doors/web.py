@@ -154,14 +154,21 @@ class Web:
         return self.message()
 
     def until(self, kind):
-        """Everything up to the next message of the type, or the next Close frame."""
+        """Everything up to the next message of the type."""
         heard = []
         while not heard or heard[-1].get("type") != kind:
             heard.append(self.message())
         return heard
 
+    def until_event(self, subject):
+        """Everything up to the next event of the subject."""
+        heard = []
+        while not heard or heard[-1].get("subject") != subject:
+            heard.append(self.message())
+        return heard
+
     def sync(self):
-        """Everything that came before the answer to what is sent last."""
+        """Everything that came before the answer to what is sent last. (Events may come later than answers: see until_event.)"""
         self.say({"type": "ping", "id": "sync"})
         heard = []
         while (found := self.message()) != {"type": "pong", "id": "sync", "time": found.get("time")}:
