@@ -20,6 +20,9 @@ use crate::wire::ws::{self, Bounds, Closing, Inbound, Incoming, Opcode, Role, Up
 /// RFC 6455 section 7.4.1: data of a kind that is not taken.
 const UNSUPPORTED_DATA: u16 = 1003;
 
+/// To change so many subscriptions is as much work as to serve a request.
+const SUBSCRIPTIONS_PER_REQUEST: usize = 8;
+
 /// What a connection is as a WebSocket. One that is idle holds nothing.
 #[derive(Debug, Default)]
 pub(super) struct Web {
@@ -256,8 +259,14 @@ impl Core {
                 let pong = v1::pong(id.as_ref(), now.unix_s);
                 return self.say(now, key, &pong);
             }
-            Ok(Wanted::Subscribe(wanted)) => Command::Add { id: claimed, wanted },
-            Ok(Wanted::Unsubscribe(lists)) => Command::Remove { id: claimed, lists },
+            Ok(Wanted::Subscribe(wanted)) => {
+                self.charge(wanted.len());
+                Command::Add { id: claimed, wanted }
+            }
+            Ok(Wanted::Unsubscribe(lists)) => {
+                self.charge(lists.len());
+                Command::Remove { id: claimed, lists }
+            }
             Ok(Wanted::Publish(publication)) => {
                 let mut items = vec![Ok(publication)];
                 self.parts.routes.keep_secrets(&mut items);
@@ -271,6 +280,12 @@ impl Core {
         let agent = Agent { identity, ..Agent::default() };
         let path = Arc::from("/v1/ws");
         self.ask_after_letters(now, Request { token, command, path, chunked: true, agent, draw: [0; 2] });
+    }
+
+    /// A request for so many subscriptions is more work than one.
+    fn charge(&mut self, subscriptions: usize) {
+        let more = u32::try_from(subscriptions / SUBSCRIPTIONS_PER_REQUEST).unwrap_or(u32::MAX);
+        self.requests_left = self.requests_left.saturating_sub(more);
     }
 
     /// The answer of the request that is with the broker.
