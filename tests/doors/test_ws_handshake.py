@@ -140,7 +140,7 @@ BAD = [
     bad("a parameter that is not UTF-8", 400, None, "subject=%FF"),
     bad("too many parameters", 400, None, "a" + 256 * "&a", limit=256),
     bad("a body", 400, "Content-Length", body=b"{}"),
-    bad("a body in chunks", 400, "Content-Length", headers=(("Transfer-Encoding", "chunked"),), body=b"0\r\n\r\n"),
+    bad("a body in chunks", 400, "Content-Length", headers=(("Transfer-Encoding", "chunked"),), body=b"2\r\n{}\r\n0\r\n\r\n"),
     bad("no Host", 400, None, headers=(("Host", None),)),
     bad("two Hosts", 400, None, headers=(("Host", "a"), ("Host", "b"))),
     bad("too many fields", 431, "headers", headers=64 * (("X", "y"),), limit=64),

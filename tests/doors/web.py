@@ -190,6 +190,7 @@ class Web:
         _, found = self.end()
         assert found.code == 1000, found
         assert self.wire.rest() == b""
+        self.close()
 
     def close(self):
         self.wire.close()
