@@ -41,6 +41,8 @@ mod url;
 pub use backoff::Backoff;
 #[cfg(feature = "server")]
 pub(crate) use blocking::Masks;
+#[cfg(all(test, feature = "server"))]
+pub(crate) use blocking::fake;
 pub use blocking::{Ack, Client, Error, Events, Handle, Options, Pending, Told};
 pub use closing::{Advice, Closed, advice_for};
 pub use conversation::Conversation;
