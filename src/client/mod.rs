@@ -24,7 +24,7 @@
 //! # Ok::<(), pushletd::client::Error>(())
 //! ```
 
-#[cfg_attr(not(feature = "server"), expect(dead_code, reason = "the terminal tools read whole answers with it"))]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the terminal tools read whole answers with it"))]
 pub(crate) mod answer;
 mod backoff;
 mod blocking;
