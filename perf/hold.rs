@@ -223,28 +223,49 @@ impl Listener {
     }
 }
 
-/// Reads from whoever has something until `wanted` events have come. Says how many came.
+/// Reads once from whoever has something. Says how many events came, and whether anything did.
+fn read(epoll: &OwnedFd, listeners: &mut [Listener]) -> io::Result<(u64, bool)> {
+    let (mut ready, mut buffer, mut came) = (Vec::with_capacity(1024), [0; 65536], 0);
+    let timeout = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+    epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), Some(&timeout))?;
+    for event in &ready {
+        let listener = &mut listeners[event.data.u64() as usize];
+        let read = rustix::io::read(&listener.socket, &mut buffer[..])?;
+        if read == 0 {
+            return Err(io::Error::other("the server closed a stream"));
+        }
+        came += match listener.web {
+            Some(_) => listener.converse(&buffer[..read])?,
+            None => listener.take(&buffer[..read]),
+        };
+    }
+    Ok((came, !ready.is_empty()))
+}
+
+/// Reads until `wanted` events have come. Says how many came.
 fn collect(epoll: &OwnedFd, listeners: &mut [Listener], wanted: u64) -> io::Result<u64> {
-    let (mut ready, mut buffer, mut came) = (Vec::with_capacity(1024), vec![0; 65536], 0);
-    let mut last = Instant::now();
+    let (mut came, mut last) = (0, Instant::now());
     while came < wanted && last.elapsed() < SILENCE {
-        ready.clear();
-        let timeout = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-        epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), Some(&timeout))?;
-        for event in ready.drain(..) {
-            let listener = &mut listeners[event.data.u64() as usize];
-            let read = rustix::io::read(&listener.socket, &mut *buffer)?;
-            if read == 0 {
-                return Err(io::Error::other("the server closed a stream"));
-            }
-            came += match listener.web {
-                Some(_) => listener.converse(&buffer[..read])?,
-                None => listener.take(&buffer[..read]),
-            };
+        let (more, any) = read(epoll, listeners)?;
+        came += more;
+        if any {
             last = Instant::now();
         }
     }
     Ok(came)
+}
+
+/// Reads until everybody has a session: who joins behind an event rightly does not get it.
+fn join(epoll: &OwnedFd, listeners: &mut [Listener]) -> io::Result<()> {
+    let mut last = Instant::now();
+    while listeners.iter().any(|listener| listener.id.is_empty()) {
+        if read(epoll, listeners)?.1 {
+            last = Instant::now();
+        } else if last.elapsed() >= SILENCE {
+            return Err(io::Error::other("not everybody could join"));
+        }
+    }
+    Ok(())
 }
 
 /// The healthy listeners, their publisher, and what has come.
@@ -268,6 +289,7 @@ impl Run {
             let web = (options.request == WEB_SOCKET).then(|| converse().map(|(web, _)| web)).transpose()?;
             listeners.push(Listener { id: String::new(), socket, line: Vec::new(), web, next: 1, faults: 0 });
         }
+        join(&epoll, &mut listeners)?;
         let publisher = Publisher::join(&options.address)?;
         Ok(Self {
             address: options.address.clone(),

@@ -24,7 +24,7 @@
 //! # Ok::<(), pushletd::client::Error>(())
 //! ```
 
-#[cfg_attr(not(feature = "server"), expect(dead_code, reason = "the terminal tools read whole answers with it"))]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the terminal tools read whole answers with it"))]
 pub(crate) mod answer;
 mod backoff;
 mod blocking;
@@ -41,6 +41,8 @@ mod url;
 pub use backoff::Backoff;
 #[cfg(feature = "server")]
 pub(crate) use blocking::Masks;
+#[cfg(all(test, feature = "server"))]
+pub(crate) use blocking::fake;
 pub use blocking::{Ack, Client, Error, Events, Handle, Options, Pending, Told};
 pub use closing::{Advice, Closed, advice_for};
 pub use conversation::Conversation;

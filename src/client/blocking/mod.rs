@@ -5,9 +5,13 @@
     reason = "the bans keep the kernel out of the pure rooms; a client that programs install opens its own sockets here"
 )]
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod link;
 mod masks;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::fmt;
