@@ -11,7 +11,7 @@ use super::connection::{Carried, ConnectionKey, State};
 use super::core::Core;
 use super::net::{self, Transfer};
 use crate::broker::{Answer, Home};
-use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX, WS_PONG_MS};
+use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX};
 use crate::protocol::{Agent, ClaimedId, Command, Post, Problem, ReplyToken, Request};
 use crate::time::Now;
 use crate::wire::v1::{self, RequestId, Wanted, WsRequest};
@@ -73,6 +73,10 @@ impl Web {
         self.work.as_ref().is_some_and(|work| work.asked.is_some())
     }
 
+    fn has_requests(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| !work.requests.is_empty())
+    }
+
     /// Gives back what is not needed while it is idle.
     fn rest(&mut self) {
         self.work.take_if(|work| work.is_over());
@@ -89,12 +93,16 @@ impl Core {
                 // It has ended; what is left is to take leave.
                 return self.go_on_later(key);
             }
-            if connection.web.is_asking() || (!connection.unsent.is_empty() && !self.write_out(now, key)) {
+            // Who does not take its answers is not asked what else it wants.
+            if !connection.unsent.is_empty() && !self.write_out(now, key) {
                 return;
             }
             let out_of_requests = self.requests_left == 0;
             let Some(connection) = self.connection(key) else { return };
-            let has_requests = connection.web.work.as_ref().is_some_and(|work| !work.requests.is_empty());
+            if connection.web.is_asking() {
+                return;
+            }
+            let has_requests = connection.web.has_requests();
             let has_unread = !connection.unread.is_empty() && !connection.web.is_cut;
             if !has_requests && !has_unread && !connection.readable {
                 connection.web.rest();
@@ -104,7 +112,7 @@ impl Core {
                 return self.go_on_later(key);
             }
             if has_requests {
-                self.carry_out(now, key);
+                self.carry_out_all(now, key);
             } else if has_unread {
                 let unread = std::mem::take(&mut connection.unread);
                 self.take_frames(now, key, &unread);
@@ -145,15 +153,12 @@ impl Core {
         came
     }
 
-    /// Takes frames up to the first that holds something to do; the rest waits in `unread`.
+    /// Takes frames and does what they want, as long as the connection may ask; the rest waits in `unread`.
     fn take_frames(&mut self, now: Now, key: ConnectionKey, mut input: &[u8]) {
         let max = self.parts.routes.ws_message_max as usize;
-        loop {
+        while !input.is_empty() && self.may_ask(key) {
             let Some(connection) = self.connection(key) else { return };
             connection.web.is_cut = false;
-            if input.is_empty() {
-                return connection.web.rest();
-            }
             let deflate = connection.web.deflate;
             let work = connection.web.work();
             let inbound = work.inbound.get_or_insert_with(|| Inbound::new(Role::Server, deflate));
@@ -161,32 +166,56 @@ impl Core {
             if inbound.is_idle() {
                 work.inbound = None;
             }
-            let incoming = match taken {
+            match taken {
                 Err(fault) => {
                     self.hub.counters_mut().requests_refused += 1;
                     return self.close_web(now, key, Some((fault.code, fault.reason)));
                 }
+                Ok((0, None)) => {
+                    connection.web.is_cut = true;
+                    break;
+                }
                 Ok((taken, incoming)) => {
                     input = &input[taken..];
-                    if incoming.is_none() && taken == 0 {
-                        connection.web.is_cut = true;
-                        connection.unread.extend_from_slice(input);
-                        return connection.web.rest();
+                    if let Some(incoming) = incoming {
+                        self.take_message(now, key, incoming);
+                        self.carry_out_all(now, key);
                     }
-                    incoming
                 }
-            };
-            if let Some(incoming) = incoming {
-                connection.unread.extend_from_slice(input);
-                return self.take_message(now, key, incoming);
             }
+        }
+        if let Some(connection) = self.connection(key)
+            && matches!(connection.state, State::Web(_))
+        {
+            connection.unread.extend_from_slice(input);
+            connection.web.rest();
+        }
+    }
+
+    /// Whether a WebSocket may ask for more in this turn: one request at a time, so many a turn, and who asks for much gets no more than it takes.
+    fn may_ask(&mut self, key: ConnectionKey) -> bool {
+        let out_of_requests = self.requests_left == 0;
+        self.connection(key).is_some_and(|connection| {
+            let is_idle = !connection.web.is_asking() && !connection.web.has_requests();
+            matches!(connection.state, State::Web(_)) && is_idle && !out_of_requests && !connection.is_owed_much()
+        })
+    }
+
+    /// Carries out what messages that have come ask for, as far as the connection may go on.
+    fn carry_out_all(&mut self, now: Now, key: ConnectionKey) {
+        while self.requests_left > 0 {
+            let Some(connection) = self.connection(key) else { return };
+            if !connection.web.has_requests() || connection.web.is_asking() || connection.is_owed_much() {
+                return;
+            }
+            self.carry_out(now, key);
         }
     }
 
     fn take_message(&mut self, now: Now, key: ConnectionKey, incoming: Incoming) {
         match incoming {
             // RFC 6455 section 5.5.3: unasked, or an answer to a ping: the bytes were the sign of life.
-            Incoming::Pong(_) => {}
+            Incoming::Pong(_) => self.requests_left = self.requests_left.saturating_sub(1),
             Incoming::Ping(payload) => {
                 self.requests_left = self.requests_left.saturating_sub(1);
                 let mut frame = Vec::with_capacity(payload.len() + 2);
@@ -199,7 +228,10 @@ impl Core {
                         connection.web.work().requests.extend(requests);
                     }
                 }
-                Err(problem) => self.nack(now, key, None, &problem),
+                Err(problem) => {
+                    self.requests_left = self.requests_left.saturating_sub(1);
+                    self.nack(now, key, None, &problem);
+                }
             },
             Incoming::Binary(_) => {
                 self.hub.counters_mut().requests_refused += 1;
@@ -337,6 +369,10 @@ impl Core {
     pub(super) fn web_is_silent(&mut self, now: Now, key: ConnectionKey, home: Home) {
         let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
+        if connection.readable || connection.web.is_asking() || connection.web.has_requests() {
+            // It has been heard, only not listened to: what it asked before comes first.
+            return self.await_sign_of_life(now, key);
+        }
         if std::mem::replace(&mut connection.web.is_pinged, true) {
             self.hub.counters_mut().connections_timed_out += 1;
             let Some(connection) = self.connection(key) else { return };
@@ -344,7 +380,8 @@ impl Core {
             self.hub.handle_silence(now, home, token);
             return self.apply_effects(now);
         }
-        self.set_deadline(key, now.instant + WS_PONG_MS);
+        let pong_ms = self.parts.patience.pong_ms;
+        self.set_deadline(key, now.instant + pong_ms);
         let mut ping = Vec::new();
         ws::write(Opcode::Ping, &[], &mut ping);
         self.interject(now, key, &ping);

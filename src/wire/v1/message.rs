@@ -12,7 +12,7 @@ use super::answer::{end_members, names};
 use super::json::string;
 use super::opening::singly;
 use super::publish::{Written, present, publication_of, unreadable};
-use crate::limits::{ECHO_CHARS_MAX, POST_ITEMS_MAX, WS_REQUEST_ID_BYTES_MAX};
+use crate::limits::{ECHO_CHARS_MAX, POST_ITEMS_MAX, SUBSCRIPTIONS_MAX, WS_REQUEST_ID_BYTES_MAX};
 use crate::protocol::{EndReason, Posted, Problem, Publication, SubscriptionWish, WantedSubscription};
 
 /// The subprotocol that a client may ask for (RFC 6455 section 1.9).
@@ -196,6 +196,10 @@ fn lists(subject: Option<&RawValue>) -> Result<Vec<String>, Problem> {
         Err(_) => serde_json::from_str::<Vec<String>>(raw.get()),
     };
     match found {
+        Ok(lists) if lists.iter().flat_map(|list| list.split(',')).count() > SUBSCRIPTIONS_MAX => {
+            let detail = format!("A request may name {SUBSCRIPTIONS_MAX} subjects: a session can have no more.");
+            Err(Problem::field("subject", detail).limit(SUBSCRIPTIONS_MAX))
+        }
         Ok(lists) if !lists.is_empty() => Ok(lists),
         _ => Err(Problem::field("subject", "subject is a text, or an array of texts that is not empty.")),
     }
@@ -224,7 +228,7 @@ pub fn session_messages(
     names(id, address, &mut text);
     text.extend_from_slice(b",\"heartbeat_ms\":");
     text.extend_from_slice(itoa::Buffer::new().format(heartbeat_ms).as_bytes());
-    text.extend_from_slice(b",\"max_message\":");
+    text.extend_from_slice(b",\"message_max\":");
     text.extend_from_slice(itoa::Buffer::new().format(message_max).as_bytes());
     if last_event_id.is_some() {
         text.extend_from_slice(b",\"reset\":true");
