@@ -52,3 +52,5 @@ mod slow;
 #[path = "server/start.rs"]
 mod start;
 mod support;
+#[path = "server/websocket_client.rs"]
+mod websocket_client;

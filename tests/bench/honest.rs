@@ -26,12 +26,12 @@ fn assert_exact(outcome: &Outcome, events: u64, deliveries: u64) {
 #[test]
 fn fan_out_is_exact_by_every_transport() {
     let server = server();
-    for transport in ["stream", "pull", "pushlet-poll", "sse", "poll"] {
-        for publish in ["pushlet", "http"] {
+    for transport in ["stream", "pull", "pushlet-poll", "sse", "poll", "ws"] {
+        for publish in ["pushlet", "http", "ws"] {
             let words = format!("fan-out --transport {transport} --publish {publish} --sessions 50 --events 10");
             let outcome = bench(server.addr(), &words);
             assert_exact(&outcome, 10, 500);
-            let streams = ["stream", "sse"].contains(&transport);
+            let streams = ["stream", "sse", "ws"].contains(&transport);
             assert_eq!(outcome.count("refresh_cycles") == 0, streams, "{words}: {:?}", outcome.figures);
             assert_eq!(
                 (&outcome.figures["transport"], &outcome.figures["publish"]),
@@ -67,20 +67,23 @@ fn publishers_and_subjects_are_spread() {
     // From several local addresses.
     assert_exact(&bench(server.addr(), "--sessions 30 --events 5 --source-addresses 3 --threads 2"), 5, 150);
     // Large events, each in several segments.
-    for transport in ["stream", "sse", "poll"] {
+    for transport in ["stream", "sse", "poll", "ws"] {
         let words = format!("--transport {transport} --sessions 10 --events 5 --payload 100000");
         assert_exact(&bench(server.addr(), &words), 5, 50);
     }
-    // The same pipelines over HTTP.
-    let words = "--transport sse --publish http --sessions 50 --publishers 4 --subjects 2 --events 200 --in-flight 32 --pipeline 8 \
-        --complete acked --threads 2";
-    assert_exact(&bench(server.addr(), words), 200, 5000);
+    // The same pipelines over HTTP and over WebSockets.
+    for doors in ["--transport sse --publish http", "--transport ws --publish ws"] {
+        let words = format!(
+            "{doors} --sessions 50 --publishers 4 --subjects 2 --events 200 --in-flight 32 --pipeline 8 --complete acked --threads 2"
+        );
+        assert_exact(&bench(server.addr(), &words), 200, 5000);
+    }
 }
 
 #[test]
 fn unicast_reaches_the_one() {
     let server = server();
-    for doors in ["stream", "pushlet-poll", "sse", "poll --publish http", "sse --publish http"] {
+    for doors in ["stream", "pushlet-poll", "sse", "poll --publish http", "sse --publish http", "ws --publish ws"] {
         let words = format!("unicast --transport {doors} --sessions 50 --events 200 --in-flight 16 --pipeline 4");
         assert_exact(&bench(server.addr(), &words), 200, 200);
     }
@@ -89,7 +92,7 @@ fn unicast_reaches_the_one() {
 #[test]
 fn churn_comes_and_goes_and_loses_nothing() {
     let server = server();
-    for transport in ["stream", "pull", "sse", "poll"] {
+    for transport in ["stream", "pull", "sse", "poll", "ws"] {
         let words = format!("churn --transport {transport} --sessions 20 --rate 200 --duration 1");
         let outcome = bench(server.addr(), &words);
         outcome.assert_good();
@@ -102,7 +105,7 @@ fn churn_comes_and_goes_and_loses_nothing() {
 #[test]
 fn idle_sessions_are_held() {
     let server = server();
-    for transport in ["stream", "sse", "poll"] {
+    for transport in ["stream", "sse", "poll", "ws"] {
         let words = format!("idle --transport {transport} --sessions 50 --duration 0.3 --server-pid {}", server.pid());
         let outcome = bench(server.addr(), &words);
         assert_exact(&outcome, 0, 0);
@@ -130,7 +133,7 @@ fn latency_keeps_to_its_schedule() {
 #[test]
 fn mixed_does_it_all_at_once() {
     let server = server();
-    for doors in ["", "--transport sse --publish http"] {
+    for doors in ["", "--transport sse --publish http", "--transport ws --publish ws"] {
         let outcome = bench(server.addr(), &format!("mixed --sessions 50 --rate 200 --duration 1 --threads 2 {doors}"));
         outcome.assert_good();
         assert_eq!(outcome.count("sessions_open"), 50);

@@ -4,8 +4,10 @@ use super::door::{Decoder, Item, Listen, Post, Publish};
 use super::marker::Marker;
 use super::modern::{PollDoor, PublishDoor, SseDoor};
 use super::pushlet::PushletDoor;
+use super::web::WebDoor;
 use crate::protocol::{Format, Mode};
 use crate::shell::client::target::Target;
+use crate::wire::ws::{self, Bounds, Inbound, Incoming, Opcode, Role};
 
 fn target() -> Target {
     Target::parse("h:1/p").expect("a URL")
@@ -49,6 +51,7 @@ fn understood(mut decoder: Decoder, bytes: &[u8], step: usize) -> Vec<String> {
                 Item::Accepted => "accepted".to_owned(),
                 Item::Refused => "refused".to_owned(),
                 Item::Done => "done".to_owned(),
+                Item::Reply(reply) => format!("reply {:x} {}", reply[0], reply.len()),
                 Item::Broken(why) => why.to_owned(),
             });
         });
@@ -303,5 +306,138 @@ fn requests_of_the_modern_doors_are_what_they_say() {
             head,
             format!("POST /p/v1/publish HTTP/1.1\r\nHost: h:1\r\nContent-Type: application/json\r\n{length}")
         );
+    }
+}
+
+fn web_door() -> WebDoor {
+    WebDoor::new(&target(), 3, [9; 16])
+}
+
+/// The answer to the handshake of every WebSocket of a run, and frames behind it.
+fn web(frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut request = Vec::new();
+    Listen::subscribe(&web_door(), Some("/a"), &mut request);
+    let request = String::from_utf8(request).expect("it is ASCII");
+    assert!(request.starts_with("GET /v1/ws?subject=/a HTTP/1.1\r\nHost: h:1\r\n"), "{request}");
+    let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\
+         Sec-WebSocket-Protocol: pushlet.v1.json\r\n\r\n",
+        ws::accept_key(key)
+    );
+    [head.into_bytes(), frames.concat()].concat()
+}
+
+fn message(text: &str) -> Vec<u8> {
+    let mut frame = Vec::new();
+    ws::write(Opcode::Text, text.as_bytes(), &mut frame);
+    frame
+}
+
+fn closing(code: u16) -> Vec<u8> {
+    let mut frame = Vec::new();
+    ws::close(code, "why", &mut frame);
+    frame
+}
+
+const WEB_SESSION: &str = "{\"type\":\"session\",\"session\":\"ID\",\"address\":\"ADDR\",\"heartbeat_ms\":20000}";
+
+/// Events of all lengths of a header, losses, pings, and the end.
+#[test]
+fn a_web_socket_is_understood_in_any_pieces() {
+    let mark = marker();
+    let event = |lost: &str, pad: usize| {
+        message(&format!("{{{lost}\"subject\":\"/a\",\"data\":{{\"m\":\"{mark}\",\"pad\":\"{}\"}}}}", "x".repeat(pad)))
+    };
+    let mut ping = Vec::new();
+    ws::write(Opcode::Ping, b"abc", &mut ping);
+    let frames = [
+        message(WEB_SESSION),
+        event("", 3),
+        event("\"lost\":17,", 300),
+        ping,
+        message("{\"type\":\"heartbeat\"}"),
+        message(&format!(
+            "[{{\"subject\":\"/a\",\"data\":\"{mark}\"}},{{\"lost\":2,\"subject\":\"/a\",\"data\":\"{mark}\"}}]"
+        )),
+        message("{\"type\":\"end\",\"reason\":\"leave\",\"text\":\"\",\"action\":\"nothing\",\"retry_ms\":0}"),
+        closing(4001),
+        message("not looked at"),
+    ];
+    let bytes = web(&frames);
+    let expected = [
+        "101",
+        "ready ID ADDR",
+        "event true",
+        "told 17",
+        "event true",
+        "reply 8a 9",
+        "event true",
+        "told 2",
+        "event true",
+        "reply 88 8",
+        "done",
+    ];
+    for step in 1..=bytes.len() {
+        assert_eq!(understood(Listen::decoder(&web_door()), &bytes, step), expected, "in pieces of {step}");
+    }
+    // The longest form of a length.
+    let bytes = web(&[message(WEB_SESSION), event("", 70_000)]);
+    assert_eq!(understood(Listen::decoder(&web_door()), &bytes, 16_384), expected[..3]);
+}
+
+#[test]
+fn an_end_of_a_web_socket_is_what_it_says() {
+    let end = "{\"type\":\"end\",\"reason\":\"queue-full\",\"action\":\"rejoin\",\"retry_ms\":500}";
+    for (frames, expected) in [
+        (vec![message(WEB_SESSION), message(end), closing(4004)], vec!["aborted", "reply 88 8", "aborted", "done"]),
+        (vec![message(WEB_SESSION), closing(1000)], vec!["reply 88 8", "done"]),
+        (vec![closing(1012)], vec!["reply 88 8", "a WebSocket that is closed before its session"]),
+        (vec![vec![0x81, 0x80, 0, 0, 0, 0]], vec!["a frame of a server that is masked"]),
+        (vec![vec![0x01, 0]], vec!["a frame of a kind that was not asked for"]),
+        (vec![vec![0xC1, 0]], vec!["a frame of a kind that was not asked for"]),
+        (vec![vec![0x81, 127, 0xFF, 0, 0, 0, 0, 0, 0, 0]], vec!["a frame that is too long"]),
+        (vec![message("{\"type\":\"session\"}")], vec!["a session without an id"]),
+    ] {
+        let bytes = web(&frames);
+        for step in 1..=bytes.len() {
+            let said = understood(Listen::decoder(&web_door()), &bytes, step);
+            let behind: Vec<&str> =
+                said.iter().map(String::as_str).filter(|said| !["101", "ready ID ADDR"].contains(said)).collect();
+            assert_eq!(behind, expected, "in pieces of {step}");
+        }
+    }
+    let refused = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 2\r\n\r\n";
+    assert_eq!(understood(Listen::decoder(&web_door()), refused, 5), ["503", "done"]);
+    assert_eq!(understood(Listen::decoder(&web_door()), b"SSH-2.0\r\n\r\n", 5), ["no handshake of a WebSocket"]);
+}
+
+/// A publisher's requests are what the server reads, and its answers are told.
+#[test]
+fn publishes_over_a_web_socket_are_answered() {
+    let mut request = Vec::new();
+    let publish = Publish { id: "ID", subject: "/a", to: Some("ADDR"), marker: MARKER };
+    Post::publish(&web_door(), &publish, &mut request);
+    let bounds = Bounds { frame: 1 << 16, message: 1 << 16 };
+    let heard = Inbound::new(Role::Server, false).push(&request, bounds);
+    let Ok((_, Some(Incoming::Text(text)))) = heard else { panic!("{heard:?}") };
+    let mark = marker();
+    assert_eq!(
+        text,
+        format!(
+            "{{\"type\":\"publish\",\"id\":2,\"subject\":\"/a\",\"to\":\"ADDR\",\"data\":{{\"m\":\"{mark}\",\"pad\":\"xxx\"}}}}"
+        )
+    );
+    let read = crate::wire::v1::requests(&text).expect("a message");
+    assert!(matches!(read.as_slice(), [one] if one.wanted.is_ok()), "{read:?}");
+    let bytes = web(&[
+        message(WEB_SESSION),
+        message("{\"type\":\"ack\",\"id\":1,\"accepted\":1,\"refused\":0}"),
+        message("{\"type\":\"nack\",\"id\":2,\"status\":503,\"reason\":\"Busy.\"}"),
+        closing(1012),
+    ]);
+    let expected = ["101", "ready ID ADDR", "accepted", "done", "refused", "done", "reply 88 8"];
+    for step in 1..=bytes.len() {
+        assert_eq!(understood(Post::decoder(&web_door()), &bytes, step), expected, "in pieces of {step}");
     }
 }

@@ -12,6 +12,7 @@ use super::*;
 use crate::protocol::Mode;
 
 mod modern;
+mod web;
 
 /// What the server does when it has answered.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -21,11 +21,11 @@ fn json(wants: &'static str, status: &str, body: &str) -> Step {
     Step { wants, answer: format!("{head}\r\n\r\n{body}"), then: Then::Keep }
 }
 
-fn listen(server: &Server, streams: bool, count: u64, change: impl Fn(&mut listener::Wanted)) -> Run {
+fn listen(server: &Server, door: Door, count: u64, change: impl Fn(&mut listener::Wanted)) -> Run {
     let mut wanted = listener::Wanted {
         target: server.target(),
         subjects: vec!["/t/*".to_owned(), "/u".to_owned()],
-        streams,
+        door,
         output: Output::Text,
         count: Some(count),
         silence: Duration::from_secs(20),
@@ -50,7 +50,7 @@ fn a_stream_is_printed() {
     ];
     for output in [Output::Text, Output::Json] {
         let server = Server::start(vec![sse("GET /pushlet/v1/sse?subject=%2Ft%2F*&subject=%2Fu ", &body.concat())]);
-        let run = listen(&server, true, 2, |wanted| wanted.output = output);
+        let run = listen(&server, Door::EventStream, 2, |wanted| wanted.output = output);
         assert_eq!((run.outcome, run.watch.done()), (Ok(()), 2));
         let expected = match output {
             Output::Text => ["/t/1 v=\"\u{4e2d} x\"", "/u event=tick data=[1,2.0] p_lost=3"],
@@ -76,7 +76,7 @@ fn a_lost_stream_is_begun_again() {
         sse("v1/sse", &[SESSION, &event(2), end].concat()),
         sse("v1/sse", &[SESSION, reset, &event(3)].concat()),
     ]);
-    let run = listen(&server, true, 3, |_| {});
+    let run = listen(&server, Door::EventStream, 3, |_| {});
     assert_eq!((run.outcome, run.lines), (Ok(()), vec!["/u data=1".into(), "/u data=2".into(), "/u data=3".into()]));
     let heads = server.heads.lock().expect("no thread panics");
     let last = |head: &String| head.lines().find_map(|line| line.strip_prefix("Last-Event-ID: ").map(str::to_owned));
@@ -93,7 +93,7 @@ fn the_server_says_when_to_come_again_and_how_silent_it_is() {
         sse("v1/sse", &[SESSION, "data: {\"subject\":\"/u\",\"data\":1}\n\n"].concat()),
     ]);
     let began = Instant::now();
-    let run = listen(&server, true, 1, |_| {});
+    let run = listen(&server, Door::EventStream, 1, |_| {});
     assert_eq!((run.outcome, run.lines.len()), (Ok(()), 1));
     assert!(began.elapsed() >= Duration::from_millis(400));
     let hasty = SESSION.replace("20000", "100");
@@ -102,7 +102,7 @@ fn the_server_says_when_to_come_again_and_how_silent_it_is() {
         sse("v1/sse", &[SESSION, "data: {\"subject\":\"/u\",\"data\":1}\n\n"].concat()),
     ]);
     let began = Instant::now();
-    let run = listen(&server, true, 1, |wanted| wanted.silence = Duration::from_millis(10));
+    let run = listen(&server, Door::EventStream, 1, |wanted| wanted.silence = Duration::from_millis(10));
     assert_eq!((run.outcome, run.lines.len()), (Ok(()), 1));
     assert!(began.elapsed() >= Duration::from_millis(250), "three heartbeats, looked at in ticks");
     server.assert_all_used();
@@ -130,7 +130,7 @@ fn a_long_poll_goes_on_and_begins_anew() {
         json("v1/poll?session=three ", "200 OK", "{\"events\":[{\"subject\":\"/u\",\"data\":4}]}"),
         ok("GET /pushlet/pushlet.srv?p_event=leave&p_id=three ", LEAVE_ACK),
     ]);
-    let run = listen(&server, false, 4, |_| {});
+    let run = listen(&server, Door::LongPoll, 4, |_| {});
     assert_eq!(run.outcome, Ok(()));
     assert_eq!(run.lines, ["/u data=1", "/u data=2", "/u data=3 p_lost=2", "/u data=4"]);
     server.assert_all_used();
@@ -139,32 +139,32 @@ fn a_long_poll_goes_on_and_begins_anew() {
 #[test]
 fn what_cannot_get_better_at_a_modern_door_ends_the_run() {
     let problem = "{\"status\":400,\"detail\":\"** stands within.\",\"field\":\"subject\"}";
-    for (streams, step, said) in [
+    for (door, step, said) in [
         (
-            true,
+            Door::EventStream,
             json("v1/sse", "400 Bad Request", problem),
             "the server answered 400 Bad Request: ** stands within. (subject)",
         ),
-        (true, json("v1/sse", "404 Not Found", "{}"), "the server answered 404 Not Found"),
+        (Door::EventStream, json("v1/sse", "404 Not Found", "{}"), "the server answered 404 Not Found"),
         (
-            true,
+            Door::EventStream,
             json("v1/sse", "401 Unauthorized", "{\"detail\":\"A key is needed.\"}"),
             "the server answered 401 Unauthorized: A key",
         ),
         (
-            true,
+            Door::EventStream,
             ok("v1/sse", "<html>hello</html>"),
             "this does not look like a Pushlet server: it answers with text/xml",
         ),
-        (false, json("v1/poll", "404 Not Found", "{}"), "the server answered 404 Not Found"),
+        (Door::LongPoll, json("v1/poll", "404 Not Found", "{}"), "the server answered 404 Not Found"),
         (
-            false,
+            Door::LongPoll,
             json("v1/poll", "200 OK", "<html>"),
             "this does not look like a Pushlet server: its answer is not understood",
         ),
     ] {
         let server = Server::start(vec![step]);
-        let trouble = listen(&server, streams, 1, |_| {}).outcome.expect_err(said).to_string();
+        let trouble = listen(&server, door, 1, |_| {}).outcome.expect_err(said).to_string();
         assert!(trouble.starts_with(said), "{trouble}");
         server.assert_all_used();
     }
@@ -189,7 +189,7 @@ fn the_key_is_presented_with_every_request() {
     assert_eq!(subscribe(&server, 1, |wanted| wanted.target = keyed(&server, key)).outcome, Ok(()));
     presented(&server);
     let server = Server::start(vec![sse("v1/sse", &[SESSION, "data: {\"subject\":\"/u\",\"data\":1}\n\n"].concat())]);
-    assert_eq!(listen(&server, true, 1, |wanted| wanted.target = keyed(&server, key)).outcome, Ok(()));
+    assert_eq!(listen(&server, Door::EventStream, 1, |wanted| wanted.target = keyed(&server, key)).outcome, Ok(()));
     presented(&server);
     let server = Server::start(vec![json("v1/publish", "202 Accepted", "{\"accepted\":1,\"refused\":0}")]);
     let (outcome, _) = post(&server, |args| (args.json, args.key) = (Some("1".to_owned()), Some(key.to_owned())), "");
@@ -318,13 +318,14 @@ fn a_door_that_does_not_open_ends_the_run() {
 #[test]
 fn command_lines_of_the_modern_door_are_checked() {
     type Change = fn(&mut PubArgs);
-    let cases: [(&str, Change); 8] = [
+    let cases: [(&str, Change); 9] = [
         ("not both", |args| (args.json, args.fields) = (Some("1".into()), vec!["a=1".into()])),
         ("JSON", |args| args.json = Some("{".into())),
         ("transport", |args| args.transport = "carrier-pigeon".into()),
         ("--event is for", |args| (args.transport, args.event) = ("pushlet".into(), Some("x".into()))),
         ("--event: ", |args| args.event = Some("end".into())),
         ("--idempotency-key", |args| args.idempotency_key = Some("a b".into())),
+        ("--idempotency-key is for", |args| (args.transport, args.idempotency_key) = ("ws".into(), Some("a".into()))),
         ("for one event", |args| (args.json, args.idempotency_key) = (Some("-".into()), Some("a".into()))),
         ("there twice", |args| (args.transport, args.fields) = ("http".into(), vec!["a=1".into(), "a=2".into()])),
     ];

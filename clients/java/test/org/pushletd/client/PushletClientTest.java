@@ -665,24 +665,30 @@ public final class PushletClientTest {
 
     private static void closeListening() throws Exception {
         try (Server server = new Server(); Relay relay = new Relay(server.port)) {
-            Heard heard = new Heard();
-            PushletClient client = client(relay.port);
-            client.joinListen(heard, "stream", "/a");
-            heard.next("hb");
-            Thread listener = threads("pushlet-listener").stream().filter(Thread::isAlive).findAny().orElseThrow();
-            check(listener.isDaemon(), "it does not keep a program alive");
-            client.close();
-            client.close();
-            same(client.getState(), State.CLOSED);
-            String asked = "";
-            while (!asked.contains("p_event=leave")) {
-                asked = relay.requests.poll(TestTools.PATIENCE_MS, TimeUnit.MILLISECONDS);
-                check(asked != null, "the server was not told");
+            for (int round = 0; round < 10; round++) {
+                closeListening(relay);
             }
-            refused(client::join);
-            refused(() -> client.publish("/a", Map.of()));
-            same(heard.count("error"), 0L);
         }
+    }
+
+    private static void closeListening(Relay relay) throws Exception {
+        Heard heard = new Heard();
+        PushletClient client = client(relay.port);
+        client.joinListen(heard, "stream", "/a");
+        heard.next("hb");
+        Thread listener = threads("pushlet-listener").stream().filter(Thread::isAlive).findAny().orElseThrow();
+        check(listener.isDaemon(), "it does not keep a program alive");
+        client.close();
+        client.close();
+        same(client.getState(), State.CLOSED);
+        String asked = "";
+        while (!asked.contains("p_event=leave")) {
+            asked = relay.requests.poll(TestTools.PATIENCE_MS, TimeUnit.MILLISECONDS);
+            check(asked != null, "the server was not told");
+        }
+        refused(client::join);
+        refused(() -> client.publish("/a", Map.of()));
+        same(heard.count("error"), 0L);
     }
 
     private static List<Thread> threads(String name) {
@@ -833,10 +839,10 @@ public final class PushletClientTest {
         List<String> wanted = List.of("state LISTENING", "hb", "data 1", "data 2", "data 3");
         try (Server server = new Server(); PushletClient client = client(server.port)) {
             client.joinListen(bad, "stream", "/a");
-            for (int n = 1; n <= 3; n++) {
-                client.publish("/a", Map.of("n", n));
-            }
             for (String call : wanted) {
+                if (call.startsWith("data")) {
+                    client.publish("/a", Map.of("n", call.substring(5)));
+                }
                 same(calls.poll(TestTools.PATIENCE_MS, TimeUnit.MILLISECONDS), call);
                 String told = calls.poll(TestTools.PATIENCE_MS, TimeUnit.MILLISECONDS);
                 check(told != null && told.startsWith("error on") && told.contains(" threw "), "told: " + told);

@@ -1,0 +1,153 @@
+//! The client against a server that says what it is told to.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
+
+use super::fake::{Peer, SOON};
+use super::*;
+use crate::wire::ws::{self, Incoming};
+
+/// A server, and the client that connects to it.
+fn with_client<T: Send>(
+    options: Options,
+    server: impl FnOnce(&TcpListener) -> T + Send,
+    program: impl FnOnce(Result<Client, Error>),
+) -> T {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    thread::scope(|scope| {
+        let server = scope.spawn(|| server(&listener));
+        program(Client::connect(&url, options));
+        server.join().expect("the server is well")
+    })
+}
+
+fn next(client: &Client) -> Told {
+    client.wait_for(SOON).expect("something is told")
+}
+
+/// What held when the connection was lost is asked for again, and nothing else; what is lost is said.
+#[test]
+fn a_client_comes_again_with_its_subscriptions() {
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::join(listener);
+        peer.acks(&["subscribe", r#""subject":"/a""#]);
+        peer.say(r#"{"lost":2,"subject":"/a","data":1}"#);
+        peer.acks(&["subscribe", r#""subject":"/b, /c""#]);
+        peer.acks(&["unsubscribe", "/a"]);
+        let id = peer.asked(&["subscribe", "/forbidden"]);
+        peer.say(&format!(r#"{{"type":"nack","id":{id},"status":403,"reason":"No.","field":"subject"}}"#));
+        peer.asked(&["publish"]);
+        peer.say(r#"{"type":"end","reason":"queue-full","text":"Too slow.","action":"rejoin","retry_ms":10}"#);
+        peer.close(4004);
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 4004, reason: String::new() })));
+        let mut peer = Peer::join(listener);
+        peer.acks(&["subscribe", r#""subject":"/b""#]);
+        let id = peer.asked(&["subscribe", r#""subject":"/c""#]);
+        peer.say(&format!(r#"{{"type":"nack","id":{id},"status":403,"reason":"No more."}}"#));
+        peer.acks(&["ping"]);
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+        peer.close(1000);
+    };
+    with_client(Options::new().subject("/a"), server, |client| {
+        let client = client.expect("a session");
+        assert!(matches!(next(&client), Told::Joined(session) if session.address == "ADDR"));
+        assert_eq!(next(&client), Told::Lost(2));
+        assert!(matches!(next(&client), Told::Event(event) if event.data() == Some("1")));
+        client.subscribe("/b, /c").and_then(Pending::wait).expect("an ack");
+        client.unsubscribe("/a").and_then(Pending::wait).expect("an ack");
+        let refused = client.subscribe("/forbidden").and_then(Pending::wait);
+        assert!(matches!(&refused, Err(Error::Nack(nack)) if nack.status == 403), "{refused:?}");
+        let unknown = client.publish("/x", &1).and_then(Pending::wait);
+        assert!(matches!(&unknown, Err(Error::Link(what)) if what.contains("nobody knows")), "{unknown:?}");
+        let lost = next(&client);
+        let Told::Disconnected { why, again_in } = lost else { panic!("{lost:?}") };
+        assert!(why.contains("Too slow."), "{why}");
+        assert!((Duration::from_millis(10)..=Duration::from_millis(1010)).contains(&again_in), "{again_in:?}");
+        assert!(matches!(next(&client), Told::Joined(_)));
+        assert!(matches!(next(&client), Told::Reset { .. }));
+        client.ping().and_then(Pending::wait).expect("a pong");
+        let told = next(&client);
+        assert!(
+            matches!(&told, Told::Refused { subject, nack } if subject == "/c" && nack.reason == "No more."),
+            "{told:?}"
+        );
+        client.close();
+    });
+}
+
+/// Without a connection a subscription waits for the next one, and a publish is refused.
+#[test]
+fn what_is_asked_for_without_a_connection() {
+    let server = |listener: &TcpListener| {
+        drop(Peer::join(listener));
+        let mut peer = Peer::join(listener);
+        peer.acks(&["subscribe", r#""subject":"/later""#]);
+        peer.hear()
+    };
+    let heard = with_client(Options::new(), server, |client| {
+        let client = client.expect("a session");
+        while !matches!(next(&client), Told::Disconnected { .. }) {}
+        // It may be back already; what matters is that it comes and is acked in either case.
+        client.subscribe("/later").and_then(Pending::wait).expect("an ack");
+        client.close();
+    });
+    assert_eq!(heard, Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+}
+
+/// A server that says that it makes no sense is not asked again.
+#[test]
+fn what_makes_no_sense_is_not_repeated() {
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::join(listener);
+        peer.close(1009);
+        peer.hear();
+    };
+    with_client(Options::new(), server, |client| {
+        let client = client.expect("a session");
+        assert!(matches!(next(&client), Told::Joined(_)));
+        let told = next(&client);
+        assert!(matches!(&told, Told::Closed(Error::Closed(closed)) if closed.code == Some(1009)), "{told:?}");
+        assert_eq!(client.events().next(), None);
+        assert!(matches!(client.publish("/a", &1), Err(Error::Link(_))));
+    });
+}
+
+#[test]
+fn a_refusal_is_told_and_the_key_is_presented() {
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::next(listener);
+        let body = r#"{"status":401,"detail":"A key is needed."}"#;
+        let head = "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/problem+json\r\nContent-Length: ";
+        peer.stream.write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).expect("a connection");
+        peer.head
+    };
+    let options = Options::new().key("s3cret");
+    assert!(!format!("{options:?}").contains("s3cret"));
+    let head = with_client(options, server, |client| {
+        let error = client.expect_err("it is refused");
+        assert_eq!(error.to_string(), "the server answered 401: A key is needed.");
+    });
+    assert!(head.contains("\r\nAuthorization: Bearer s3cret\r\n"), "{head}");
+}
+
+#[test]
+fn addresses_that_cannot_be_are_told() {
+    let wrong = |url: &str| Client::connect(url, Options::new()).expect_err(url).to_string();
+    assert!(wrong("wss://h/").contains("put a proxy in front"));
+    assert!(wrong("h:80").contains("ws://"));
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address");
+    assert!(wrong(&format!("ws://{nobody}/")).contains("cannot connect"));
+    let key = Client::connect("ws://127.0.0.1:1/", Options::new().key("a\r\nb"));
+    assert!(key.is_err());
+}
+
+/// Somebody who drops his client wants no more of it: the server is told, and the thread ends.
+#[test]
+fn a_dropped_client_leaves() {
+    let server = |listener: &TcpListener| Peer::join(listener).hear();
+    let heard = with_client(Options::new(), server, |client| drop(client.expect("a session")));
+    assert_eq!(heard, Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+}
