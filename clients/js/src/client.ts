@@ -99,7 +99,7 @@ export class PushletClient implements Client, Home {
         if (options.WebSocket) platform.WebSocket = options.WebSocket;
         this.base = baseOf(url, platform.origin);
         this.order = usable(platform, options);
-        this.tab = `${platform.now().toString(36)}-${platform.random().toString(36).slice(2)}`;
+        this.tab = platform.unique();
         this.start();
         const { window, document } = platform;
         const nudge = (): void => this.hub?.send({ do: "nudge" });

@@ -41,6 +41,8 @@ export interface Platform {
     now(): number;
     /** 0 to 1, as `Math.random`. */
     random(): number;
+    /** A name that nobody else has. */
+    unique(): string;
     storage?: Pick<Storage, "getItem" | "setItem" | "removeItem"> | undefined;
     locks?: Locks | undefined;
     BroadcastChannel?: (new (name: string) => Channel) | undefined;
@@ -75,6 +77,7 @@ export function world(): Platform {
         },
         now: () => Date.now(),
         random: () => Math.random(),
+        unique: () => `${Date.now()}-${Math.random()}`,
         storage,
         locks: page ? all.navigator.locks : undefined,
         BroadcastChannel: all.BroadcastChannel,

@@ -46,14 +46,10 @@ export function race(
         stop();
         const name = left.shift();
         if (name) {
-            stop = platform.after(step, next);
+            stop = platform.after(left.length ? step : SILENCE_MS, next);
             running.add(open(name, self));
-        } else if (running.size) {
-            stop = platform.after(SILENCE_MS, () =>
-                fail({ trouble: { code: "silent", message: "The server did not answer in time." } }),
-            );
         } else {
-            fail(worst!);
+            fail(worst ?? { trouble: { code: "silent", message: "The server did not answer in time." } });
         }
     }
 

@@ -91,6 +91,7 @@ export function shared(
     hold(`${name} ${tab}`, () => release(() => {}));
     hold(name, () => {
         const say = (notice: Notice): void => {
+            if (signal.aborted) return;
             if ((notice.to ?? tab) === tab) tell(notice);
             if (notice.to !== tab && (notice.is === "hello" || known.size > 1)) channel.postMessage({ notice });
         };

@@ -4,7 +4,9 @@ import type { Loss, Transport } from "../wire.js";
 
 /** A request that broke is asked again so many times in a row before the session is given up. */
 const TRIES = 3;
-/** An answer may be late by this, in milliseconds. */
+/** Where somebody cuts requests that take long, they ask for less time, but not for less than this, in milliseconds. */
+const WAIT_LEAST_MS = 2000;
+/** An answer may be late by this. */
 const LATE_MS = 10_000;
 
 export const poll: Transport = (ground) => {
@@ -65,9 +67,8 @@ export const poll: Transport = (ground) => {
                 if (over) return;
                 const passing = loss.cut || loss.retryMs !== undefined;
                 if (!session || !passing || ++failures === TRIES) return ground.down(loss);
-                // Somebody cuts requests that take long: ask for less.
                 const took = platform.now() - begun;
-                if (loss.cut && took >= 1000 && took < waitMs) waitMs = Math.max(1000, took * 0.6);
+                if (loss.cut && took >= 1000 && took < waitMs) waitMs = Math.max(WAIT_LEAST_MS, took * 0.6);
                 await pause(loss.retryMs ?? 500 + 1500 * failures * platform.random());
                 if (loss.cut && !over) ground.say({ type: "reset", reason: "broken-request" });
             }
