@@ -89,9 +89,6 @@ pub fn inflate(bytes: &[u8], max: usize) -> Result<Vec<u8>, Fault> {
                 if rest.is_empty() {
                     break;
                 }
-                if is_end {
-                    return Err(BROKEN);
-                }
                 decompress.reset(false);
             }
             let mut piece = [0; PIECE_BYTES];
