@@ -20,7 +20,14 @@ const FORMS = {
 /** The text of one build. */
 export function bundle(name) {
     const { entry, ...form } = FORMS[name];
-    const common = { bundle: true, write: false, charset: "utf8", target: "es2022", banner: { js: BANNER } };
+    const common = {
+        absWorkingDir: HERE,
+        bundle: true,
+        write: false,
+        charset: "utf8",
+        target: "es2022",
+        banner: { js: BANNER },
+    };
     return esbuild.buildSync({ entryPoints: [join(HERE, "src", entry)], ...common, ...form }).outputFiles[0].text;
 }
 

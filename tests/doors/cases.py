@@ -208,6 +208,10 @@ def of_listening(path, accept):
 
 LISTENING = [
     *of_listening("/v1/sse", "text/event-stream"),
+    get("heartbeats that programs see", "/v1/sse?subject=/a&heartbeat=event", 200),
+    get("heartbeats of a kind that nobody knows", "/v1/sse?subject=/a&heartbeat=1", 400, "heartbeat"),
+    get("names in the data", "/v1/sse?subject=/a&names=data", 200),
+    get("names elsewhere", "/v1/sse?subject=/a&names=id", 400, "names"),
     get("padding", "/v1/sse?subject=/a&pad=16384", 200),
     get("too much padding", "/v1/sse?subject=/a&pad=16385", 400, "pad", 16384),
     get("padding that is no number", "/v1/sse?subject=/a&pad=1k", 400, "pad", 16384),
@@ -270,7 +274,7 @@ PUBLISHING = [
     post("a name that is too long", item(event=65 * "x"), 400, "event", 64),
     *(
         post(f"the name {name}", item(event=name), 400, "event")
-        for name in ("session", "reset", "end", "open", "error", "message")
+        for name in ("session", "reset", "heartbeat", "end", "open", "error", "message")
     ),
     post("a receiver that is no address", item(to="me"), 400, "to"),
     post("data and base64", item(base64="AA=="), 400, "base64"),
@@ -358,9 +362,45 @@ PUBLISHING = [
     raw("a transfer coding that nobody knows", (JSON, ("Transfer-Encoding", "gzip, chunked")), b"", 501),
 ]
 
-CASES = LISTENING + PUBLISHING
-# Provoked by tests of their own, with more than one request: see test_strict.py.
+
+
+def of_amending(path):
+    """What both doors have in common that change the subjects of a session. Those that need one are in test_ws_sessions.py."""
+    at = lambda query: f"{path}?{query}"
+    ask = lambda name, target, status, field=None, limit=None, headers=(), **more: Case(
+        name, "POST", target, status, field, limit, headers, **more
+    )
+    return [
+        ask("nothing", path, 400, "session"),
+        ask("no session", at("subject=/a"), 400, "session"),
+        ask("no subject", at(f"session={UNKNOWN}"), 400, "subject"),
+        ask("no number", at(f"session={UNKNOWN}&subject=/a&queue=x"), 400, "queue"),
+        ask("no UTF-8", at(f"session={UNKNOWN}&subject=%FF"), 400),
+        ask("an unknown session", at(f"session={UNKNOWN}&subject=/a"), 404, "session"),
+        ask("no id at all", at("session=&subject=/a"), 404, "session"),
+        ask("an unknown key", at(f"session={UNKNOWN}&subject=/a&key=nobody-knows-this-one"), 401, "Authorization",
+            told=(("WWW-Authenticate", None),)),
+        ask("a page of another site", at(f"session={UNKNOWN}&subject=/a"), 403, "Origin",
+            headers=(("Origin", "https://evil.example"),)),
+        ask("too many fields", at(f"session={UNKNOWN}&subject=/a"), 431, "headers", 64, headers=64 * (("X", "y"),)),
+        ask("a line that is too long", at("subject=/a&x=" + 8192 * "x"), 414, text=True),
+        *(
+            Case(f"the method {method}", method, at(f"session={UNKNOWN}&subject=/a"), 405, told=(("Allow", "POST, OPTIONS"),))
+            for method in ("GET", "HEAD", "PUT", "DELETE")
+        ),
+        Case("OPTIONS", "OPTIONS", path, 204, told=(("Allow", "POST, OPTIONS"),)),
+    ]
+
+
+AMENDING = of_amending("/v1/subscribe") + of_amending("/v1/unsubscribe")
+CASES = LISTENING + PUBLISHING + AMENDING
+# Provoked by tests of their own, with more than one request: see test_strict.py and test_ws_*.py.
 IN_TESTS = {
+    ("post /v1/subscribe", 204),
+    ("post /v1/unsubscribe", 204),
+    ("post /v1/subscribe", 503),
+    ("post /v1/unsubscribe", 503),
+    ("get /v1/ws", 503),
     ("get /v1/sse", 503),
     ("get /v1/poll", 503),
     ("post /v1/publish", 503),

@@ -35,7 +35,7 @@ class Process:
         self.process = subprocess.Popen(
             # Who is killed cannot end what it has started: the kernel does.
             ["setpriv", "--pdeathsig", "KILL", *command],
-            stdin=subprocess.DEVNULL,
+            stdin=options.pop("stdin", subprocess.DEVNULL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,

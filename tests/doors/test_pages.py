@@ -12,6 +12,7 @@ from http_client import Poller, ask, publish
 from pages import all_blocks, plain
 from relay import Relay
 from server import PUSHLETD, TARGET, Process, Server, wait_for
+from streams import EventStream
 from web import Web
 
 BLOCKS = all_blocks()
@@ -35,6 +36,7 @@ TYPED = {
     "sse.md/Five minutes/sh",
     "sse.md/Five minutes/sh/2",
     "sse.md/Five minutes/text",
+    "sse.md/Other subjects/sh",
     "poll.md/Five minutes/sh",
     "poll.md/Five minutes/sh/2",
     "poll.md/Five minutes/text",
@@ -59,7 +61,7 @@ def test_every_block_of_code_is_run():
     assert tested == set(BLOCKS), "a block without a test, or a test without its block"
 
 
-def program(name, folder, url):
+def program(name, folder, url, **variables):
     """Starts the program of a page as its reader would, in a folder of its own."""
     block = BLOCKS[name]
     assert ON_PAGES in block.text
@@ -69,7 +71,7 @@ def program(name, folder, url):
         # The program under its name.
         (folder / "pushletd").symlink_to(PUSHLETD)
         path = f"{folder}:{os.environ.get('PATH', '')}"
-        return Process(["bash", "-euo", "pipefail", "-c", text], environment={**UTF8, "PATH": path})
+        return Process(["bash", "-euo", "pipefail", "-c", text], environment={**UTF8, "PATH": path, **variables})
     if block.language == "python":
         file, command = folder / "program.py", [sys.executable, "-W", "error"]
     elif block.language == "java":
@@ -89,9 +91,9 @@ def program(name, folder, url):
     return Process([*command, str(file)], environment=UTF8)
 
 
-def run(name, folder, url):
+def run(name, folder, url, **variables):
     """Runs a program to its end and returns what it printed."""
-    with program(name, folder, url) as process:
+    with program(name, folder, url, **variables) as process:
         assert process.wait_end() == 0, process.told()
         return process.out()
 
@@ -112,6 +114,13 @@ def test_a_stream_is_listened_to_by_curl(server, tmp_path):
         told = BLOCKS["sse.md/Five minutes/text"].text
         curl.wait_out(lambda out: out.endswith("}\n\n") and "/news" in out)
         assert plain(curl.out()) == plain(told) + "\n"
+
+
+def test_a_session_gets_other_subjects_by_curl(server, tmp_path):
+    with EventStream(server.port, "subject=/news") as stream:
+        assert run("sse.md/Other subjects/sh", tmp_path / "amend", server.url, SESSION=stream.session) == ""
+        publish(server.port, [{"subject": "/news", "data": 1}, {"subject": "/sport/chess", "data": 2}])
+        assert stream.message()[1]["subject"] == "/sport/chess"
 
 
 def test_a_poll_is_made_by_curl(server, tmp_path):

@@ -12,7 +12,10 @@ import pytest
 
 from http_client import Poller, ask, publish
 from pages import all_blocks
+from relay import Relay
 from server import Process, Server, wait_for
+from web import PING, TEXT, Web, frame, handshake
+from wire import exchange, request
 
 BLOCKS = all_blocks()
 # Far below a heartbeat, which would push out what a proxy gathers; far above what passing on takes.
@@ -248,11 +251,106 @@ def test_a_server_that_stops_tells_through_the_proxy(front, server):
         assert 'event: end\ndata: {"reason":"shutdown"' in stream.wait("the server is shutting down")
 
 
+# WebSockets
+
+
+def test_messages_pass_in_both_directions(front, server):
+    with Web(front.port, "subject=/a") as web, Web(server.port, "subject=/a") as direct:
+        for number in range(5):
+            web.say({"type": "publish", "id": number, "subject": "/a", "data": number})
+            assert direct.message()["data"] == number
+            assert {found.get("data", found.get("id")) for found in web.messages(2)} == {number}
+            publish(front.port, {"subject": "/a", "data": -number})
+            assert web.message()["data"] == direct.message()["data"] == -number
+        # As much as a message may hold.
+        web.send(frame(TEXT, b'{"type":"ping","id":"long"}'.ljust(262_144)))
+        assert web.message()["id"] == "long"
+        web.send(frame(PING, b"through"))
+        assert web.frame().payload == b"through"
+        web.leave()
+
+
+def test_the_fields_of_a_handshake_pass(name, tmp_path):
+    """P-33: whose page it is, the subprotocol, compression, and why it is refused."""
+    with Server(*HEARTBEAT, config="[http]\nws_deflate = true\n") as server, proxy(name, tmp_path, server) as front:
+        host = ("Host", f"127.0.0.1:{front.port}")
+        own = (host, ("Origin", f"http://127.0.0.1:{front.port}"), ("Sec-WebSocket-Protocol", "chat, pushlet.v1.json"))
+        with Web(front.port, headers=(*own, ("Sec-WebSocket-Extensions", "permessage-deflate"))) as web:
+            assert web.head.headers["Sec-WebSocket-Protocol"] == "pushlet.v1.json"
+            assert web.head.headers["Sec-WebSocket-Extensions"].startswith("permessage-deflate")
+        for headers, query, status, field in [
+            ((host, ("Origin", "http://127.0.0.1:1")), "", 403, "Origin"),
+            ((host,), "subject=/a*", 400, "subject"),
+            ((host, ("Sec-WebSocket-Protocol", "chat")), "", 400, "Sec-WebSocket-Protocol"),
+        ]:
+            answer = exchange(front.port, handshake(query, headers))
+            assert (answer.status, answer.problem()["field"]) == (status, field)
+        assert exchange(front.port, request("GET", "/v1/ws")).status == 426
+
+
+def test_a_websocket_whose_client_goes_ends(front, server):
+    for act in (Web.leave, Web.close, Web.reset):
+        web = Web(front.port, "subject=/a")
+        server.wait_metric("sessions", 1)
+        act(web)
+        server.wait_metric("sessions", 0)
+
+
+def test_a_proxy_that_dies_ends_its_websockets(front, server):
+    with Web(front.port, "subject=/a"):
+        server.wait_metric("sessions", 1)
+        front.stop()
+        server.wait_metric("sessions", 0)
+
+
+def test_a_websocket_comes_again_after_a_restart(name, tmp_path):
+    """The goodbye comes through the proxy, and then the new server is found behind it."""
+    with Relay() as relay:
+        with Server(cores="1") as first:
+            relay.lead_to(first)
+            with proxy(name, tmp_path, relay) as front:
+                with Web(front.port, "subject=/a") as web:
+                    relay.lead_to(None)
+                    first.process.send_signal(15)
+                    heard, close = web.end()
+                    assert heard[-1]["reason"] == "shutdown" and close.code == 1012
+                assert exchange(front.port, handshake()).status == 502
+                first.wait_end()
+                with Server(cores="1") as second:
+                    relay.lead_to(second)
+                    with Web(front.port, "subject=/a") as web:
+                        publish(front.port, {"subject": "/a", "data": "again"})
+                        assert web.message()["data"] == "again"
+
+
+def impatient(text):
+    """The configuration of the page with time-outs of a second."""
+    return re.sub(r"((?:_timeout|timeout (?:client|server|tunnel)) )60s", r"\g<1>1s", text)
+
+
+def test_heartbeats_keep_an_idle_websocket(name, tmp_path):
+    """It answers none of them: what the server sends is enough."""
+    with Server("--heartbeat", "300ms") as server, proxy(name, tmp_path, server, impatient) as front:
+        with Web(front.port, "subject=/a", answers=False) as web:
+            assert [web.frame().opcode for _ in range(10)] == 10 * [PING], "three seconds of silence"
+            publish(server.port, {"subject": "/a", "data": 1})
+            assert web.message()["data"] == 1
+
+
+def test_without_heartbeats_a_proxy_cuts(name, tmp_path):
+    """So that the test above is one."""
+    with Server(*HEARTBEAT) as server, proxy(name, tmp_path, server, impatient) as front:
+        with Web(front.port, "subject=/a") as web:
+            server.wait_metric("sessions", 1)
+            assert web.wire.rest() == b""
+            server.wait_metric("sessions", 0)
+
+
 def test_nginx_needs_no_word_about_buffering_for_a_stream(server, tmp_path):
     """What X-Accel-Buffering is for. By HTTP/1.0 nginx gathers for sure."""
 
     def edit(text):
-        return replaced(replaced(text, "proxy_buffering off;", ""), "proxy_http_version 1.1;", "")
+        return replaced(text.replace("proxy_http_version 1.1;", ""), "proxy_buffering off;", "")
 
     with proxy("nginx", tmp_path, server, edit) as front, Stream(front.port, "subject=/a") as stream:
         stream.wait("event: session")
@@ -265,8 +363,8 @@ def test_the_timeouts_of_the_page_are_longer_than_the_heartbeat():
     for name, block in BLOCKS.items():
         if block.language in ("nginx", "haproxy"):
             for seconds in re.findall(
-                r"(?:_read_timeout|_send_timeout|timeout client|timeout server) (\d+)s", block.text
+                r"(?:_read_timeout|_send_timeout|timeout client|timeout server|timeout tunnel) (\d+)s", block.text
             ):
                 assert int(seconds) >= 2 * 20, f"{name}: heartbeat and pull_wait are 20 s"
                 found += 1
-    assert found == 4
+    assert found == 7

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cases import BEARER, CASES, CONFIG, JSON, KEY_FILES, item
+from cases import BEARER, CASES, CONFIG, JSON, KEY_FILES, UNKNOWN, item
 from http_client import Poller, ask, publish
 from server import Server
 from wire import Wire, exchange, request
@@ -288,6 +288,8 @@ def test_a_server_that_stops_says_so():
         request("GET", "/v1/sse?subject=/a"),
         request("GET", "/v1/poll?subject=/a"),
         request("POST", "/v1/publish", (JSON,), b'{"subject":"/a","data":1}'),
+        request("POST", f"/v1/subscribe?session={UNKNOWN}&subject=/a"),
+        request("POST", f"/v1/unsubscribe?session={UNKNOWN}&subject=/a"),
     ]
     with configured() as server:
         poller = Poller(server.port, "subject=/a")

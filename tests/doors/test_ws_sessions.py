@@ -363,7 +363,7 @@ def test_a_poll_that_waits_hears_what_is_added(server):
 
 
 def test_a_session_may_do_what_its_key_may(server):
-    """Or the key that comes with the request."""
+    """And that is the key that was presented last."""
     plain = Poller(server.port, "subject=/begin")
     keyed = Poller(server.port, f"subject=/begin&key={SECRET}")
     refused = amend(server, "subscribe", plain.session, "subject=/secret/x")
@@ -375,6 +375,10 @@ def test_a_session_may_do_what_its_key_may(server):
     assert exchange(server.port, publish_secret).status == 202
     assert [event["subject"] for event in keyed.events(5)] == ["/secret/x"]
     assert plain.events() == []
+    assert done(amend(server, "subscribe", plain.session, "subject=/secret/x", (BEARER,)))
+    assert exchange(server.port, publish_secret).status == 202
+    assert [event["subject"] for event in plain.events(5)] == ["/secret/x"]
+    assert done(amend(server, "subscribe", plain.session, "subject=/secret/y")), "it is the session's from then on"
 
 
 @pytest.mark.parametrize("verb", ["subscribe", "unsubscribe"])

@@ -111,6 +111,8 @@ export function connection(
     let closed = false;
     // Subjects go one by one, because one of them was refused.
     let alone = false;
+    // The last publication by POST.
+    let posts: Promise<unknown> = Promise.resolve();
 
     /** Calls once after so many ms, unless something else takes the name. */
     function set(name: string, ms: number, call: () => void): void {
@@ -430,7 +432,14 @@ export function connection(
 
     function answer({ tab: to, id, item }: Command & { do: "publish" }): void {
         const wire = live?.wire;
-        const done = wire?.publish ? wire.publish(item) : publish({ platform, base, key } as Ground, item);
+        let done;
+        if (wire?.publish) {
+            done = wire.publish(item);
+        } else {
+            // One after the other: what goes over several connections may arrive in another order.
+            done = posts.then(() => publish({ platform, base, key } as Ground, item));
+            posts = done.catch(() => {});
+        }
         done.then(
             (published) => tell({ is: "answer", to, id, published }),
             (trouble: Trouble) => {
