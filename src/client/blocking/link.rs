@@ -269,7 +269,7 @@ impl State {
 
     /// A request was refused. Says what the program is to hear, besides whoever waits for the answer.
     pub(super) fn nacked(&mut self, nack: Nack) -> Option<Told> {
-        let Some((about, asker)) = nack.id.and_then(|id| self.waiting.remove(&id)) else { return None };
+        let (about, asker) = nack.id.and_then(|id| self.waiting.remove(&id))?;
         let told = match about {
             About::Again(subject) => {
                 self.forget(std::slice::from_ref(&subject));

@@ -39,7 +39,7 @@ impl Queue {
     }
 
     /// Puts something behind the rest; waits for room at most so long, and gives it back then.
-    pub(super) fn push(&self, told: Told, patience: Duration) -> Result<(), Told> {
+    pub(super) fn push(&self, told: Told, patience: Duration) -> Result<(), Box<Told>> {
         let (weight, deadline) = (weight(&told), Instant::now() + patience);
         let mut state = self.lock();
         while !state.abandoned
@@ -48,7 +48,7 @@ impl Queue {
         {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(told);
+                return Err(Box::new(told));
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -106,7 +106,7 @@ mod tests {
         for number in 0..CLIENT_KEPT_EVENTS_MAX {
             assert_eq!(queue.push(Told::Lost(number as u64), Duration::ZERO), Ok(()));
         }
-        assert_eq!(queue.push(Told::Lost(7), Duration::ZERO), Err(Told::Lost(7)));
+        assert_eq!(queue.push(Told::Lost(7), Duration::ZERO), Err(Box::new(Told::Lost(7))));
         assert_eq!(queue.take(None), Some(Told::Lost(0)));
         assert_eq!(queue.push(Told::Lost(7), Duration::ZERO), Ok(()));
         let large = |bytes| {
@@ -115,7 +115,7 @@ mod tests {
         };
         let queue = Queue::default();
         assert_eq!(queue.push(large(2 * CLIENT_KEPT_BYTES_MAX), Duration::ZERO), Ok(()), "one has always room");
-        assert_eq!(queue.push(Told::Lost(1), Duration::ZERO), Err(Told::Lost(1)));
+        assert_eq!(queue.push(Told::Lost(1), Duration::ZERO), Err(Box::new(Told::Lost(1))));
         queue.abandon();
         assert_eq!(queue.push(Told::Lost(1), Duration::ZERO), Ok(()));
         queue.end();

@@ -116,7 +116,7 @@ impl Worker {
         let mut waited = Duration::ZERO;
         let tick = Duration::from_millis(CLIENT_TICK_MS);
         while let Err(back) = self.shared.queue.push(told, tick) {
-            told = back;
+            told = *back;
             waited += tick;
             let mut state = self.shared.lock();
             if state.stopping {
