@@ -46,9 +46,9 @@ pub const POST_ITEMS_MAX: usize = 1024;
 pub const WS_MESSAGE_BYTES_DEFAULT: u32 = BODY_BYTES_MAX as u32;
 /// The bounds of that setting.
 pub const WS_MESSAGE_BYTES_RANGE: (u32, u32) = (1024, 4 * BODY_BYTES_MAX as u32);
-/// A WebSocket on which nothing has come for the time of a heartbeat and this is sent a ping, in milliseconds.
+/// A WebSocket on which nothing has come for the time of a heartbeat and this is sent a ping, in milliseconds; half a heartbeat if that is less.
 pub const WS_SILENCE_SLACK_MS: u64 = 5_000;
-/// So long later without a byte its client is taken for gone, in milliseconds.
+/// So long later without a byte its client is taken for gone, in milliseconds; a heartbeat if that is less.
 pub const WS_PONG_MS: u64 = 10_000;
 /// Longest `id` of a request in a message, a string, in bytes of UTF-8. Longer: nack.
 pub const WS_REQUEST_ID_BYTES_MAX: usize = 64;

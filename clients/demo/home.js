@@ -1,8 +1,8 @@
 // The home page: the server's own figures as they come, and a box to publish beside a box to watch.
-import { DOORS, curlListen, curlPublish } from "./doors.js";
+import { DOORS, curlListen, curlPublish, listOf, takes } from "./doors.js";
 import { Graph } from "./graph.js";
-import { at, badge, clock, figure, put, rate, silence, span } from "./page.js";
-import { Stream } from "./stream.js";
+import { connect } from "./line.js";
+import { at, badge, clock, figure, put, rate, reasonFor, silence, span } from "./page.js";
 
 // The server's built-in source publishes its figures once a second while somebody listens.
 const FIGURES = "$server/figures";
@@ -16,23 +16,17 @@ const figures = silence((quiet) => {
     at("picture").hidden = quiet;
 });
 
-let watched = at("watched").value;
+// What is watched, a list with commas, and its subscriptions.
+let watched = "";
+let subscriptions = [];
 
-// One session for both: the figures, and what is watched. A browser opens six connections to a host, so a page should do with one stream.
-const stream = new Stream({
-    url: new URL("../pushlet.srv", import.meta.url),
-    subject: `${FIGURES},${watched}`,
-    onEvent(event) {
-        const isFigures = event.p_subject === FIGURES;
-        if (isFigures) showFigures(event);
-        if (!isFigures || watches(FIGURES)) showEvent(event);
-    },
-    onState(state) {
-        showState(state);
-        figures.state(state);
-        if (state.name === "live") noteWatch();
-    },
+// One connection for both: the figures, and what is watched. The other tabs share it, so events come that others watch.
+const client = connect((state) => {
+    showState(state);
+    figures.state(state);
 });
+client.subscribe(FIGURES, ({ data }) => showFigures(data));
+client.on("event", (event) => takes(watched, event.subject) && showEvent(event));
 
 function showFigures(event) {
     figures.news();
@@ -59,54 +53,71 @@ function plural(count, word) {
     return `${figure(count)} ${word}${Number(count) === 1 ? "" : "s"}`;
 }
 
-/** Whether the box to watch asks for this subject: it may hold several, with commas (P-19). */
-function watches(subject) {
-    const wanted = watched.split(",").map((item) => item.trim());
-    return wanted.some((item) => item !== "" && subject.startsWith(item));
-}
-
-/** A line for an event: when, which subject, and the publisher's own fields. Texts of others only ever become text. */
-function showEvent(event) {
+/** A line for an event: when, which subject, and what was published. Texts of others only ever become text. */
+function showEvent({ subject, data, event, lost, contentType }) {
     const line = document.createElement("p");
     const time = document.createElement("span");
     time.className = "muted mono";
     time.textContent = clock();
-    const subject = document.createElement("b");
-    subject.textContent = event.p_subject;
-    const fields = Object.entries(event).filter(([name]) => !name.startsWith("p_"));
-    const text = fields.map(([name, value]) => `${name}: ${value}`).join(", ");
-    line.append(time, " ", subject, " ", text);
+    const name = document.createElement("b");
+    name.textContent = subject;
+    line.append(time, " ", name, " ", event ? `(${event}) ` : "", textOf(data, contentType));
+    if (lost) line.append(` - ${lost} before it were lost: this page is too slow`);
     at("events").prepend(line);
     while (at("events").childElementCount > LINES_MAX) at("events").lastElementChild.remove();
 }
 
-function noteWatch() {
+/** What was published: an object as its fields, bytes as their number, everything else as it is in JSON. */
+function textOf(data, contentType) {
+    if (data instanceof Uint8Array) return `${figure(data.length)} bytes of ${contentType}`;
+    const inShort = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+    if (data === null || typeof data !== "object" || Array.isArray(data)) return inShort(data);
+    return Object.entries(data)
+        .map(([name, value]) => `${name}: ${inShort(value)}`)
+        .join(", ");
+}
+
+/** Watches a list of patterns from now on: first the new subscriptions, then the end of the old ones, so nothing falls between. */
+async function watch(text) {
+    const fresh = listOf(text).map((pattern) => client.subscribe(pattern, () => {}));
+    try {
+        await Promise.all(fresh.map((subscription) => subscription.ready()));
+    } catch (error) {
+        for (const subscription of fresh) subscription.unsubscribe();
+        throw error;
+    }
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    [subscriptions, watched] = [fresh, text];
     put(at("watch-note"), `Listening to ${watched}. New events come on top.`);
+}
+
+/** What to say where the watched list stays as it was. */
+function noteUnchanged(why) {
+    put(at("watch-note"), `${watched ? `Still listening to ${watched}` : "Not listening"}: ${why}.`);
 }
 
 at("publish").addEventListener("submit", async (submit) => {
     submit.preventDefault();
     const subject = at("subject").value.trim();
     try {
-        await stream.publish(subject, { text: at("text").value });
+        await client.publish(subject, { text: at("text").value });
         put(at("published-note"), `Published to ${subject} at ${clock()}.`);
     } catch (error) {
-        put(at("published-note"), `Not published: ${error.message}.`);
+        put(at("published-note"), `Not published: ${reasonFor(error)}.`);
     }
 });
 
 at("watch").addEventListener("submit", async (submit) => {
     submit.preventDefault();
-    const subject = at("watched").value.trim();
+    const text = at("watched").value.trim();
     const button = submit.submitter ?? at("watch").querySelector("button");
-    if (!subject) return put(at("watch-note"), `Still listening to ${watched}: name a subject.`);
-    button.disabled = true; // One change at a time: each ends the subscription of the one before.
+    if (listOf(text).length === 0) return noteUnchanged("name a subject");
+    if (client.state !== "connected") return noteUnchanged("not connected");
+    button.disabled = true; // One change at a time.
     try {
-        await stream.watch(`${FIGURES},${subject}`);
-        watched = subject;
-        noteWatch();
+        await watch(text);
     } catch (error) {
-        put(at("watch-note"), `Still listening to ${watched}: ${error.message}.`);
+        noteUnchanged(reasonFor(error));
     } finally {
         button.disabled = false;
     }
@@ -119,4 +130,4 @@ function showCommands() {
 }
 
 showCommands();
-stream.start();
+watch(at("watched").value).catch((error) => noteUnchanged(reasonFor(error)));

@@ -1,6 +1,9 @@
 // What the pages share: the badge that says how the connection is, and numbers for people.
 
-/** Shows the states of a Stream in a badge, and those of an EventSource, which may be aside or refused. Pass what it returns as onState. The count of seconds is not read aloud, only the state. */
+/**
+ * Shows states in a badge: pass what it returns as onState, or call it with { name: "connecting" | "live" | "waiting" | "left" | "aside" | "refused",
+ * by, reason, delay }. by: what the connection goes by; delay: ms until the next try. The count of seconds is not read aloud, only the state.
+ */
 export function badge(element) {
     const text = document.createElement("span");
     const count = document.createElement("span");
@@ -14,10 +17,11 @@ export function badge(element) {
         element.className = `badge ${kind}`;
         put(text, state);
     };
-    return ({ name, reason, delay, polling }) => {
+    return ({ name, by, reason, delay, polling }) => {
         clearInterval(timer);
         count.textContent = "";
-        if (name === "live" || name === "resting") say("ok", polling ? "live, polling: many tabs are open" : "live");
+        if (name === "live" || name === "resting")
+            say("ok", polling ? "live, polling: many tabs are open" : by ? `live by ${by}` : "live");
         if (name === "connecting") say("warn", "connecting");
         if (name === "left") say("", "left");
         if (name === "aside") say("warn", reason);
@@ -35,9 +39,15 @@ export function badge(element) {
     };
 }
 
-/** The reason why a Stream waits, for people. Browsers name a dead network each in their own way ("Failed to fetch", "Load failed"). */
-export function reasonFor(reason) {
-    return /fetch|network|load failed/i.test(reason) ? "the server does not answer" : reason;
+// Browsers name a dead network each in their own way, a WebSocket has a number for it, and an EventSource nothing.
+const NO_SERVER = /fetch|network|load failed|closed: 1006|EventSource failed/i;
+
+/** Why something failed, for people: of an error, of the modern client or not, or of its words. */
+export function reasonFor(error) {
+    const { code, message = error } = error;
+    if (code === "not-connected") return "not connected";
+    if (code === "unknown" || code === "timeout") return "no answer came, so it may have arrived or not";
+    return NO_SERVER.test(message) ? "the server does not answer" : message.replace(/\.$/, "");
 }
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });

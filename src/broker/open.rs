@@ -91,15 +91,13 @@ impl Broker {
     /// Adds subscriptions to a session: all of them, or none. One that it has gets a new wish.
     pub(super) fn add(&mut self, asked: &Asked, id: &ClaimedId, wanted: &[WantedSubscription]) {
         self.amend(asked, id, |broker, key| {
-            check_count(wanted.len())?;
             wanted.iter().try_for_each(|wanted| broker.check_subscribe(key, &wanted.list))?;
             let Self { sessions, trie, visit, .. } = broker;
             let Some(session) = sessions.get_mut(key) else { return Ok(()) };
             let subscriptions = &mut session.subscriptions;
-            let (mut added, mut replaced) = (Vec::new(), Vec::new());
+            let mut added: Vec<Rc<Label>> = Vec::new();
             for WantedSubscription { list, wish } in wanted {
-                let known = subscriptions.asked_for(list).map(|known| Rc::clone(known.label()));
-                if known.as_ref().is_some_and(|label| label.wish() == *wish) {
+                if subscriptions.asked_for(list).next().is_some() {
                     continue;
                 }
                 match subscriptions.add_patterns(key.slot, &[list], *wish, *visit, trie) {
@@ -111,10 +109,12 @@ impl Broker {
                         return Err(unsubscribable(&error));
                     }
                 }
-                replaced.extend(known);
             }
-            for label in &replaced {
-                subscriptions.remove(key.slot, label.sid(), trie);
+            // Nothing can be refused any more. Of several wishes for the same the last one counts.
+            for WantedSubscription { list, wish } in wanted {
+                if subscriptions.asked_for(list).any(|known| known.label().wish() != *wish) {
+                    subscriptions.change_wish(list, *wish);
+                }
             }
             Ok(())
         });
@@ -123,7 +123,6 @@ impl Broker {
     /// Takes subscriptions from a session: all of them, or none.
     pub(super) fn remove(&mut self, asked: &Asked, id: &ClaimedId, lists: &[Box<str>]) {
         self.amend(asked, id, |broker, key| {
-            check_count(lists.len())?;
             let Self { sessions, trie, .. } = broker;
             let Some(session) = sessions.get_mut(key) else { return Ok(()) };
             let subscriptions = &mut session.subscriptions;
@@ -132,18 +131,22 @@ impl Broker {
                 if list.split(',').all(|item| item.trim().is_empty()) {
                     return Err(Problem::field("subject", "No subject is named."));
                 }
+                let labels = |list| subscriptions.asked_for(list).map(|known| Rc::clone(known.label())).collect();
                 // As it was asked for, or one by one.
-                let whole = subscriptions.asked_for(list);
-                let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-                let found: Option<Vec<_>> = whole
-                    .map(|whole| vec![whole])
-                    .or_else(|| items.map(|item| subscriptions.asked_for(item)).collect());
-                let Some(found) = found.filter(|found| !found.is_empty()) else {
+                let mut found: Vec<Rc<Label>> = labels(list);
+                if found.is_empty() {
+                    let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+                    let items: Vec<Vec<_>> = items.map(labels).collect();
+                    if items.iter().all(|labels| !labels.is_empty()) {
+                        found = items.concat();
+                    }
+                }
+                if found.is_empty() {
                     let shown: String = list.chars().take(ECHO_CHARS_MAX).collect();
                     let detail = format!("The session has no subscription that was asked for as {shown}.");
                     return Err(Problem::field("subject", detail).status(404));
-                };
-                gone.extend(found.into_iter().map(|known| Rc::clone(known.label())));
+                }
+                gone.extend(found);
             }
             for label in &gone {
                 subscriptions.remove(key.slot, label.sid(), trie);
@@ -231,11 +234,6 @@ impl Broker {
             None => Err(self.no_session()),
         }
     }
-}
-
-/// No session has more, so nobody needs to look at each of them.
-fn check_count(items: usize) -> Result<(), Problem> {
-    if items > SUBSCRIPTIONS_MAX { Err(unsubscribable(&SubscribeError::TooMany)) } else { Ok(()) }
 }
 
 /// Why a subscription is refused, as a problem.

@@ -381,10 +381,19 @@ impl Subscriptions {
         self.all().find(same).map(|known| Rc::clone(&known.label))
     }
 
-    /// The subscription to patterns that was asked for in just these words.
-    #[must_use]
-    pub fn asked_for(&self, list: &str) -> Option<&Subscription> {
-        self.all().find(|known| known.syntax == Syntax::Pattern && *known.list == *list)
+    /// The subscriptions to patterns that were asked for in just these words. Mostly there is one, but a session may begin with several.
+    pub fn asked_for<'a>(&'a self, list: &'a str) -> impl Iterator<Item = &'a Subscription> {
+        self.all().filter(move |known| known.syntax == Syntax::Pattern && *known.list == *list)
+    }
+
+    /// P-30: gives those another wish, for events that are put into the queue from now on. They keep their names, their age (rule P-19) and
+    /// their part in a delivery that is under way.
+    pub fn change_wish(&mut self, list: &str, wish: SubscriptionWish) {
+        let asked_for = |known: &&mut Subscription| known.syntax == Syntax::Pattern && *known.list == *list;
+        for known in self.places.iter_mut().flatten().filter(asked_for) {
+            let Label { sid, text, .. } = &*known.label;
+            known.label = Rc::new(Label { sid: *sid, text: text.clone(), wish });
+        }
     }
 
     /// Removes the subscription called `sid` of the session in slot `session` and returns it.

@@ -26,7 +26,7 @@ use super::{logging, worker};
 use crate::auth::Names;
 use crate::broker::{Letter, Settings};
 use crate::config::{Config, Inputs, Setting};
-use crate::limits::{INBOX_BYTES_MAX, INBOX_PLACE_BYTES, INBOXES_BYTES_MAX, SHARDS, WS_SILENCE_SLACK_MS};
+use crate::limits::{INBOX_BYTES_MAX, INBOX_PLACE_BYTES, INBOXES_BYTES_MAX, SHARDS, WS_PONG_MS, WS_SILENCE_SLACK_MS};
 use crate::mesh::{self, LaneBounds};
 use crate::metrics::Board;
 use crate::protocol::ShardTable;
@@ -534,11 +534,13 @@ fn routes(config: &Config, gate: &Gate) -> Routes {
 }
 
 fn patience(config: &Config) -> Patience {
+    let heartbeat_ms = config.heartbeat_ms.value;
     Patience {
         head_ms: config.http.head_timeout_ms.value,
         body_ms: config.http.body_timeout_ms.value,
         idle_ms: config.http.idle_timeout_ms.value,
-        silence_ms: config.heartbeat_ms.value + WS_SILENCE_SLACK_MS,
+        silence_ms: heartbeat_ms + WS_SILENCE_SLACK_MS.min(heartbeat_ms / 2),
+        pong_ms: WS_PONG_MS.min(heartbeat_ms),
     }
 }
 

@@ -6,6 +6,7 @@ use super::net::{self, Transfer};
 use super::upload::Upload;
 use super::web::Web;
 use crate::broker::Home;
+use crate::limits::READ_BYTES_PER_TURN_MAX;
 use crate::time::Instant;
 use crate::wire::http::{ReplyTo, RequestReader, Version};
 
@@ -112,6 +113,12 @@ pub(super) enum Flushed {
 }
 
 impl Connection {
+    /// Whether it has to take some of its answers before it may ask for more. Who asks for many pages at once gets them as quickly as it takes them,
+    /// and no more is held for it than that. Answers with events are bounded by the queues that they come from.
+    pub(super) fn is_owed_much(&self) -> bool {
+        self.carried.is_empty() && self.unsent.len() > READ_BYTES_PER_TURN_MAX
+    }
+
     /// The answer that was announced is in `unsent` now.
     pub(super) fn carries_now(&mut self) {
         self.carried.iter_mut().for_each(|carried| carried.ahead = false);

@@ -53,6 +53,8 @@ pub(super) struct Patience {
     pub(super) idle_ms: u64,
     /// How long a WebSocket may be silent before it is asked for a sign of life.
     pub(super) silence_ms: u64,
+    /// How long it may be silent then, before it is taken for gone.
+    pub(super) pong_ms: u64,
 }
 
 /// What a core is made of besides its broker.
@@ -614,6 +616,11 @@ impl Core {
             };
             self.wheel.retain(lives);
         }
+        let is_web = matches!(connection.state, State::Web(_));
+        if is_web {
+            // Its session ends with it, so it is told before.
+            self.tell_undelivered(&connection);
+        }
         match connection.state {
             State::Data(home) | State::Web(home) => {
                 let token = ReplyToken { core: self.parts.number, connection: key.slot, serial: connection.serial };
@@ -623,12 +630,18 @@ impl Core {
             State::Leaving(ticket) => drop(self.departures.cancel(ticket)),
             State::Reading | State::Asked | State::Closing => {}
         }
+        if !is_web {
+            self.tell_undelivered(&connection);
+        }
+        // Closing the only descriptor takes it out of the epoll set.
+        drop(connection);
+    }
+
+    fn tell_undelivered(&mut self, connection: &Connection) {
         // What the kernel has taken is out of the list.
         for Carried { home, events, .. } in &connection.carried {
             self.hub.handle_undelivered(*home, *events);
         }
-        // Closing the only descriptor takes it out of the epoll set.
-        drop(connection);
     }
 }
 

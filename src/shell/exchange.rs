@@ -136,10 +136,7 @@ impl Core {
         while !input.is_empty() {
             let out_of_requests = self.requests_left == 0;
             let Some(connection) = self.connection(key) else { return };
-            // Who asks for many pages at once gets them as quickly as it takes them, and no more is held for it than that. Answers with events are
-            // bounded by the queues that they come from.
-            let is_owed_much = connection.carried.is_empty() && connection.unsent.len() > READ_BYTES_PER_TURN_MAX;
-            if connection.state != State::Reading || out_of_requests || is_owed_much {
+            if connection.state != State::Reading || out_of_requests || connection.is_owed_much() {
                 // One request at a time: the next one waits here until this one is answered, or until the next turn.
                 connection.unread.extend_from_slice(input);
                 return;

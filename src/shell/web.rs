@@ -11,7 +11,7 @@ use super::connection::{Carried, ConnectionKey, State};
 use super::core::Core;
 use super::net::{self, Transfer};
 use crate::broker::{Answer, Home};
-use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX, WS_PONG_MS};
+use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX};
 use crate::protocol::{Agent, ClaimedId, Command, Post, Problem, ReplyToken, Request};
 use crate::time::Now;
 use crate::wire::v1::{self, RequestId, Wanted, WsRequest};
@@ -76,6 +76,10 @@ impl Web {
         self.work.as_ref().is_some_and(|work| work.asked.is_some())
     }
 
+    fn has_requests(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| !work.requests.is_empty())
+    }
+
     /// Gives back what is not needed while it is idle.
     fn rest(&mut self) {
         self.work.take_if(|work| work.is_over());
@@ -92,6 +96,7 @@ impl Core {
                 // It has ended; what is left is to take leave.
                 return self.go_on_later(key);
             }
+            // Who does not take its answers is not asked what else it wants.
             if !connection.unsent.is_empty() && !self.write_out(now, key) {
                 return;
             }
@@ -100,7 +105,7 @@ impl Core {
             if connection.web.is_asking() {
                 return;
             }
-            let has_requests = connection.web.work.as_ref().is_some_and(|work| !work.requests.is_empty());
+            let has_requests = connection.web.has_requests();
             let has_unread = !connection.unread.is_empty() && !connection.web.is_cut;
             if !has_requests && !has_unread && !connection.readable {
                 connection.web.rest();
@@ -112,7 +117,6 @@ impl Core {
             if has_requests {
                 self.carry_out_all(now, key);
             } else if has_unread {
-                connection.web.is_cut = false;
                 let unread = std::mem::take(&mut connection.unread);
                 self.take_frames(now, key, &unread);
             } else {
@@ -152,73 +156,71 @@ impl Core {
         came
     }
 
-    /// Takes frames and does what they want, as far as the connection may go on; the rest waits in `unread`.
+    /// Takes frames and does what they want, as long as the connection may ask; the rest waits in `unread`.
     fn take_frames(&mut self, now: Now, key: ConnectionKey, mut input: &[u8]) {
         let max = self.parts.routes.ws_message_max as usize;
-        while !input.is_empty() {
-            let may_go_on = self.may_go_on(key);
+        while !input.is_empty() && self.may_ask(key) {
             let Some(connection) = self.connection(key) else { return };
-            if !may_go_on {
-                // One message at a time, and a share of a turn; who has said goodbye has said everything.
-                if let State::Web(_) = connection.state {
-                    connection.unread.extend_from_slice(input);
-                }
-                return;
-            }
+            connection.web.is_cut = false;
             let deflate = connection.web.deflate;
             let work = connection.web.work();
             let inbound = work.inbound.get_or_insert_with(|| Inbound::new(Role::Server, deflate));
-            let came = inbound.push(input, Bounds { frame: max, message: max });
+            let taken = inbound.push(input, Bounds { frame: max, message: max });
             if inbound.is_idle() {
                 work.inbound = None;
             }
-            match came {
+            match taken {
                 Err(fault) => {
                     self.hub.counters_mut().requests_refused += 1;
                     return self.close_web(now, key, Some((fault.code, fault.reason)));
                 }
                 Ok((0, None)) => {
                     connection.web.is_cut = true;
-                    return connection.unread.extend_from_slice(input);
+                    break;
                 }
                 Ok((taken, incoming)) => {
                     input = &input[taken..];
-                    incoming.into_iter().for_each(|incoming| self.take_message(now, key, incoming));
+                    if let Some(incoming) = incoming {
+                        self.take_message(now, key, incoming);
+                        self.carry_out_all(now, key);
+                    }
                 }
             }
         }
+        if let Some(connection) = self.connection(key)
+            && matches!(connection.state, State::Web(_))
+        {
+            connection.unread.extend_from_slice(input);
+            connection.web.rest();
+        }
     }
 
-    /// Whether a WebSocket may take another message: it has done what was wanted of it, takes its answers, and has a share of the turn left.
-    fn may_go_on(&mut self, key: ConnectionKey) -> bool {
-        let has_share = self.requests_left > 0;
+    /// Whether a WebSocket may ask for more in this turn: one request at a time, so many a turn, and who asks for much gets no more than it takes.
+    fn may_ask(&mut self, key: ConnectionKey) -> bool {
+        let out_of_requests = self.requests_left == 0;
         self.connection(key).is_some_and(|connection| {
-            let is_free =
-                connection.web.work.as_ref().is_none_or(|work| work.requests.is_empty() && work.asked.is_none());
-            let is_web = matches!(connection.state, State::Web(_));
-            has_share && is_free && is_web && connection.unsent.len() <= READ_BYTES_PER_TURN_MAX
+            let is_idle = !connection.web.is_asking() && !connection.web.has_requests();
+            matches!(connection.state, State::Web(_)) && is_idle && !out_of_requests && !connection.is_owed_much()
         })
     }
 
-    /// Carries out what a message wants, as far as the share of the turn goes.
+    /// Carries out what messages that have come ask for, as far as the connection may go on.
     fn carry_out_all(&mut self, now: Now, key: ConnectionKey) {
-        while self.requests_left > 0
-            && self.connection(key).is_some_and(|connection| {
-                let work = connection.web.work.as_ref();
-                let has_more = work.is_some_and(|work| !work.requests.is_empty() && work.asked.is_none());
-                has_more && connection.unsent.len() <= READ_BYTES_PER_TURN_MAX
-            })
-        {
+        while self.requests_left > 0 {
+            let Some(connection) = self.connection(key) else { return };
+            if !connection.web.has_requests() || connection.web.is_asking() || connection.is_owed_much() {
+                return;
+            }
             self.carry_out(now, key);
         }
     }
 
     fn take_message(&mut self, now: Now, key: ConnectionKey, incoming: Incoming) {
-        self.requests_left = self.requests_left.saturating_sub(1);
         match incoming {
             // RFC 6455 section 5.5.3: unasked, or an answer to a ping: the bytes were the sign of life.
-            Incoming::Pong(_) => {}
+            Incoming::Pong(_) => self.requests_left = self.requests_left.saturating_sub(1),
             Incoming::Ping(payload) => {
+                self.requests_left = self.requests_left.saturating_sub(1);
                 let mut frame = Vec::with_capacity(payload.len() + 2);
                 ws::write(Opcode::Pong, &payload, &mut frame);
                 self.interject(now, key, &frame);
@@ -228,11 +230,11 @@ impl Core {
                     if let Some(connection) = self.connection(key) {
                         connection.web.work().requests.extend(requests);
                     }
-                    // The message was counted; its first request is not counted again.
-                    self.requests_left += 1;
-                    self.carry_out_all(now, key);
                 }
-                Err(problem) => self.nack(now, key, None, &problem),
+                Err(problem) => {
+                    self.requests_left = self.requests_left.saturating_sub(1);
+                    self.nack(now, key, None, &problem);
+                }
             },
             Incoming::Binary(_) => {
                 self.hub.counters_mut().requests_refused += 1;
@@ -390,6 +392,10 @@ impl Core {
     pub(super) fn web_is_silent(&mut self, now: Now, key: ConnectionKey, home: Home) {
         let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
+        if connection.readable || connection.web.is_asking() || connection.web.has_requests() {
+            // It has been heard, only not listened to: what it asked before comes first.
+            return self.await_sign_of_life(now, key);
+        }
         if std::mem::replace(&mut connection.web.is_pinged, true) {
             self.hub.counters_mut().connections_timed_out += 1;
             let Some(connection) = self.connection(key) else { return };
@@ -397,7 +403,8 @@ impl Core {
             self.hub.handle_silence(now, home, token);
             return self.apply_effects(now);
         }
-        self.set_deadline(key, now.instant + WS_PONG_MS);
+        let pong_ms = self.parts.patience.pong_ms;
+        self.set_deadline(key, now.instant + pong_ms);
         let mut ping = Vec::new();
         ws::write(Opcode::Ping, &[], &mut ping);
         self.interject(now, key, &ping);

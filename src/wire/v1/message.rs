@@ -12,7 +12,7 @@ use super::answer::{end_members, names};
 use super::json::string;
 use super::opening::singly;
 use super::publish::{Written, present, publication_of, unreadable_as};
-use crate::limits::{ECHO_CHARS_MAX, POST_ITEMS_MAX, WS_REQUEST_ID_BYTES_MAX};
+use crate::limits::{ECHO_CHARS_MAX, POST_ITEMS_MAX, SUBSCRIPTIONS_MAX, WS_REQUEST_ID_BYTES_MAX};
 use crate::protocol::{EndReason, Posted, Problem, Publication, SubscriptionWish, WantedSubscription};
 
 /// The subprotocol that a client may ask for (RFC 6455 section 1.9).
@@ -196,6 +196,10 @@ fn lists(subject: Option<&RawValue>) -> Result<Vec<String>, Problem> {
         Err(_) => serde_json::from_str::<Vec<String>>(raw.get()),
     };
     match found {
+        Ok(lists) if lists.iter().flat_map(|list| list.split(',')).count() > SUBSCRIPTIONS_MAX => {
+            let detail = format!("A request may name {SUBSCRIPTIONS_MAX} subjects: a session can have no more.");
+            Err(Problem::field("subject", detail).limit(SUBSCRIPTIONS_MAX))
+        }
         Ok(lists) if !lists.is_empty() => Ok(lists),
         _ => Err(Problem::field("subject", "subject is a text, or an array of texts that is not empty.")),
     }

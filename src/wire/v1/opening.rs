@@ -31,13 +31,18 @@ pub fn opening(door: Door, query: &Query, last_event_id: Option<&str>) -> Result
             _ => {}
         }
     }
-    if matches!(door, Door::WebSocket { .. }) {
-        subscriptions = subscriptions.iter().flat_map(|wanted| singly(&wanted.list, wanted.wish)).collect();
-    } else if subscriptions.is_empty() {
+    if subscriptions.is_empty() && !matches!(door, Door::WebSocket { .. }) {
         let detail =
             "No subject is named. Say what to listen to: ?subject=/news, more of them with commas or by repeating it.";
         return Err(Problem::field("subject", detail));
     }
+    // Each by itself, so that each can be taken back. What shares a queue stays together, but where each is a subscription by the door's rules.
+    let is_single = |wanted: &WantedSubscription| matches!(door, Door::WebSocket { .. }) || wanted.wish.queue.is_none();
+    let subscriptions = subscriptions.into_iter().flat_map(|wanted| match is_single(&wanted) {
+        true => singly(&wanted.list, wanted.wish),
+        false => vec![wanted],
+    });
+    let subscriptions = subscriptions.collect();
     let last_event_id = last.filter(|id| !id.is_empty()).map(|id| {
         let fits = id.len() <= LAST_EVENT_ID_BYTES_MAX;
         Box::from(if fits { id } else { "" })
@@ -65,11 +70,12 @@ pub fn amendment(query: &Query, add: bool) -> Result<Command, Problem> {
     let missing = "No session is named: session is what the first event of the session calls itself.";
     let id = ClaimedId::from_field(Some(session.ok_or_else(|| Problem::field("session", missing))?));
     let Opening { subscriptions, .. } = opening(Door::LongPoll, query, None)?;
-    Ok(if add {
-        Command::Add { id, wanted: subscriptions.iter().flat_map(|wanted| singly(&wanted.list, wanted.wish)).collect() }
-    } else {
-        Command::Remove { id, lists: subscriptions.into_iter().map(|wanted| wanted.list).collect() }
-    })
+    if !add {
+        // As they came: what shares a queue is one subscription.
+        let lists = query.iter().filter(|(name, _)| *name == "subject").map(|(_, list)| Box::from(list)).collect();
+        return Ok(Command::Remove { id, lists });
+    }
+    Ok(Command::Add { id, wanted: subscriptions.iter().flat_map(|wanted| singly(&wanted.list, wanted.wish)).collect() })
 }
 
 fn in_data(value: &str) -> Result<bool, Problem> {

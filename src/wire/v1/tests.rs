@@ -1,5 +1,7 @@
 //! What events look like, what requests are read as, and that nothing a publisher sends ends a line.
 
+mod messages;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -155,7 +157,13 @@ fn wishes_belong_to_the_subject_before_them() {
     let list = |items: &[(&str, SubscriptionWish)]| {
         Ok(items.iter().map(|(text, wish)| ((*text).to_owned(), *wish)).collect::<Vec<_>>())
     };
-    assert_eq!(opened("subject=/a,/b&subject=%2Fc+d"), list(&[("/a,/b", wish(0, false)), ("/c d", wish(0, false))]));
+    // Each by itself, so that each can be taken back, unless they share a queue.
+    let three = list(&[("/a", wish(0, false)), ("/b", wish(0, false)), ("/c d", wish(0, false))]);
+    assert_eq!(opened("subject=/a,/b&subject=%2Fc+d"), three);
+    assert_eq!(
+        opened("subject=/a,/b&conflate=1&subject=/c,/d&queue=2"),
+        list(&[("/a", wish(0, true)), ("/b", wish(0, true)), ("/c,/d", wish(2, false))])
+    );
     assert_eq!(
         opened("queue=9&subject=/a&conflate=true&subject=/b&queue=3&_=1"),
         list(&[("/a", wish(9, true)), ("/b", wish(3, false))])

@@ -90,9 +90,6 @@ pub fn inflate(bytes: &[u8], max: usize) -> Result<Vec<u8>, Fault> {
                 if rest.is_empty() {
                     break;
                 }
-                if is_end {
-                    return Err(BROKEN);
-                }
                 decompress.reset(false);
             }
             let (taken, made) = (decompress.total_in(), decompress.total_out());

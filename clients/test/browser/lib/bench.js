@@ -13,7 +13,7 @@ const PAGES = join(dirname(fileURLToPath(import.meta.url)), "../pages");
 const ACTION_MS = 5000;
 
 // What Chromium says by itself when a request fails: expected wherever a test takes the server away.
-export const NO_SERVER = /^Failed to load resource: /;
+export const NO_SERVER = /^(Failed to load resource|WebSocket connection to \S+ failed): /;
 
 // A page whose inline scripts are files instead: [html, { "NAME.1.js": text }].
 function moveScriptsOut(name, html) {

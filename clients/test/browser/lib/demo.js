@@ -84,12 +84,16 @@ async function pingWorks(server, page) {
     assert.match(await page.locator("#last").textContent(), /^[\d.]+ m?s$/);
 }
 
+// The doors of today are at the root alone.
+const DOORS = /^v1\/(ws|sse|poll|publish|subscribe|unsubscribe)\b/;
+
 // works(server, page, token) proves that a page does what it is for, now; token makes its texts new ones.
 export const PAGES = [
     {
         name: "home",
         path: "",
         isLive: true,
+        outside: DOORS,
         async works(server, page, token) {
             await page.locator("#text").fill(`${token} 中文 </script>`);
             await page.locator("#publish button").click();
@@ -113,8 +117,7 @@ export const PAGES = [
         name: "events",
         path: "demo/events.html",
         isLive: true,
-        // The doors of today are at the root alone.
-        outside: /^v1\/(sse\?|publish$)/,
+        outside: DOORS,
         async works(server, page, token) {
             const text = `${token} 中文 </script> "it's"`;
             await page.locator("#data").fill(JSON.stringify({ text, n: 1 }));
@@ -124,7 +127,7 @@ export const PAGES = [
             await hasLine(page, "frames", `${token} & more`);
         },
     },
-    { name: "chat", path: "demo/chat.html", isLive: true, works: chatWorks },
+    { name: "chat", path: "demo/chat.html", isLive: true, outside: DOORS, works: chatWorks },
     { name: "chat in frames", path: "demo/chat-frames.html", isLive: true, works: chatWorks },
     {
         name: "ticker",

@@ -70,8 +70,10 @@ function answers(port) {
 }
 
 export class Proxy {
-    static async open(kind, upstream) {
-        const [config, program, words] = KINDS[kind];
+    // configure(port, upstream, folder): the text of another configuration than the one as it comes.
+    static async open(kind, upstream, configure) {
+        const [asItComes, program, words] = KINDS[kind];
+        const config = configure ?? asItComes;
         const proxy = new Proxy();
         proxy.folder = mkdtempSync(join(tmpdir(), `pushletd-${kind}-`));
         proxy.port = await freePort();

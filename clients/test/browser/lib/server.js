@@ -19,7 +19,7 @@ export function findProgram() {
 }
 
 // Short waits, so that a test of pull takes as long as one of stream.
-const settings = (pullWait, [pollMin, pollMax]) => `heartbeat = "1s"
+const settings = (heartbeat, pullWait, [pollMin, pollMax]) => `heartbeat = "${heartbeat}"
 drain_time = "2s"
 cores = 2
 [pushlet]
@@ -37,16 +37,23 @@ process.on("exit", () => {
 });
 
 export class Server {
-    // pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port; more: further settings,
+    // heartbeat: after how long a silence; pullWait: how long a pull waits; pollRest: from one poll to the next; admin: true for an admin port; more: further settings,
     // with files ({ name: text }) beside them.
-    constructor({ pullWait = "1s", pollRest = ["100ms", "300ms"], admin = false, more = "", files = {} } = {}) {
+    constructor({
+        heartbeat = "1s",
+        pullWait = "1s",
+        pollRest = ["100ms", "300ms"],
+        admin = false,
+        more = "",
+        files = {},
+    } = {}) {
         this.admin = admin;
         this.listeners = [];
         this.port = 0;
         this.log = "";
         this.folder = mkdtempSync(join(tmpdir(), "pushletd-server-"));
         this.config = join(this.folder, "pushletd.toml");
-        writeFileSync(this.config, settings(pullWait, pollRest) + more);
+        writeFileSync(this.config, settings(heartbeat, pullWait, pollRest) + more);
         for (const [name, text] of Object.entries(files)) writeFileSync(join(this.folder, name), text, { mode: 0o600 });
     }
 

@@ -153,7 +153,7 @@ test("home: counts sessions, watches another subject", { seconds: 60 }, async (b
     await server.command({ p_event: "leave", p_id: outside.id });
     await until("one less", async () => (await number(page, "sessions")) === 2);
 
-    await page.locator("#watched").fill("/other, /天气");
+    await page.locator("#watched").fill("/other, /天气/**");
     await page.locator("#watch button").click();
     await until("the other subject", async () => (await page.locator("#watch-note").textContent()).includes("/天气"));
     await server.publish("/hello/again", { text: "nobody looks at this" });
@@ -205,50 +205,56 @@ test("board: what is drawn in one page is in the others, newcomers included", { 
     }
 });
 
-// One room, both clients.
-test("chat: an XHR page and a page with frames see and answer each other", { seconds: 60 }, async (bench) => {
-    const server = await bench.server({ admin: true });
-    const witness = await server.listen("/demo/chat");
-    const [xhr, frames] = [
-        await bench.visit(server, "demo/chat.html"),
-        await bench.visit(server, "demo/chat-frames.html"),
-    ];
-    await live(xhr);
-    await live(frames);
-    for (const [page, name] of [
-        [xhr, "Ada 小明"],
-        [frames, 'Bob "B" <b>'],
-    ]) {
-        await page.locator("#name").fill(name);
-        await page.locator("#name").blur();
-    }
-    await hasLine(xhr, "people", 'Bob "B" <b>');
-    await hasLine(frames, "people", "Ada 小明");
+const LINES = "你好 😀 👩‍👩‍👧 & <i>hello</i> &amp;\nsecond line";
 
-    await says(xhr, "你好 & <i>hello</i>\nsecond line");
-    await hasLine(frames, "log", "你好 & <i>hello</i>\nsecond line");
-    await says(frames, "</script><script>window.hacked=1</script>");
-    await hasLine(xhr, "log", "</script><script>window.hacked=1</script>");
+// One room, both clients. P-22, P-23: who publishes over a WebSocket has an address as well, and can be answered.
+test(
+    "chat: a page of the modern client and one of a classic client see and answer each other",
+    { seconds: 60 },
+    async (bench) => {
+        const server = await bench.server({ admin: true });
+        const witness = await server.listen("/demo/chat");
+        const [modern, frames] = [
+            await bench.visit(server, "demo/chat.html"),
+            await bench.visit(server, "demo/chat-frames.html"),
+        ];
+        await live(modern);
+        await live(frames);
+        for (const [page, name] of [
+            [modern, "Ada 小明"],
+            [frames, 'Bob "B" <b>'],
+        ]) {
+            await page.locator("#name").fill(name);
+            await page.locator("#name").blur();
+        }
+        await hasLine(modern, "people", 'Bob "B" <b>');
+        await hasLine(frames, "people", "Ada 小明");
 
-    await says(frames, "for Ada alone", "Ada 小明");
-    await until("a private message", async () => {
-        const lines = await xhr.locator("#log .private").allTextContents();
-        return lines.some((line) => line.includes("for Ada alone"));
-    });
-    await says(xhr, "for Bob alone", 'Bob "B" <b>');
-    await until("a private answer", async () => {
-        const lines = await frames.locator("#log .private").allTextContents();
-        return lines.some((line) => line.includes("for Bob alone"));
-    });
-    await says(xhr, "for all again");
-    await witness.heard("the last message", (event) => event.text === "for all again");
-    assert.ok(!witness.events.some((event) => event.text?.includes("alone")), "others were told what is private");
+        await says(modern, LINES);
+        await hasLine(frames, "log", LINES);
+        await says(frames, "</script><script>window.hacked=1</script>");
+        await hasLine(modern, "log", "</script><script>window.hacked=1</script>");
 
-    // As a person closes it, who is asked before. The last word and the leave of the client go over two connections, and
-    // who hears none lets the name fade; what is certain is that nobody is private with a session that is no more.
-    await frames.close({ runBeforeUnload: true });
-    await until("Ada and the witness", async () => (await server.figure("pushletd_sessions")) === 2);
-});
+        await says(frames, "for Ada alone", "Ada 小明");
+        await until("a private message", async () => {
+            const lines = await modern.locator("#log .private").allTextContents();
+            return lines.some((line) => line.includes("for Ada alone"));
+        });
+        await says(modern, "for Bob alone", 'Bob "B" <b>');
+        await until("a private answer", async () => {
+            const lines = await frames.locator("#log .private").allTextContents();
+            return lines.some((line) => line.includes("for Bob alone"));
+        });
+        await says(modern, "for all again");
+        await witness.heard("the last message", (event) => event.text === "for all again");
+        assert.ok(!witness.events.some((event) => event.text?.includes("alone")), "others were told what is private");
+
+        // As a person closes it, who is asked before. The last word and the leave of the client go over two connections, and
+        // who hears none lets the name fade; what is certain is that nobody is private with a session that is no more.
+        await frames.close({ runBeforeUnload: true });
+        await until("Ada and the witness", async () => (await server.figure("pushletd_sessions")) === 2);
+    },
+);
 
 test("chat: both pages find each other again after a restart", { seconds: 90 }, async (bench) => {
     bench.allow(NO_SERVER);

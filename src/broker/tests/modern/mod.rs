@@ -3,10 +3,12 @@
 //! Requests are read by `wire` as they are on a socket, and what comes is read by readers of its own, written from the descriptions.
 
 mod access;
+mod amend;
 mod keyed;
 mod patterns;
 mod poll;
 mod present;
+mod socket;
 mod sse;
 
 use std::collections::HashMap;

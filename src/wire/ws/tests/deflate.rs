@@ -30,6 +30,9 @@ fn the_examples_are_inflated() {
     // Section 7.2.3.4, twice over: what says that it is the last is not.
     let twice = [&last_block[..7], last_block].concat();
     assert_eq!(inflate(&twice, 10).as_deref(), Ok(&b"HelloHello"[..]));
+    // Section 7.2.1: what ends with an empty block goes without its tail, also if that block says that it is the last.
+    let empty_last_block = [&one_block[..6], b"\x00\x00\x00\xff\xff\x01"].concat();
+    assert_eq!(inflate(&empty_last_block, 5).as_deref(), Ok(HELLO));
     // And without the byte that should follow it.
     assert_eq!(inflate(&last_block[..7], 5).as_deref(), Ok(HELLO));
     let hello = [Incoming::Text("Hello".to_owned())];
@@ -139,6 +142,8 @@ fn what_cannot_be_inflated_is_refused() {
     for end in 1..whole.len() {
         assert_eq!(inflate(&whole[..end], 1000).map_err(|fault| fault.code), Err(1007), "cut at {end}");
     }
+    // A stored block that wants more than comes, what stands for the tail of the message included.
+    assert_eq!(inflate(b"\x00\x20\x00\xdf\xffHello", 1000).map_err(|fault| fault.code), Err(1007));
     // A reserved kind of block; a distance into nothing; a stored block whose length is not repeated.
     for wrong in [&b"\x06"[..], b"\x4b\x04\x22\x00", b"\x00\x05\x00\x05\x00Hello\x00"] {
         assert_eq!(inflate(wrong, 1000).map_err(|fault| fault.code), Err(1007), "{wrong:x?}");
