@@ -363,9 +363,8 @@ PUBLISHING = [
 ]
 
 
-
 def of_amending(path):
-    """What both doors have in common that change the subjects of a session. Those that need one are in test_ws_sessions.py."""
+    """What both doors have in common that change the subjects of a session; test_ws_sessions.py has what needs one."""
     at = lambda query: f"{path}?{query}"
     ask = lambda name, target, status, field=None, limit=None, headers=(), **more: Case(
         name, "POST", target, status, field, limit, headers, **more
@@ -378,14 +377,30 @@ def of_amending(path):
         ask("no UTF-8", at(f"session={UNKNOWN}&subject=%FF"), 400),
         ask("an unknown session", at(f"session={UNKNOWN}&subject=/a"), 404, "session"),
         ask("no id at all", at("session=&subject=/a"), 404, "session"),
-        ask("an unknown key", at(f"session={UNKNOWN}&subject=/a&key=nobody-knows-this-one"), 401, "Authorization",
-            told=(("WWW-Authenticate", None),)),
-        ask("a page of another site", at(f"session={UNKNOWN}&subject=/a"), 403, "Origin",
-            headers=(("Origin", "https://evil.example"),)),
+        ask(
+            "an unknown key",
+            at(f"session={UNKNOWN}&subject=/a&key=nobody-knows-this-one"),
+            401,
+            "Authorization",
+            told=(("WWW-Authenticate", None),),
+        ),
+        ask(
+            "a page of another site",
+            at(f"session={UNKNOWN}&subject=/a"),
+            403,
+            "Origin",
+            headers=(("Origin", "https://evil.example"),),
+        ),
         ask("too many fields", at(f"session={UNKNOWN}&subject=/a"), 431, "headers", 64, headers=64 * (("X", "y"),)),
         ask("a line that is too long", at("subject=/a&x=" + 8192 * "x"), 414, text=True),
         *(
-            Case(f"the method {method}", method, at(f"session={UNKNOWN}&subject=/a"), 405, told=(("Allow", "POST, OPTIONS"),))
+            Case(
+                f"the method {method}",
+                method,
+                at(f"session={UNKNOWN}&subject=/a"),
+                405,
+                told=(("Allow", "POST, OPTIONS"),),
+            )
             for method in ("GET", "HEAD", "PUT", "DELETE")
         ),
         Case("OPTIONS", "OPTIONS", path, 204, told=(("Allow", "POST, OPTIONS"),)),

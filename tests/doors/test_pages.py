@@ -1,4 +1,4 @@
-"""Every example of docs/sse.md, poll.md, ws.md and publish.md does what the page says. One without a test is an error."""
+"""Every example of docs/sse.md, poll.md, ws.md and publish.md does what it says. One without a test is an error."""
 
 import json
 import os
@@ -306,7 +306,9 @@ def test_java_listens(printed):
     assert lines(printed["sse.md/Java/java"]) == shown(form)
 
 
-@pytest.mark.parametrize(("name", "separators"), [("ws.md/In a page/js", (",", ":")), ("ws.md/Python/python", (", ", ": "))])
+@pytest.mark.parametrize(
+    ("name", "separators"), [("ws.md/In a page/js", (",", ":")), ("ws.md/Python/python", (", ", ": "))]
+)
 def test_programs_converse(printed, name, separators):
     def form(number):
         yield "listening as ID"

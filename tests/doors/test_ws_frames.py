@@ -1,10 +1,10 @@
-"""Frames (RFC 6455 section 5): each wrong one ends the WebSocket with its code, whatever comes in whatever pieces, and nobody else notices."""
+"""Frames (RFC 6455 section 5): each wrong one ends the WebSocket with its code, whatever comes in whatever pieces, and
+nobody else notices."""
 
 import dataclasses
 import os
 import select
 import socket
-import struct
 import time
 import zlib
 
@@ -13,14 +13,28 @@ import pytest
 from http_client import Poller, publish
 from server import SOON_S, Server, wait_for
 from web import (
-    BINARY, CLOSE, CONTINUE, FIN, PING, PONG, RSV1, RSV2, RSV3, TEXT, Frame, Web, closing, frame, text,
+    BINARY,
+    CLOSE,
+    CONTINUE,
+    FIN,
+    PING,
+    PONG,
+    RSV1,
+    RSV2,
+    RSV3,
+    TEXT,
+    Frame,
+    Web,
+    closing,
+    frame,
+    text,
 )
 
 MESSAGE_MAX = 262_144
 HEARTBEAT_S = 1.0
 # docs/ws.md, life signs: the heartbeat and 5 s of silence, then a Ping, then 10 s.
 SILENCE_S = HEARTBEAT_S + 5 + 10
-# What a busy server may take for moments: buffers of reads and writes, answers under way. A flood is many times as much.
+# What a busy server may take for moments: buffers of reads and writes, answers under way. A flood is far more.
 FLOOD_BYTES = 24 << 20
 GROWTH_MAX = 8 << 20
 
@@ -40,9 +54,7 @@ def publication(length, subject="/bound"):
 
 def fragments(*pieces, kind=TEXT):
     last = len(pieces) - 1
-    return b"".join(
-        frame(CONTINUE if at else kind, piece, fin=at == last) for at, piece in enumerate(pieces)
-    )
+    return b"".join(frame(CONTINUE if at else kind, piece, fin=at == last) for at, piece in enumerate(pieces))
 
 
 UMLAUT = '{"type":"ü"}'.encode()
@@ -53,8 +65,14 @@ BAD = [
     *(Bad(f"the reserved bit {bit:#x}", frame(TEXT, b"{}", reserved=bit), 1002) for bit in (RSV1, RSV2, RSV3)),
     *(Bad(f"the reserved bit {bit:#x} of a Ping", frame(PING, reserved=bit), 1002) for bit in (RSV1, RSV2, RSV3)),
     *(Bad(f"the opcode {opcode}", frame(opcode, b"{}"), 1002) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)),
-    *(Bad(f"the control frame {opcode} in fragments", frame(opcode, fin=False), 1002) for opcode in (CLOSE, PING, PONG)),
-    *(Bad(f"the control frame {opcode} of 126 bytes", frame(opcode, 126 * b"x"), 1002) for opcode in (CLOSE, PING, PONG)),
+    *(
+        Bad(f"the control frame {opcode} in fragments", frame(opcode, fin=False), 1002)
+        for opcode in (CLOSE, PING, PONG)
+    ),
+    *(
+        Bad(f"the control frame {opcode} of 126 bytes", frame(opcode, 126 * b"x"), 1002)
+        for opcode in (CLOSE, PING, PONG)
+    ),
     Bad("a Ping of 64 KiB", frame(PING, 65536 * b"x"), 1002),
     Bad("a length of 5 in 16 bits", frame(TEXT, b"hello", form=16), 1002),
     Bad("a length of 125 in 16 bits", frame(PING, 125 * b"x", form=16), 1002),
@@ -104,14 +122,22 @@ BAD_DEFLATED = [
     Bad("deflated text that is not UTF-8", frame(TEXT, deflated(b'"\xff"'), reserved=RSV1), 1007),
     Bad("deflated bytes", frame(BINARY, deflated(b"{}"), reserved=RSV1), 1003),
     Bad("a compressed Ping", frame(PING, deflated(b"x"), reserved=RSV1), 1002),
-    Bad("a compressed continuation", frame(TEXT, b"{", fin=False) + frame(CONTINUE, deflated(b"}"), reserved=RSV1), 1002),
+    Bad(
+        "a compressed continuation", frame(TEXT, b"{", fin=False) + frame(CONTINUE, deflated(b"}"), reserved=RSV1), 1002
+    ),
     Bad("a reserved bit beside", frame(TEXT, deflated(b"{}"), reserved=RSV1 | RSV2), 1002),
     Bad("what becomes 50 MB", frame(TEXT, BOMB, reserved=RSV1), 1009),
     Bad("what becomes one byte too many", frame(TEXT, deflated(publication(MESSAGE_MAX + 1)), reserved=RSV1), 1009),
-    Bad("what refers to the message before it",
-        (lambda packer: b"".join(
-            frame(TEXT, (packer.compress(b'{"type":"ping"}') + packer.flush(zlib.Z_SYNC_FLUSH))[:-4], reserved=RSV1)
-            for _ in range(2)))(zlib.compressobj(wbits=-15)), 1007),
+    Bad(
+        "what refers to the message before it",
+        (
+            lambda packer: b"".join(
+                frame(TEXT, (packer.compress(b'{"type":"ping"}') + packer.flush(zlib.Z_SYNC_FLUSH))[:-4], reserved=RSV1)
+                for _ in range(2)
+            )
+        )(zlib.compressobj(wbits=-15)),
+        1007,
+    ),
 ]
 
 
@@ -155,7 +181,7 @@ def web(server):
 
 
 def fails(web, data, code):
-    """Sends what is wrong: a Close frame with the code and a reason is all that comes, and then the end of the connection."""
+    """Sends what is wrong: a Close frame with the code and a reason is all that comes, and then the end."""
     web.send(data)
     heard, close = web.end()
     assert close.code == code and close.reason, close
@@ -209,7 +235,9 @@ def test_what_is_whole_is_answered_before_what_is_wrong(web):
     assert web.end()[1].code == 1002
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999])
+@pytest.mark.parametrize(
+    "code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
+)
 def test_a_close_is_answered_in_kind(code, server, web):
     web.send(frame(CLOSE, closing(code, "ende")) + text({"type": "ping", "id": "too late"}))
     heard, close = web.end()
@@ -255,7 +283,16 @@ def test_a_pong_that_nobody_asked_for_is_none_of_our_business(web):
         frame(TEXT, b'{"type":"ping","id":1}' + 200 * b" "),
         frame(TEXT, 70_000 * b" " + b'{"type":"ping","id":1}'),
     ],
-    ids=["two", "with empty ones", "of a byte", "with control frames between", "masked by nothing", "masked by ones", "16 bits", "64 bits"],
+    ids=[
+        "two",
+        "with empty ones",
+        "of a byte",
+        "with control frames between",
+        "masked by nothing",
+        "masked by ones",
+        "16 bits",
+        "64 bits",
+    ],
 )
 def test_a_message_may_be_cut_and_masked_as_you_like(data, web):
     web.send(data)
@@ -300,7 +337,7 @@ def rss(server):
 
 
 def flood(server, web, piece):
-    """Sends much without reading. Says how many bytes went out, what is left of the piece that was cut, and how much the server grew."""
+    """Sends much without reading. Says how many bytes went out, what the last piece lacks, and how much the server grew."""
     before, most, sent, rest = rss(server), 0, 0, b""
     web.socket.setblocking(False)
     with Web(server.port) as other:
@@ -333,7 +370,7 @@ def flood(server, web, piece):
     ids=["Pings", "bad requests", "no JSON", "arrays of requests"],
 )
 def test_a_flood_is_read_no_faster_than_its_answers(piece, answers, server):
-    """Who takes no answers is not read: the server holds no more of them than fit, and serves others meanwhile. Nothing is forgotten."""
+    """Who takes no answers is not read: the server holds few of them, and serves others meanwhile. None is forgotten."""
     with Web(server.port) as web:
         sent, rest, growth = flood(server, web, piece)
         assert growth < GROWTH_MAX, f"{growth >> 20} MiB more for {sent >> 20} MiB that came"
@@ -355,7 +392,12 @@ def test_events_for_who_does_not_read_end_in_queue_full(server):
     with Web(server.port, "subject=/flood") as web:
         data = 2000 * "x"
         before = server.metric("sessions")
-        wait_for("queue full", lambda: publish(server.port, 50 * [{"subject": "/flood", "data": data}]) and server.metric("sessions") < before)
+        wait_for(
+            "queue full",
+            lambda: (
+                publish(server.port, 50 * [{"subject": "/flood", "data": data}]) and server.metric("sessions") < before
+            ),
+        )
         heard, close = web.end()
         assert close.code == 4004 and close.reason, close
         assert heard[-1]["type"] == "end" and heard[-1]["reason"] == "queue-full" and heard[-1]["action"] == "rejoin"

@@ -1,4 +1,4 @@
-"""The handshake of /v1/ws (RFC 6455 section 4.2): each wrong one gets its status and a problem document that names the field."""
+"""The handshake of /v1/ws (RFC 6455 section 4.2): each wrong one gets its status, and is told which field is wrong."""
 
 import signal
 
@@ -27,7 +27,9 @@ def test_each_good_handshake_opens_a_session(case, server):
     with Wire(server.port) as wire:
         wire.send(case.data)
         opened = Web(server.port, wire=wire)
-        key = next(line.split(b": ")[1] for line in case.data.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+        key = next(
+            line.split(b": ")[1] for line in case.data.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+        )
         assert opened.head.headers["Sec-WebSocket-Accept"] == accept_key(key.decode())
         told(case, opened.head)
         assert opened.ask({"type": "ping", "id": 1})["type"] == "pong"

@@ -1,4 +1,4 @@
-"""WebSocket clients of others: the Python package `websockets` and the Node package `ws`, with compression and without."""
+"""WebSocket clients of others: the Python package `websockets` and the Node package `ws`, compressing and not."""
 
 import json
 import pathlib
@@ -106,8 +106,10 @@ class Ws(Process):
         self.folder.cleanup()
 
 
-@pytest.fixture(params=[(Websockets, False), (Websockets, True), (Ws, False), (Ws, True)],
-                ids=["websockets", "websockets with deflate", "ws", "ws with deflate"])
+@pytest.fixture(
+    params=[(Websockets, False), (Websockets, True), (Ws, False), (Ws, True)],
+    ids=["websockets", "websockets with deflate", "ws", "ws with deflate"],
+)
 def client(request, server):
     kind, compress = request.param
     client = kind(server, "subject=/from-the-url", compress)
@@ -250,7 +252,9 @@ def test_a_compressed_message_may_come_in_fragments(server):
     packed = (packer.compress(b'{"type":"ping","id":"' + 50 * b"x" + b'"}') + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
     with opened(server, "permessage-deflate") as web:
         # The bit is on the first one only, and compression may be left out as well.
-        web.send(frame(TEXT, packed[:5], fin=False, reserved=RSV1) + frame(0, packed[5:9], fin=False) + frame(0, packed[9:]))
+        web.send(
+            frame(TEXT, packed[:5], fin=False, reserved=RSV1) + frame(0, packed[5:9], fin=False) + frame(0, packed[9:])
+        )
         assert web.message()["id"] == 50 * "x"
         assert web.ask({"type": "ping", "id": 1})["id"] == 1
         # A final block, and more than one.

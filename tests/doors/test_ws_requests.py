@@ -1,6 +1,5 @@
 """Requests over a WebSocket: what each of them is answered, whatever is wrong with it, and in which order."""
 
-import base64
 import dataclasses
 import json
 
@@ -9,7 +8,7 @@ import pytest
 from cases import CONFIG, KEY_FILES, OTHER, SECRET, UNKNOWN
 from http_client import Poller, publish
 from server import Server
-from web import TEXT, Web, frame, text
+from web import Web, text
 
 REQUESTS_MAX = 1024
 ANY = object()
@@ -52,9 +51,30 @@ NO_REQUEST = [
     *(
         bad(f"the text {value!r}", value, id=None)
         for value in (
-            "", " ", "x", "1", "null", "true", '"ping"', "{", "}", '{"type":"ping"', '{"type":"ping"}x', '{"type":"ping",}',
-            "{'type':'ping'}", '{type:"ping"}', '{"type":"ping"}{"type":"ping"}', "\ufeff" + '{"type":"ping"}', "]", "[1", '[{"type":"ping"}',
-            '[{"type":"ping"},]', "NaN", '{"type":"ping","id":01}', '{"type":"ping","id":NaN}', '{"type":"pi\nng"}',
+            "",
+            " ",
+            "x",
+            "1",
+            "null",
+            "true",
+            '"ping"',
+            "{",
+            "}",
+            '{"type":"ping"',
+            '{"type":"ping"}x',
+            '{"type":"ping",}',
+            "{'type':'ping'}",
+            '{type:"ping"}',
+            '{"type":"ping"}{"type":"ping"}',
+            "\ufeff" + '{"type":"ping"}',
+            "]",
+            "[1",
+            '[{"type":"ping"}',
+            '[{"type":"ping"},]',
+            "NaN",
+            '{"type":"ping","id":01}',
+            '{"type":"ping","id":NaN}',
+            '{"type":"pi\nng"}',
         )
     ),
     bad("an empty array", "[]", id=None),
@@ -66,8 +86,22 @@ IDS = [
     *(
         bad(f"the id {value}", f'{{"type":"ping","id":{value}}}', "id", 64, id=None)
         for value in (
-            "-1", "1.5", "1e3", "9007199254740992", "18446744073709551616", "1e999", "-0", "true", "[]", "{}", '""',
-            f'"{65 * "x"}"', f'"{33 * "ü"}"', '[1]', '{"id":1}', '"\\ud800"',
+            "-1",
+            "1.5",
+            "1e3",
+            "9007199254740992",
+            "18446744073709551616",
+            "1e999",
+            "-0",
+            "true",
+            "[]",
+            "{}",
+            '""',
+            f'"{65 * "x"}"',
+            f'"{33 * "ü"}"',
+            "[1]",
+            '{"id":1}',
+            '"\\ud800"',
         )
     ),
     bad("an id twice", '{"type":"ping","id":1,"id":2}', id=None),
@@ -89,8 +123,15 @@ TYPES = [
     *(
         bad(f"{name} of a ping", {"type": "ping", "id": 1, name: value}, name)
         for name, value in (
-            ("subject", "/a"), ("queue", 1), ("conflate", True), ("subjects", ["/a"]), ("data", 1), ("base64", ""),
-            ("content_type", "a/b"), ("event", "x"), ("to", UNKNOWN),
+            ("subject", "/a"),
+            ("queue", 1),
+            ("conflate", True),
+            ("subjects", ["/a"]),
+            ("data", 1),
+            ("base64", ""),
+            ("content_type", "a/b"),
+            ("event", "x"),
+            ("to", UNKNOWN),
         )
     ),
     bad("half a character in a text", '{"type":"ping","id":1,"subject":"\\ud800"}', "subject"),
@@ -100,7 +141,24 @@ SUBSCRIBING = [
     bad("no subject", {"type": "subscribe", "id": 1}, "subject"),
     *(
         bad(f"the subject {value!r}", sub(subject=value), "subject")
-        for value in ("", ",", " , ", [], [""], None, 1, True, {}, [1], ["/a", None], ["/a", ["/b"]], "/a*", "/**/a", "*a", ["/a", "/b*"])
+        for value in (
+            "",
+            ",",
+            " , ",
+            [],
+            [""],
+            None,
+            1,
+            True,
+            {},
+            [1],
+            ["/a", None],
+            ["/a", ["/b"]],
+            "/a*",
+            "/**/a",
+            "*a",
+            ["/a", "/b*"],
+        )
     ),
     bad("a subject that is too long", sub(subject=257 * "a"), "subject", 256),
     bad("a subject of too many bytes", sub(subject=129 * "ü"), "subject", 256),
@@ -117,7 +175,12 @@ SUBSCRIBING = [
     bad("what nobody may", sub(subject="/closed/a"), "subject", status=403),
     bad("one of several that nobody may", sub(subject=["/a", "/closed/a"]), "subject", status=403),
     bad("to take back nothing", {"type": "unsubscribe", "id": 1}, "subject"),
-    bad("to take back what was never there", {"type": "unsubscribe", "id": 1, "subject": "/never"}, "subject", status=404),
+    bad(
+        "to take back what was never there",
+        {"type": "unsubscribe", "id": 1, "subject": "/never"},
+        "subject",
+        status=404,
+    ),
     bad("to take back with a wish", {"type": "unsubscribe", "id": 1, "subject": "/a", "queue": 1}, "queue"),
     bad("to take back an empty list", {"type": "unsubscribe", "id": 1, "subject": []}, "subject"),
     bad("to take back an empty text", {"type": "unsubscribe", "id": 1, "subject": ""}, "subject"),
@@ -127,10 +190,15 @@ PUBLISHING = [
     bad("no data", without(pub(), "data"), "data"),
     bad("subject and subjects", pub(subjects=["/b"]), "subjects"),
     bad("no subjects", without(pub(subjects=[]), "subject"), "subject"),
-    bad("too many subjects", without(pub(subjects=[f"/{number}" for number in range(129)]), "subject"), "subjects", 128),
+    bad(
+        "too many subjects", without(pub(subjects=[f"/{number}" for number in range(129)]), "subject"), "subjects", 128
+    ),
     *(bad(f"the subject {value!r}", pub(subject=value), "subject") for value in ([], ["/a"], 1, None, {})),
     bad("an empty subject", pub(subject=""), "subject", 256),
-    *(bad(f"the subjects {value!r}", without(pub(subjects=value), "subject")) for value in ("/a", 1, [1], {}, [["/a"]])),
+    *(
+        bad(f"the subjects {value!r}", without(pub(subjects=value), "subject"))
+        for value in ("/a", 1, [1], {}, [["/a"]])
+    ),
     bad("a subject that is too long", pub(subject=257 * "a"), "subject", 256),
     bad("a subject of the server", pub(subject="$server/figures"), "subject", status=403),
     bad("an empty name", pub(event=""), "event"),
@@ -150,8 +218,12 @@ PUBLISHING = [
     bad("a type that is none", pub(content_type="png", data=""), "content_type", 255),
     bad("a type of data that is no text", pub(content_type="a/b"), "data"),
     bad("JSON that is too deep", '{"type":"publish","id":1,"subject":"/a","data":' + nested(65) + "}", "data", 64),
-    bad("JSON that is much too deep", '{"type":"publish","id":1,"subject":"/a","data":' + nested(120) + "}", "data", 64),
-    bad("JSON that nobody reads", '{"type":"publish","id":1,"subject":"/a","data":' + nested(100_000) + "}", "data", 64),
+    bad(
+        "JSON that is much too deep", '{"type":"publish","id":1,"subject":"/a","data":' + nested(120) + "}", "data", 64
+    ),
+    bad(
+        "JSON that nobody reads", '{"type":"publish","id":1,"subject":"/a","data":' + nested(100_000) + "}", "data", 64
+    ),
     bad("half a character", '{"type":"publish","id":1,"subject":"/a","data":"\\ud800"}', "data"),
     bad("half a character within", '{"type":"publish","id":1,"subject":"/a","data":[{"a":["x\\udfff"]}]}', "data"),
     bad("half a character in the subject", '{"type":"publish","id":1,"subject":"\\ud800","data":1}', "subject"),
@@ -166,9 +238,17 @@ PUBLISHING = [
     bad("what nobody may", pub(subject="/closed/a"), "subject", status=403),
 ]
 BADS = [
-    *(dataclasses.replace(case, name=f"{group}: {case.name}"[:100]) for group, cases in (
-        ("request", NO_REQUEST), ("id", IDS), ("type", TYPES), ("subscribe", SUBSCRIBING), ("publish", PUBLISHING))
-      for case in cases),
+    *(
+        dataclasses.replace(case, name=f"{group}: {case.name}"[:100])
+        for group, cases in (
+            ("request", NO_REQUEST),
+            ("id", IDS),
+            ("type", TYPES),
+            ("subscribe", SUBSCRIBING),
+            ("publish", PUBLISHING),
+        )
+        for case in cases
+    ),
 ]
 
 
@@ -196,8 +276,20 @@ def web(server):
 
 def is_nack(found, status, field=None, limit=None, id=1):
     assert found["type"] == "nack" and found["reason"], found
-    assert found.keys() <= {"type", "id", "status", "reason", "field", "limit", "retry_after_s", "accepted", "refused"}, found
-    assert (found["status"], found.get("field"), found.get("limit"), found.get("id")) == (status, field, limit, id), found
+    assert found.keys() <= {
+        "type",
+        "id",
+        "status",
+        "reason",
+        "field",
+        "limit",
+        "retry_after_s",
+        "accepted",
+        "refused",
+    }, found
+    assert (found["status"], found.get("field"), found.get("limit"), found.get("id")) == (status, field, limit, id), (
+        found
+    )
     assert len(found["reason"]) < 400 and "\n" not in found["reason"], found
 
 
@@ -212,7 +304,9 @@ def test_each_bad_request_gets_its_nack(case, shared):
 # What is answered
 
 
-@pytest.mark.parametrize("id", [0, 1, 2**53 - 1, "a", "x" * 64, "ü" * 32, "0", "\"", "\u2028\n\0", "\U0001d11e"], ids=str)
+@pytest.mark.parametrize(
+    "id", [0, 1, 2**53 - 1, "a", "x" * 64, "ü" * 32, "0", '"', "\u2028\n\0", "\U0001d11e"], ids=str
+)
 def test_an_id_comes_back_as_it_was(id, web):
     """For all kinds of requests and answers."""
     assert web.ask({"type": "ping", "id": id})["id"] == id
@@ -244,20 +338,47 @@ def test_a_ping_without_an_id_gets_a_pong_without_one(web):
     assert found == {"type": "pong", "time": found["time"]}
 
 
-@pytest.mark.parametrize("value", ['[{"type":"ping","id":1}]', ' [ {"type" : "ping" , "id" : 1 } ] ', '\n{"type":"ping",\t"id":1}\r\n', '{"id":1,"type":"ping"}', '{"\\u0074ype":"\\u0070ing","id":1}', '{"type":"ping","id":1,"queue":null}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        '[{"type":"ping","id":1}]',
+        ' [ {"type" : "ping" , "id" : 1 } ] ',
+        '\n{"type":"ping",\t"id":1}\r\n',
+        '{"id":1,"type":"ping"}',
+        '{"\\u0074ype":"\\u0070ing","id":1}',
+        '{"type":"ping","id":1,"queue":null}',
+    ],
+)
 def test_json_may_be_written_as_one_likes(value, web):
     web.send(text(value))
     assert web.message()["id"] == 1
 
 
 def test_an_array_is_carried_out_in_order_and_each_is_answered(web):
-    web.say([
-        {"type": "ping", "id": 1}, sub(id=2), {"type": "nothing", "id": 3}, 4, [{"type": "ping", "id": 5}], {"type": "ping"},
-        {"type": "unsubscribe", "id": 6, "subject": "/a"}, {"type": "unsubscribe", "id": 7, "subject": "/a"}, {},
-    ])
+    web.say(
+        [
+            {"type": "ping", "id": 1},
+            sub(id=2),
+            {"type": "nothing", "id": 3},
+            4,
+            [{"type": "ping", "id": 5}],
+            {"type": "ping"},
+            {"type": "unsubscribe", "id": 6, "subject": "/a"},
+            {"type": "unsubscribe", "id": 7, "subject": "/a"},
+            {},
+        ]
+    )
     found = web.sync()
     assert [(one["type"], one.get("id")) for one in found] == [
-        ("pong", 1), ("ack", 2), ("nack", 3), ("nack", None), ("nack", None), ("pong", None), ("ack", 6), ("nack", 7), ("nack", None),
+        ("pong", 1),
+        ("ack", 2),
+        ("nack", 3),
+        ("nack", None),
+        ("nack", None),
+        ("pong", None),
+        ("ack", 6),
+        ("nack", 7),
+        ("nack", None),
     ]
 
 
@@ -268,7 +389,12 @@ def test_an_array_may_hold_as_many_as_the_bound(web):
 
 def test_requests_that_are_sent_at_once_are_answered_in_order(web):
     many = 3000
-    web.say(*(pub(id=number, subject=f"/{number % 7}") if number % 3 else {"type": "ping", "id": number} for number in range(many)))
+    web.say(
+        *(
+            pub(id=number, subject=f"/{number % 7}") if number % 3 else {"type": "ping", "id": number}
+            for number in range(many)
+        )
+    )
     assert [found["id"] for found in web.messages(many)] == list(range(many))
 
 
@@ -290,10 +416,23 @@ def test_events_come_in_the_order_in_which_they_were_accepted(server, web):
 @pytest.mark.parametrize(
     "members",
     [
-        {"data": None}, {"data": 0}, {"data": -1.5e300}, {"data": 12345678901234567890123}, {"data": ""}, {"data": []}, {"data": {}},
-        {"data": {"type": "ack", "id": 1}}, {"data": "a\rb\nc\u2028\0\ud7ff"}, {"data": {"p_from": "x"}}, {"data": True},
-        {"data": 1, "event": "alarm"}, {"data": "text", "content_type": "text/plain"}, {"base64": "AAEC", "content_type": "image/png"},
-        {"data": [[[[1]]]]}, {"data": {"": {"": ""}}}, {"data": "\U0001d11e"},
+        {"data": None},
+        {"data": 0},
+        {"data": -1.5e300},
+        {"data": 12345678901234567890123},
+        {"data": ""},
+        {"data": []},
+        {"data": {}},
+        {"data": {"type": "ack", "id": 1}},
+        {"data": "a\rb\nc\u2028\0\ud7ff"},
+        {"data": {"p_from": "x"}},
+        {"data": True},
+        {"data": 1, "event": "alarm"},
+        {"data": "text", "content_type": "text/plain"},
+        {"base64": "AAEC", "content_type": "image/png"},
+        {"data": [[[[1]]]]},
+        {"data": {"": {"": ""}}},
+        {"data": "\U0001d11e"},
     ],
     ids=json.dumps,
 )
@@ -330,7 +469,10 @@ def test_a_secret_is_not_published(server):
 def test_a_unicast_reaches_its_address_alone(server, web):
     with Web(server.port, "subject=/mail") as one, Web(server.port, "subject=/mail") as two:
         poller = Poller(server.port, "subject=/mail")
-        web.say(pub(subject="/mail", data="to one", to=one.address), pub(id=2, subject="/mail", data="to the poller", to=poller.address))
+        web.say(
+            pub(subject="/mail", data="to one", to=one.address),
+            pub(id=2, subject="/mail", data="to the poller", to=poller.address),
+        )
         assert [found["accepted"] for found in web.messages(2)] == [1, 1]
         found = one.message()
         assert found == {"subject": "/mail", "data": "to one", "time": found["time"], "from": web.address}

@@ -1,4 +1,4 @@
-"""The life of a session at the modern doors: how it begins, what it hears, how it changes what it hears, and how it ends."""
+"""The life of a session at the modern doors: how it begins, what it hears, how it changes that, and how it ends."""
 
 import json
 import signal
@@ -7,9 +7,9 @@ import pytest
 
 from cases import BEARER, CONFIG, FRIEND, KEY_FILES, OTHER, SECRET, UNKNOWN
 from http_client import Poller, ask, publish
-from server import Server, wait_for
+from server import Server
 from streams import EventStream
-from web import CLOSE, PING, Web, closing, frame, text
+from web import CLOSE, PING, Web, closing, frame
 from wire import Wire, exchange, request
 
 PRESENCE = '\n[[presence]]\nsubject = "/rooms/*"\n'
@@ -30,7 +30,11 @@ def server(request):
 def test_the_first_message_says_what_the_session_is(server):
     with Web(server.port) as web:
         assert web.first == {
-            "type": "session", "session": web.session, "address": web.address, "heartbeat_ms": 20_000, "message_max": 262_144,
+            "type": "session",
+            "session": web.session,
+            "address": web.address,
+            "heartbeat_ms": 20_000,
+            "message_max": 262_144,
         }
         assert len(web.session) == len(web.address) == 24 and web.session != web.address
 
@@ -74,7 +78,9 @@ def test_heartbeats_can_be_seen():
 
 
 def test_heartbeat_is_no_name_for_events(server):
-    answer = ask(server.port, "POST", "/v1/publish?subject=/a&event=heartbeat", b"1", {"Content-Type": "application/json"})
+    answer = ask(
+        server.port, "POST", "/v1/publish?subject=/a&event=heartbeat", b"1", {"Content-Type": "application/json"}
+    )
     assert (answer.status, answer.problem()["field"]) == (400, "event")
 
 
@@ -83,7 +89,10 @@ def test_heartbeat_is_no_name_for_events(server):
 
 def test_names_may_stand_in_the_data_only(server):
     events = [{"subject": "/names", "event": "alarm", "data": 1}, {"subject": "/names", "data": 2}]
-    with EventStream(server.port, "subject=/names&names=data") as plain, EventStream(server.port, "subject=/names") as named:
+    with (
+        EventStream(server.port, "subject=/names&names=data") as plain,
+        EventStream(server.port, "subject=/names") as named,
+    ):
         publish(server.port, events)
         told = [[stream.message() for _ in events] for stream in (plain, named)]
         assert [[name for name, _ in heard] for heard in told] == [[None, None], ["alarm", None]]
@@ -110,7 +119,10 @@ def test_a_wish_that_nobody_knows_is_refused(wrong, server):
 
 def test_losses_are_told():
     """P-30: by the policy drop-oldest, for a client that reads nothing for a while."""
-    with Server("--queue-size", "4", "--overflow", "drop-oldest", cores="1") as server, Web(server.port, "subject=/loss") as web:
+    with (
+        Server("--queue-size", "4", "--overflow", "drop-oldest", cores="1") as server,
+        Web(server.port, "subject=/loss") as web,
+    ):
         data, count = 4000 * "x", 0
         while server.metric("lost_total") == 0:
             publish(server.port, [{"subject": "/loss", "data": [count + number, data]} for number in range(50)])
@@ -173,8 +185,10 @@ def test_a_websocket_is_present_while_it_listens(server):
             told.append(watcher.message())
         told.append(watcher.message())
         assert [(one["subject"], one["event"], one["data"]["count"]) for one in told] == [
-            ("$presence/rooms/1", "joined", 1), ("$presence/rooms/1", "left", 0),
-            ("$presence/rooms/2", "joined", 1), ("$presence/rooms/2", "left", 0),
+            ("$presence/rooms/1", "joined", 1),
+            ("$presence/rooms/1", "left", 0),
+            ("$presence/rooms/2", "joined", 1),
+            ("$presence/rooms/2", "left", 0),
         ]
 
 
@@ -233,12 +247,18 @@ def test_a_client_that_closes_while_events_come_is_let_go(server):
 
 
 def test_the_doors_hear_each_other(server):
-    """What is published over a WebSocket is heard at all doors, with the address of its session, and the other way round."""
+    """What a WebSocket publishes is heard at all doors, with the address of its session, and the other way round."""
     with Web(server.port, "subject=/doors") as web, EventStream(server.port, "subject=/doors") as stream:
         poller = Poller(server.port, "subject=/doors")
         web.say({"type": "publish", "subject": "/doors", "event": "greeting", "data": {"a": "1"}})
         found = web.message()
-        assert found == {"subject": "/doors", "event": "greeting", "data": {"a": "1"}, "time": found["time"], "from": web.address}
+        assert found == {
+            "subject": "/doors",
+            "event": "greeting",
+            "data": {"a": "1"},
+            "time": found["time"],
+            "from": web.address,
+        }
         assert stream.message() == ("greeting", found) and poller.events(5) == [found]
         publish(server.port, {"subject": "/doors", "data": 2})
         assert web.message()["data"] == stream.message()[1]["data"] == poller.events(5)[0]["data"] == 2
@@ -371,7 +391,9 @@ def test_a_session_may_do_what_its_key_may(server):
     assert done(amend(server, "subscribe", keyed.session, "subject=/secret/x"))
     answer = amend(server, "subscribe", plain.session, "subject=/secret/x", (OTHER,))
     assert answer.status == 403, answer
-    publish_secret = request("POST", "/v1/publish", (("Content-Type", "application/json"), BEARER), b'{"subject":"/secret/x","data":1}')
+    publish_secret = request(
+        "POST", "/v1/publish", (("Content-Type", "application/json"), BEARER), b'{"subject":"/secret/x","data":1}'
+    )
     assert exchange(server.port, publish_secret).status == 202
     assert [event["subject"] for event in keyed.events(5)] == ["/secret/x"]
     assert plain.events() == []
@@ -393,15 +415,37 @@ def test_a_bad_amendment_says_what_is_wrong(verb, server):
         ("no id", request("POST", f"/v1/{verb}?session=me&subject=/begin"), 404, "session"),
         ("an unknown id", request("POST", f"/v1/{verb}?session={UNKNOWN}&subject=/begin"), 404, "session"),
         ("an address", request("POST", f"/v1/{verb}?session={poller.address}&subject=/begin"), 404, "session"),
-        ("a session of the other protocol", request("POST", f"/v1/{verb}?session={old}&subject=/begin"), 400, "session"),
+        (
+            "a session of the other protocol",
+            request("POST", f"/v1/{verb}?session={old}&subject=/begin"),
+            400,
+            "session",
+        ),
         ("no subject", request("POST", f"/v1/{verb}?session={poller.session}"), 400, "subject"),
         ("an empty subject", request("POST", f"/v1/{verb}?session={poller.session}&subject="), 400, "subject"),
-        ("a subject that is too long", request("POST", f"/v1/{verb}?session={poller.session}&subject={257 * 'a'}"),
-         400 if verb == "subscribe" else 404, "subject"),
+        (
+            "a subject that is too long",
+            request("POST", f"/v1/{verb}?session={poller.session}&subject={257 * 'a'}"),
+            400 if verb == "subscribe" else 404,
+            "subject",
+        ),
         ("no UTF-8", request("POST", f"/v1/{verb}?session={poller.session}&subject=%FF"), 400, None),
-        ("a page of another site", request("POST", f"/v1/{verb}?session={poller.session}&subject=/a", (("Origin", "https://evil.example"),)), 403, "Origin"),
-        ("an unknown key", request("POST", f"/v1/{verb}?session={poller.session}&subject=/begin&key=nobody-knows-this-one"), 401, "Authorization"),
-        *((f"the method {method}", request(method, f"/v1/{verb}?session={poller.session}&subject=/begin"), 405, None) for method in ("GET", "PUT", "DELETE")),
+        (
+            "a page of another site",
+            request("POST", f"/v1/{verb}?session={poller.session}&subject=/a", (("Origin", "https://evil.example"),)),
+            403,
+            "Origin",
+        ),
+        (
+            "an unknown key",
+            request("POST", f"/v1/{verb}?session={poller.session}&subject=/begin&key=nobody-knows-this-one"),
+            401,
+            "Authorization",
+        ),
+        *(
+            (f"the method {method}", request(method, f"/v1/{verb}?session={poller.session}&subject=/begin"), 405, None)
+            for method in ("GET", "PUT", "DELETE")
+        ),
     ]:
         answer = exchange(server.port, data)
         assert answer.status == status, (name, answer)

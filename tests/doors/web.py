@@ -1,6 +1,6 @@
-"""A WebSocket as bytes, so that it can be wrong: handshakes, frames and messages of a client that does what the test says.
+"""A WebSocket as bytes, so that it can be wrong: handshakes, frames and messages of a client that does what it is told.
 
-It shares no code with the server and none with another WebSocket library; those are in test_ws_interop.py.
+It shares no code with the server and none with another WebSocket library: test_ws_interop.py has those.
 """
 
 import base64
@@ -8,11 +8,9 @@ import collections
 import dataclasses
 import hashlib
 import json
-import os
 import socket
 import struct
 
-from server import SOON_S
 from wire import Wire, request
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -33,7 +31,7 @@ def accept_key(key):
 
 
 def handshake(query="", headers=(), without=(), **more):
-    """The bytes of a handshake: `headers` take the place of fields with their names, a value of None leaves a field out."""
+    """The bytes of a handshake: `headers` take the place of fields with their names, `without` leaves fields out."""
     given = {name.lower() for name, _ in headers} | {name.lower() for name in without}
     fields = [field for field in HANDSHAKE if field[0].lower() not in given]
     target = "/v1/ws" + (f"?{query}" if query else "")
@@ -41,8 +39,8 @@ def handshake(query="", headers=(), without=(), **more):
 
 
 def frame(opcode, payload=b"", fin=True, reserved=0, mask=b"\x01\x9f\x20\x77", length=None, form=None):
-    """The bytes of a frame. `mask` of None leaves it unmasked, `length` announces another one than that of the payload, and `form` (7, 16 or
-    64) is the number of bits that say it."""
+    """The bytes of a frame. `mask` of None leaves it unmasked, `length` announces another one than that of the payload,
+    and `form` (7, 16 or 64) is the number of bits that say it."""
     length = len(payload) if length is None else length
     form = form or (7 if length < 126 else 16 if length < 65536 else 64)
     head = bytes([(FIN if fin else 0) | reserved | opcode])
@@ -118,7 +116,7 @@ class Web:
         assert not head[1] & 0x80, "a frame of the server is not masked"
         length = head[1]
         if length >= 126:
-            form, least = ((">H", 126) if length == 126 else (">Q", 65536))
+            form, least = (">H", 126) if length == 126 else (">Q", 65536)
             (length,) = struct.unpack(form, self._read(struct.calcsize(form)))
             assert length >= least, "the length is in its shortest form"
         opcode = head[0] & 0x0F
@@ -168,7 +166,7 @@ class Web:
         return heard
 
     def sync(self):
-        """Everything that came before the answer to what is sent last. (Events may come later than answers: see until_event.)"""
+        """Everything that came before the answer to what is sent last. Events may come later: see until_event."""
         self.say({"type": "ping", "id": "sync"})
         heard = []
         while (found := self.message()) != {"type": "pong", "id": "sync", "time": found.get("time")}:
