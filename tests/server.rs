@@ -52,3 +52,9 @@ mod slow;
 #[path = "server/start.rs"]
 mod start;
 mod support;
+#[path = "server/web.rs"]
+mod web;
+#[path = "server/web_end.rs"]
+mod web_end;
+#[path = "server/web_flow.rs"]
+mod web_flow;
