@@ -4,6 +4,7 @@
 //! floor --listen 127.0.0.1:18090 --bytes 190
 //! floor --pair http://127.0.0.1:18080/ --server-pid PID --sessions 10000 --events 5 --rounds 15
 //! floor --pair http://127.0.0.1:18080/ --server-pid PID --transport sse --sessions 10000
+//! floor --pair http://127.0.0.1:18080/ --server-pid PID --transport ws --sessions 10000
 //! floor --pair http://127.0.0.1:18080/ --server-pid PID --transport sse --against stream --against-format xml --sessions 5000
 //! ```
 //!
@@ -33,11 +34,11 @@ const HELP: &str =
 
   --pair URL        compare the server at this URL with the floor, in turn
   --server-pid PID  the server's process, whose processor time is read
-  --transport WORD  how the server's sessions listen, as for `pushletd bench`: stream or sse [default: stream]
+  --transport WORD  how the server's sessions listen, as for `pushletd bench`: stream, sse or ws [default: stream]
   --format WORD     how the Pushlet door writes events [default: json]
   --against WORD    compare with sessions of the same server that listen so, not with the floor
   --against-format WORD  how the Pushlet door writes theirs [default: json]
-  --publish WORD    by which door the server is published to: pushlet or http [default: pushlet]
+  --publish WORD    by which door the server is published to: pushlet, http or ws [default: pushlet]
   --sessions N      streams at each of both [default: 1000]
   --events N        events a round [default: 5]
   --rounds N        rounds, of which the median is taken [default: 15]

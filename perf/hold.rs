@@ -7,7 +7,7 @@
 //! cargo run --release --example hold -- 127.0.0.1:18080 --transport sse --sessions 15000 --events 20 --server-pid $!
 //! ```
 //!
-//! `--transport sse` holds Server-Sent Events instead of Pushlet streams.
+//! `--transport sse` holds Server-Sent Events instead of Pushlet streams, `--transport ws` WebSockets.
 //!
 //! With `--stalled N`, each round measures `--events` publishes, then opens N more sessions that never read, fills their queues, and measures
 //! again. The exit code is 1 if a healthy session lost an event or got one twice or out of order.
@@ -18,10 +18,15 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use pushletd::client::{Conversation, Incoming, Offer};
+use pushletd::time::Instant as Moment;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 /// No event at all for this long means that some are lost.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// Silence is looked at by [`SILENCE`], not by the conversations: their clock stands still.
+const START: Moment = Moment::ZERO;
 
 /// What fills the queue and the kernel buffers of a session that never reads: 4.8 MB.
 const SATURATION_EVENTS: u32 = 60;
@@ -39,14 +44,18 @@ struct Options {
 }
 
 /// What opens a stream, by the name of its transport.
-const TRANSPORTS: [(&str, &str); 2] =
-    [("stream", "/pushlet.srv?p_event=join-listen&p_subject=/hold&p_format=json"), ("sse", "/v1/sse?subject=/hold")];
+const TRANSPORTS: [(&str, &str); 3] = [
+    ("stream", "/pushlet.srv?p_event=join-listen&p_subject=/hold&p_format=json"),
+    ("sse", "/v1/sse?subject=/hold"),
+    ("ws", WEB_SOCKET),
+];
+const WEB_SOCKET: &str = "/v1/ws?subject=/hold";
 
 impl Options {
     fn read() -> Result<Self, String> {
         let mut args = std::env::args().skip(1);
         let address = args.next().ok_or(
-            "usage: hold ADDRESS [--transport stream|sse] [--sessions N] [--stalled N] [--rounds N] [--events N] [--payload BYTES] [--server-pid PID]",
+            "usage: hold ADDRESS [--transport stream|sse|ws] [--sessions N] [--stalled N] [--rounds N] [--events N] [--payload BYTES] [--server-pid PID]",
         )?;
         let request = TRANSPORTS[0].1;
         let mut options =
@@ -55,7 +64,7 @@ impl Options {
             let text = args.next().ok_or_else(|| format!("{name} wants a value"))?;
             if name == "--transport" {
                 let known = TRANSPORTS.into_iter().find(|(name, _)| *name == text);
-                options.request = known.ok_or_else(|| format!("{name} is stream or sse, not {text:?}"))?.1;
+                options.request = known.ok_or_else(|| format!("{name} is stream, sse or ws, not {text:?}"))?.1;
                 continue;
             }
             let number: u32 = text.parse().map_err(|_| format!("{name}: {text:?} is no number"))?;
@@ -78,6 +87,7 @@ struct Listener {
     id: String,
     socket: OwnedFd,
     line: Vec<u8>,
+    web: Option<Conversation>,
     next: u32,
     faults: u32,
 }
@@ -134,8 +144,20 @@ fn open(address: &str, request: &str, stalled: bool) -> io::Result<TcpStream> {
     }
     socket.connect(&address.into())?;
     let mut stream = TcpStream::from(socket);
-    stream.write_all(format!("GET {request} HTTP/1.1\r\nHost: perf\r\n\r\n").as_bytes())?;
+    let head = match request {
+        WEB_SOCKET => converse()?.1,
+        _ => format!("GET {request} HTTP/1.1\r\nHost: perf\r\n\r\n").into_bytes(),
+    };
+    stream.write_all(&head)?;
     Ok(stream)
+}
+
+/// A conversation over a WebSocket, and what begins it. All have the same key: there is nobody in between who could be misled.
+fn converse() -> io::Result<(Conversation, Vec<u8>)> {
+    let offer = Offer { host: "perf", target: WEB_SOCKET, bearer: None, deflate: false, nonce: [7; 16] };
+    let mut request = Vec::new();
+    let conversation = Conversation::new(&offer, START, &mut request).map_err(io::Error::other)?;
+    Ok((conversation, request))
 }
 
 /// Resident memory of a process in bytes, and CPU seconds it has used, all tasks together.
@@ -150,6 +172,28 @@ fn usage(pid: u32) -> Option<(u64, f64)> {
 }
 
 impl Listener {
+    /// Takes what has arrived over a WebSocket, and answers pings. Says how many data events were in it.
+    fn converse(&mut self, bytes: &[u8]) -> io::Result<u64> {
+        let (mut told, mut out) = (Vec::new(), Vec::new());
+        if let Some(web) = &mut self.web {
+            web.handle(bytes, START);
+            while web.transmit([1, 2, 3, 4], &mut out) {}
+            told.extend(std::iter::from_fn(|| web.poll()));
+        }
+        if !out.is_empty() {
+            rustix::io::write(&self.socket, &out)?;
+        }
+        let mut events = 0;
+        for told in told {
+            match told {
+                Incoming::Session(session) => self.id = session.id,
+                Incoming::Event(event) => events += self.take(format!("{}\n", event.text()).as_bytes()),
+                other => return Err(io::Error::other(format!("{other:?}"))),
+            }
+        }
+        Ok(events)
+    }
+
     /// Takes what has arrived. Says how many data events were in it.
     fn take(&mut self, bytes: &[u8]) -> u64 {
         let mut events = 0;
@@ -193,7 +237,10 @@ fn collect(epoll: &OwnedFd, listeners: &mut [Listener], wanted: u64) -> io::Resu
             if read == 0 {
                 return Err(io::Error::other("the server closed a stream"));
             }
-            came += listener.take(&buffer[..read]);
+            came += match listener.web {
+                Some(_) => listener.converse(&buffer[..read])?,
+                None => listener.take(&buffer[..read]),
+            };
             last = Instant::now();
         }
     }
@@ -218,7 +265,8 @@ impl Run {
         for number in 0..options.sessions {
             let socket = OwnedFd::from(open(&options.address, options.request, false)?);
             epoll::add(&epoll, socket.as_fd(), EventData::new_u64(number as u64), EventFlags::IN)?;
-            listeners.push(Listener { id: String::new(), socket, line: Vec::new(), next: 1, faults: 0 });
+            let web = (options.request == WEB_SOCKET).then(|| converse().map(|(web, _)| web)).transpose()?;
+            listeners.push(Listener { id: String::new(), socket, line: Vec::new(), web, next: 1, faults: 0 });
         }
         let publisher = Publisher::join(&options.address)?;
         Ok(Self {

@@ -1,7 +1,7 @@
 //! pushletd: a server-push server for Linux that speaks the Pushlet protocol.
 //!
 //! The rooms stand in dependency order; a room names only rooms above it (`tests/tidy.rs` holds the table, `ARCHITECTURE.md` the why).
-//! All of them but [`shell`] are pure: bytes, instants and commands in, bytes, deadlines and outputs out.
+//! All of them but `shell`, and the blocking half of `client`, are pure: bytes, instants and commands in, bytes, deadlines and outputs out.
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod limits;
@@ -24,6 +24,9 @@ pub mod mesh;
 pub mod broker;
 
 pub mod config;
+
+#[cfg(feature = "client")]
+pub mod client;
 
 #[cfg(feature = "server")]
 pub mod shell;

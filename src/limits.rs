@@ -316,6 +316,14 @@ pub const CLIENT_TICK_MS: u64 = 250;
 pub const CLIENT_BACKOFF_MS: u64 = 500;
 /// A pause before a new attempt is at most this, in milliseconds; a server's `Retry-After` or `p_wait` may ask for three times that.
 pub const CLIENT_BACKOFF_MAX_MS: u64 = 20_000;
+/// A connection that held this long was well: the pause behind it is a first one again, in milliseconds.
+pub const CLIENT_STABLE_MS: u64 = 60_000;
+/// Most requests of one client that are not answered. More are refused.
+pub const CLIENT_UNANSWERED_MAX: usize = 16_384;
+/// Most events that a client keeps for a program that does not take them. More: it reads no further, and the server's bounds hold.
+pub const CLIENT_KEPT_EVENTS_MAX: usize = 1024;
+/// Bound of the same in bytes.
+pub const CLIENT_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// When they end, they give the server this long to hear of it, in milliseconds.
 pub const CLIENT_LEAVE_MS: u64 = 2_000;
 /// They send nothing more on a connection that was idle for this long, in milliseconds: the server may be closing it just now.

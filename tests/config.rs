@@ -70,10 +70,11 @@ fn defaults_of_the_tables() {
     assert!(http.allow_origins.value.is_empty());
     let deadlines = [http.head_timeout_ms.value, http.body_timeout_ms.value, http.idle_timeout_ms.value];
     assert_eq!(deadlines, [10_000, 30_000, 60_000]);
+    assert!(http.ws_message_max.value == 256 * 1024 && !http.ws_deflate.value);
 }
 
 /// For every setting, by its variable: texts at the edges of its range, and texts just outside.
-const RANGES: [(&str, &[&str], &[&str]); 34] = [
+const RANGES: [(&str, &[&str], &[&str]); 36] = [
     ("LISTEN", &["127.0.0.1:0", "[::]:9", "0.0.0.0:65535"], &["", "8080", "localhost:80", "1.2.3.4", "1.2.3.4:65536"]),
     ("ADMIN", &["off", "127.0.0.1:0"], &["none", "OFF", ""]),
     ("CORES", &["1", "2", "128", "auto"], &["0", "129", "-1", "1.0", "", "one"]),
@@ -110,6 +111,8 @@ const RANGES: [(&str, &[&str], &[&str]); 34] = [
     ("HTTP_HEAD_TIMEOUT", &["100ms", "10m"], &["99ms", "11m"]),
     ("HTTP_BODY_TIMEOUT", &["100ms", "10m"], &["99ms", "11m"]),
     ("HTTP_IDLE_TIMEOUT", &["100ms", "10m"], &["99ms", "11m"]),
+    ("HTTP_WS_MESSAGE_MAX", &["1KiB", "1MiB"], &["1023B", "1048577B", "1024"]),
+    ("HTTP_WS_DEFLATE", &["true", "false"], &["on", ""]),
     ("DEMO", &["auto", "on", "off"], &["true", "", "AUTO"]),
     ("CONFIG", &["x.toml"], &[""]),
 ];

@@ -11,27 +11,24 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const { version, license } = JSON.parse(readFileSync(join(HERE, "package.json"), "utf8"));
 const BANNER = `/*! pushletd ${version}, ${license} */`;
 
-const common = {
-    entryPoints: [join(HERE, "src/index.ts")],
-    bundle: true,
-    write: false,
-    charset: "utf8",
-    banner: { js: BANNER },
-};
 const FORMS = {
-    "pushletd.mjs": { format: "esm", target: "es2022" },
-    "pushletd.cjs": { format: "cjs", target: "es2022", platform: "neutral" },
-    "pushletd.js": {
-        format: "iife",
-        globalName: "pushletd",
-        target: ["chrome90", "firefox90", "safari15"],
-        minify: true,
-    },
+    "pushletd.mjs": { entry: "index.ts", format: "esm" },
+    "pushletd.cjs": { entry: "index.ts", format: "cjs", platform: "neutral" },
+    "pushletd.js": { entry: "script.ts", format: "iife", minify: true },
 };
 
 /** The text of one build. */
 export function bundle(name) {
-    return esbuild.buildSync({ ...common, ...FORMS[name] }).outputFiles[0].text;
+    const { entry, ...form } = FORMS[name];
+    const common = {
+        absWorkingDir: HERE,
+        bundle: true,
+        write: false,
+        charset: "utf8",
+        target: "es2022",
+        banner: { js: BANNER },
+    };
+    return esbuild.buildSync({ entryPoints: [join(HERE, "src", entry)], ...common, ...form }).outputFiles[0].text;
 }
 
 /** The declarations in one file: the public types, and what index.ts adds to them. */

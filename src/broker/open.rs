@@ -91,6 +91,7 @@ impl Broker {
     /// Adds subscriptions to a session: all of them, or none. One that it has gets a new wish.
     pub(super) fn add(&mut self, asked: &Asked, id: &ClaimedId, wanted: &[WantedSubscription]) {
         self.amend(asked, id, |broker, key| {
+            check_count(wanted.len())?;
             wanted.iter().try_for_each(|wanted| broker.check_subscribe(key, &wanted.list))?;
             let Self { sessions, trie, visit, .. } = broker;
             let Some(session) = sessions.get_mut(key) else { return Ok(()) };
@@ -122,11 +123,15 @@ impl Broker {
     /// Takes subscriptions from a session: all of them, or none.
     pub(super) fn remove(&mut self, asked: &Asked, id: &ClaimedId, lists: &[Box<str>]) {
         self.amend(asked, id, |broker, key| {
+            check_count(lists.len())?;
             let Self { sessions, trie, .. } = broker;
             let Some(session) = sessions.get_mut(key) else { return Ok(()) };
             let subscriptions = &mut session.subscriptions;
             let mut gone: Vec<Rc<Label>> = Vec::new();
             for list in lists {
+                if list.split(',').all(|item| item.trim().is_empty()) {
+                    return Err(Problem::field("subject", "No subject is named."));
+                }
                 // As it was asked for, or one by one.
                 let whole = subscriptions.asked_for(list);
                 let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -226,6 +231,11 @@ impl Broker {
             None => Err(self.no_session()),
         }
     }
+}
+
+/// No session has more, so nobody needs to look at each of them.
+fn check_count(items: usize) -> Result<(), Problem> {
+    if items > SUBSCRIPTIONS_MAX { Err(unsubscribable(&SubscribeError::TooMany)) } else { Ok(()) }
 }
 
 /// Why a subscription is refused, as a problem.

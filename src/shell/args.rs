@@ -206,6 +206,7 @@ Try:
   pushletd sub http://127.0.0.1:8080/pushlet.srv /chat          print what is said about /chat
   pushletd pub http://127.0.0.1:8080/pushlet.srv /chat hi=you   say something there
   pushletd sub --transport sse http://127.0.0.1:8080/ '/chat/*' the same by Server-Sent Events, with patterns
+  pushletd sub --transport ws ws://127.0.0.1:8080/ '/chat/**'    the same by WebSocket
   pushletd pub http://127.0.0.1:8080/ /chat --json '[1]'          publish JSON
   pushletd print-config > pushletd.toml                         begin a file of settings";
 
@@ -264,7 +265,7 @@ fn sub_command() -> Command {
                 .action(ArgAction::Append)
                 .num_args(1..)
                 .help(
-                    "Beginnings of the subjects to listen to (/ is all that begin with a slash); with sse and poll whole subjects, \
+                    "Beginnings of the subjects to listen to (/ is all that begin with a slash); with sse, poll and ws whole subjects, \
                      or patterns with * for one segment and ** for the rest",
                 ),
         )
@@ -280,7 +281,7 @@ fn sub_command() -> Command {
             transports,
             "stream",
             "How events travel: by the Pushlet door in one answer without end, in answers that wait for events, or (pushlet-poll) in \
-             answers at once; by /v1/sse as Server-Sent Events; by /v1/poll",
+             answers at once; by /v1/sse as Server-Sent Events; by /v1/poll; by /v1/ws as WebSocket",
         ))
         .arg(choice(
             "output",
@@ -324,16 +325,16 @@ fn pub_command() -> Command {
                 .long("json")
                 .value_name("TEXT")
                 .allow_hyphen_values(true)
-                .help("JSON of any kind as the data of one event, or - to read a line for each (http only)"),
+                .help("JSON of any kind as the data of one event, or - to read a line for each (http and ws only)"),
         )
         .arg(
             Arg::new("transport")
                 .long("transport")
                 .value_name("WORD")
-                .value_parser(PossibleValuesParser::new(["pushlet", "http"]))
-                .help("By the Pushlet door, which every Pushlet server has, or by /v1/publish [default: pushlet; http where only that can do it]"),
+                .value_parser(PossibleValuesParser::new(["pushlet", "http", "ws"]))
+                .help("By the Pushlet door, which every Pushlet server has, by /v1/publish, or by /v1/ws [default: pushlet; http where that cannot do it]"),
         )
-        .arg(Arg::new("event").long("event").value_name("NAME").help("What the events are called (http only)"))
+        .arg(Arg::new("event").long("event").value_name("NAME").help("What the events are called (http and ws only)"))
         .arg(
             Arg::new("idempotency-key")
                 .long("idempotency-key")
@@ -345,7 +346,7 @@ fn pub_command() -> Command {
         .arg(quiet_arg())
         .after_help(
             "With - each line of standard input is one event: NAME=VALUE words, quoted as `sub` prints them, or a JSON object.\n\
-             Empty lines are skipped. What an object holds stays as it is by http, and becomes texts by the Pushlet door.",
+             Empty lines are skipped. What an object holds stays as it is by http and ws, and becomes texts by the Pushlet door.",
         )
 }
 

@@ -516,6 +516,11 @@ impl Core {
 
     fn writable(&mut self, now: Now, key: ConnectionKey) {
         let Some(connection) = self.connection(key) else { return };
+        if matches!(connection.state, State::Web(_)) {
+            // It takes what was sent: on a slow line the answer to a ping may be far behind.
+            self.saw_sign_of_life(now, key);
+        }
+        let Some(connection) = self.connection(key) else { return };
         if !connection.unsent.is_empty() && !self.write_out(now, key) {
             return;
         }

@@ -20,6 +20,9 @@ use crate::wire::ws::{self, Bounds, Closing, Inbound, Incoming, Opcode, Role, Up
 /// RFC 6455 section 7.4.1: data of a kind that is not taken.
 const UNSUPPORTED_DATA: u16 = 1003;
 
+/// To change so many subscriptions is as much work as to serve a request.
+const SUBSCRIPTIONS_PER_REQUEST: usize = 8;
+
 /// What a connection is as a WebSocket. One that is idle holds nothing.
 #[derive(Debug, Default)]
 pub(super) struct Web {
@@ -89,11 +92,14 @@ impl Core {
                 // It has ended; what is left is to take leave.
                 return self.go_on_later(key);
             }
-            if connection.web.is_asking() || (!connection.unsent.is_empty() && !self.write_out(now, key)) {
+            if !connection.unsent.is_empty() && !self.write_out(now, key) {
                 return;
             }
             let out_of_requests = self.requests_left == 0;
             let Some(connection) = self.connection(key) else { return };
+            if connection.web.is_asking() {
+                return;
+            }
             let has_requests = connection.web.work.as_ref().is_some_and(|work| !work.requests.is_empty());
             let has_unread = !connection.unread.is_empty() && !connection.web.is_cut;
             if !has_requests && !has_unread && !connection.readable {
@@ -104,8 +110,9 @@ impl Core {
                 return self.go_on_later(key);
             }
             if has_requests {
-                self.carry_out(now, key);
+                self.carry_out_all(now, key);
             } else if has_unread {
+                connection.web.is_cut = false;
                 let unread = std::mem::take(&mut connection.unread);
                 self.take_frames(now, key, &unread);
             } else {
@@ -121,9 +128,9 @@ impl Core {
         let came = match net::receive(&connection.socket, &mut buffer) {
             Transfer::Bytes(bytes) => {
                 connection.readable = bytes == buffer.len() || connection.peer_finished;
-                connection.web.is_pinged = false;
+                connection.web.is_cut = false;
                 let cut = std::mem::take(&mut connection.unread);
-                self.await_sign_of_life(now, key);
+                self.saw_sign_of_life(now, key);
                 if cut.is_empty() {
                     self.take_frames(now, key, &buffer[..bytes]);
                 } else {
@@ -145,50 +152,73 @@ impl Core {
         came
     }
 
-    /// Takes frames up to the first that holds something to do; the rest waits in `unread`.
+    /// Takes frames and does what they want, as far as the connection may go on; the rest waits in `unread`.
     fn take_frames(&mut self, now: Now, key: ConnectionKey, mut input: &[u8]) {
         let max = self.parts.routes.ws_message_max as usize;
-        loop {
+        while !input.is_empty() {
+            let may_go_on = self.may_go_on(key);
             let Some(connection) = self.connection(key) else { return };
-            connection.web.is_cut = false;
-            if input.is_empty() {
-                return connection.web.rest();
+            if !may_go_on {
+                // One message at a time, and a share of a turn; who has said goodbye has said everything.
+                if let State::Web(_) = connection.state {
+                    connection.unread.extend_from_slice(input);
+                }
+                return;
             }
             let deflate = connection.web.deflate;
             let work = connection.web.work();
             let inbound = work.inbound.get_or_insert_with(|| Inbound::new(Role::Server, deflate));
-            let taken = inbound.push(input, Bounds { frame: max, message: max });
+            let came = inbound.push(input, Bounds { frame: max, message: max });
             if inbound.is_idle() {
                 work.inbound = None;
             }
-            let incoming = match taken {
+            match came {
                 Err(fault) => {
                     self.hub.counters_mut().requests_refused += 1;
                     return self.close_web(now, key, Some((fault.code, fault.reason)));
                 }
+                Ok((0, None)) => {
+                    connection.web.is_cut = true;
+                    return connection.unread.extend_from_slice(input);
+                }
                 Ok((taken, incoming)) => {
                     input = &input[taken..];
-                    if incoming.is_none() && taken == 0 {
-                        connection.web.is_cut = true;
-                        connection.unread.extend_from_slice(input);
-                        return connection.web.rest();
-                    }
-                    incoming
+                    incoming.into_iter().for_each(|incoming| self.take_message(now, key, incoming));
                 }
-            };
-            if let Some(incoming) = incoming {
-                connection.unread.extend_from_slice(input);
-                return self.take_message(now, key, incoming);
             }
         }
     }
 
+    /// Whether a WebSocket may take another message: it has done what was wanted of it, takes its answers, and has a share of the turn left.
+    fn may_go_on(&mut self, key: ConnectionKey) -> bool {
+        let has_share = self.requests_left > 0;
+        self.connection(key).is_some_and(|connection| {
+            let is_free =
+                connection.web.work.as_ref().is_none_or(|work| work.requests.is_empty() && work.asked.is_none());
+            let is_web = matches!(connection.state, State::Web(_));
+            has_share && is_free && is_web && connection.unsent.len() <= READ_BYTES_PER_TURN_MAX
+        })
+    }
+
+    /// Carries out what a message wants, as far as the share of the turn goes.
+    fn carry_out_all(&mut self, now: Now, key: ConnectionKey) {
+        while self.requests_left > 0
+            && self.connection(key).is_some_and(|connection| {
+                let work = connection.web.work.as_ref();
+                let has_more = work.is_some_and(|work| !work.requests.is_empty() && work.asked.is_none());
+                has_more && connection.unsent.len() <= READ_BYTES_PER_TURN_MAX
+            })
+        {
+            self.carry_out(now, key);
+        }
+    }
+
     fn take_message(&mut self, now: Now, key: ConnectionKey, incoming: Incoming) {
+        self.requests_left = self.requests_left.saturating_sub(1);
         match incoming {
             // RFC 6455 section 5.5.3: unasked, or an answer to a ping: the bytes were the sign of life.
             Incoming::Pong(_) => {}
             Incoming::Ping(payload) => {
-                self.requests_left = self.requests_left.saturating_sub(1);
                 let mut frame = Vec::with_capacity(payload.len() + 2);
                 ws::write(Opcode::Pong, &payload, &mut frame);
                 self.interject(now, key, &frame);
@@ -198,6 +228,9 @@ impl Core {
                     if let Some(connection) = self.connection(key) {
                         connection.web.work().requests.extend(requests);
                     }
+                    // The message was counted; its first request is not counted again.
+                    self.requests_left += 1;
+                    self.carry_out_all(now, key);
                 }
                 Err(problem) => self.nack(now, key, None, &problem),
             },
@@ -226,8 +259,14 @@ impl Core {
                 let pong = v1::pong(id.as_ref(), now.unix_s);
                 return self.say(now, key, &pong);
             }
-            Ok(Wanted::Subscribe(wanted)) => Command::Add { id: claimed, wanted },
-            Ok(Wanted::Unsubscribe(lists)) => Command::Remove { id: claimed, lists },
+            Ok(Wanted::Subscribe(wanted)) => {
+                self.charge(wanted.len());
+                Command::Add { id: claimed, wanted }
+            }
+            Ok(Wanted::Unsubscribe(lists)) => {
+                self.charge(lists.len());
+                Command::Remove { id: claimed, lists }
+            }
             Ok(Wanted::Publish(publication)) => {
                 let mut items = vec![Ok(publication)];
                 self.parts.routes.keep_secrets(&mut items);
@@ -241,6 +280,12 @@ impl Core {
         let agent = Agent { identity, ..Agent::default() };
         let path = Arc::from("/v1/ws");
         self.ask_after_letters(now, Request { token, command, path, chunked: true, agent, draw: [0; 2] });
+    }
+
+    /// A request for so many subscriptions is more work than one.
+    fn charge(&mut self, subscriptions: usize) {
+        let more = u32::try_from(subscriptions / SUBSCRIPTIONS_PER_REQUEST).unwrap_or(u32::MAX);
+        self.requests_left = self.requests_left.saturating_sub(more);
     }
 
     /// The answer of the request that is with the broker.
@@ -327,7 +372,15 @@ impl Core {
         self.go_on_later(key);
     }
 
-    /// Something has come: its client lives.
+    /// Its client lives.
+    pub(super) fn saw_sign_of_life(&mut self, now: Now, key: ConnectionKey) {
+        if let Some(connection) = self.connection(key) {
+            connection.web.is_pinged = false;
+            self.await_sign_of_life(now, key);
+        }
+    }
+
+    /// From now on it may be silent for so long.
     pub(super) fn await_sign_of_life(&mut self, now: Now, key: ConnectionKey) {
         let silence_ms = self.parts.patience.silence_ms;
         self.set_deadline(key, now.instant + silence_ms);

@@ -5,7 +5,7 @@ import re
 
 from server import ROOT
 
-PAGES = ["sse.md", "poll.md", "publish.md", "proxies.md"]
+PAGES = ["sse.md", "poll.md", "ws.md", "publish.md", "proxies.md"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -40,5 +40,5 @@ def all_blocks():
 def plain(text):
     """Output of today as that of any day: ids, addresses and times are different each time."""
     text = re.sub(r"(?<![\w-])[A-Za-z0-9_-]{24}(?![\w-])", "ID", text)
-    text = re.sub(r'"time":\d{10}\b', '"time":TIME', text)
+    text = re.sub(r'("time": ?)\d{10}\b', r'\1TIME', text)
     return re.sub(r"^retry: [1-5]\d{3}$", "retry: MS", text, flags=re.MULTILINE)

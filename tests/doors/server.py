@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = ROOT / "target" / "doors"
 PUSHLETD = os.environ.get("PUSHLETD") or str(ROOT / "target" / "release" / "pushletd")
 # Much longer than anything takes on a busy machine: who waits so long has found a mistake.
-SOON_S = 30.0
+SOON_S = float(os.environ.get("SOON_S", "30"))
 
 
 def wait_for(what, condition, deadline_s=SOON_S):

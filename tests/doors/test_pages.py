@@ -1,19 +1,21 @@
-"""Every example of docs/sse.md, poll.md and publish.md does what the page says. One without a test is an error."""
+"""Every example of docs/sse.md, poll.md, ws.md and publish.md does what the page says. One without a test is an error."""
 
 import json
+import os
 import re
 import signal
 import sys
 
 import pytest
 
-from http_client import Poller, publish
+from http_client import Poller, ask, publish
 from pages import all_blocks, plain
 from relay import Relay
-from server import TARGET, Process, Server, wait_for
+from server import PUSHLETD, TARGET, Process, Server, wait_for
+from web import Web
 
 BLOCKS = all_blocks()
-ON_PAGES = "http://127.0.0.1:8080"
+ON_PAGES = "//127.0.0.1:8080"
 UTF8 = {"LC_ALL": "C.UTF-8"}
 
 # Programs that listen until they are ended.
@@ -25,6 +27,7 @@ LISTENERS = [
     "poll.md/In a page, or in Node/js",
     "poll.md/Python/python",
     "poll.md/Java/java",
+    *(CONVERSATIONS := ["ws.md/In a page/js", "ws.md/Python/python", "ws.md/Java/java"]),
 ]
 # Programs that publish and end.
 PUBLISHERS = ["publish.md/In a page, or in Node", "publish.md/Python", "publish.md/Java"]
@@ -35,6 +38,9 @@ TYPED = {
     "poll.md/Five minutes/sh",
     "poll.md/Five minutes/sh/2",
     "poll.md/Five minutes/text",
+    "ws.md/Five minutes/sh",
+    "ws.md/Five minutes/sh/2",
+    "ws.md/Five minutes/text",
     "publish.md/Five minutes/sh",
     "publish.md/Five minutes/text",
     "publish.md/Five minutes/sh/2",
@@ -57,10 +63,13 @@ def program(name, folder, url):
     """Starts the program of a page as its reader would, in a folder of its own."""
     block = BLOCKS[name]
     assert ON_PAGES in block.text
-    text = block.text.replace(ON_PAGES, url)
+    text = block.text.replace(ON_PAGES, url.removeprefix("http:"))
     folder.mkdir(parents=True)
     if block.language == "sh":
-        return Process(["bash", "-euo", "pipefail", "-c", text], environment=UTF8)
+        # The program under its name.
+        (folder / "pushletd").symlink_to(PUSHLETD)
+        path = f"{folder}:{os.environ.get('PATH', '')}"
+        return Process(["bash", "-euo", "pipefail", "-c", text], environment={**UTF8, "PATH": path})
     if block.language == "python":
         file, command = folder / "program.py", [sys.executable, "-W", "error"]
     elif block.language == "java":
@@ -71,9 +80,11 @@ def program(name, folder, url):
     else:
         file, command = folder / "program.mjs", ["node"]
         (folder / "node_modules").symlink_to(TARGET / "node" / "node_modules")
+        # What a browser has by itself.
         if name == "sse.md/In a page/js":
-            # What a browser has by itself.
             text = f'import {{ EventSource }} from "eventsource";\nglobalThis.EventSource = EventSource;\n{text}'
+        if name == "ws.md/In a page/js":
+            text = f'import {{ WebSocket }} from "ws";\n{text}'
     file.write_text(text)
     return Process([*command, str(file)], environment=UTF8)
 
@@ -109,6 +120,25 @@ def test_a_poll_is_made_by_curl(server, tmp_path):
         run("poll.md/Five minutes/sh/2", tmp_path / "publish", server.url)
         assert curl.wait_end() == 0, curl.told()
         assert plain(curl.out()) == plain(BLOCKS["poll.md/Five minutes/text"].text)
+
+
+def test_a_websocket_is_listened_to_by_our_own_client(server, tmp_path):
+    with program("ws.md/Five minutes/sh", tmp_path / "listen", server.url) as sub:
+        server.wait_metric("subscriptions", 1)
+        run("ws.md/Five minutes/sh/2", tmp_path / "publish", server.url)
+        told = BLOCKS["ws.md/Five minutes/text"].text
+        assert sub.wait_out(lambda out: out == told)
+
+
+def test_the_conversation_of_the_page_is_what_is_said(server):
+    """Up to ids, addresses and times. What the client says stands in one array."""
+    says, hears = (json.loads(BLOCKS[f"ws.md/Five minutes/json{suffix}"].text) for suffix in ("", "/2"))
+    with Web(server.port) as web:
+        web.say(says)
+        heard = [web.first, *web.messages(len(hears) - 1)]
+    # An event may come before the ack of its publish.
+    last = sorted(heard[2:], key=lambda found: "type" not in found)
+    assert plain(json.dumps(heard[:2] + last)) == plain(json.dumps(hears))
 
 
 def test_events_are_published_by_curl(server, tmp_path):
@@ -174,9 +204,13 @@ def printed(tmp_path_factory):
         try:
             with Server(cores="1") as first:
                 relay.lead_to(first)
+                hello = Poller(first.port, "subject=/hello")
                 for at, name in enumerate(LISTENERS):
                     processes[name] = program(name, folder / str(at), relay.url)
                 hear(first, 1, processes)
+                greetings = sorted(event["data"] for event in hello.events())
+                assert greetings == ["from Java", "from Python", "from a page"]
+                ask(first.port, "GET", f"/pushlet.srv?p_event=leave&p_id={hello.session}")
                 relay.lead_to(None)
                 first.stop(signal.SIGTERM)
             with Server(cores="1") as second:
@@ -196,7 +230,8 @@ def printed(tmp_path_factory):
 def hear(server, number, processes):
     """Publishes when all have subscribed, and goes on when all have printed the last event."""
     told = lambda: "\n".join(process.told() for process in processes.values())
-    wait_for(told, lambda: server.metric("subscriptions") == len(processes))
+    # The test itself listens to the first one.
+    wait_for(told, lambda: server.metric("subscriptions") == len(processes) + (number == 1))
     publish(server.port, events_of(number))
     wait_for(told, lambda: all(f"{TEXT} {number}" in process.out() for process in processes.values()))
 
@@ -260,6 +295,32 @@ def test_java_listens(printed):
             yield 'end {"reason":"shutdown","text":"the server is shutting down"}'
 
     assert lines(printed["sse.md/Java/java"]) == shown(form)
+
+
+@pytest.mark.parametrize(("name", "separators"), [("ws.md/In a page/js", (",", ":")), ("ws.md/Python/python", (", ", ": "))])
+def test_programs_converse(printed, name, separators):
+    def form(number):
+        yield "listening as ID"
+        for event in events_of(number):
+            yield f"0 /news {json.dumps(event['data'], ensure_ascii=False, separators=separators)}"
+        if number == 1:
+            yield "end: shutdown"
+
+    out = lines(printed[name])
+    # The ack of what it publishes itself may come between two events.
+    assert out.count("published: 1") == ROUNDS
+    assert [line for line in out if line != "published: 1"] == shown(form)
+
+
+def test_java_converses(printed):
+    found = [json.loads(line) for line in printed["ws.md/Java/java"].split("\n") if line.startswith("{")]
+    events = [one for one in found if "type" not in one]
+    for event in events:
+        del event["time"]
+    assert events == shown(events_of)
+    kinds = [one["type"] for one in found if "type" in one]
+    assert [kinds.count(kind) for kind in ("session", "ack", "nack", "end")] == [ROUNDS, 2 * ROUNDS, 0, 1]
+    assert {one.get("accepted") for one in found if one.get("id") == 2} == {1}
 
 
 @pytest.mark.parametrize(

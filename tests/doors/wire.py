@@ -55,6 +55,10 @@ class Wire:
     def line(self):
         return self._file.readline()
 
+    def read(self, length):
+        """So many bytes, or fewer if the other end closes before."""
+        return self._file.read(length)
+
     def close(self):
         self._file.close()
         self.socket.close()

@@ -9,16 +9,14 @@ import {
     PushletError,
     type PushletEvent,
     type State,
-    type Subscription,
     type TransportName,
-    type Trouble,
     type Wishes,
 } from "./api.js";
 import { type Notice, type StateNotice, TRANSPORTS, both, connection } from "./connection.js";
 import { matches } from "./match.js";
 import type { Platform } from "./platform.js";
 import { type Hub, type Maker, own, shared } from "./share.js";
-import { type Home, Wanted } from "./subscription.js";
+import { type Waiter, type Wanted, wanted } from "./subscription.js";
 import { REQUEST_MS, type Wish } from "./wire.js";
 
 /** The server's URL, from any URL of it: `http://host:8080` or with a path in front of `/v1/`. */
@@ -32,7 +30,7 @@ function usable(platform: Platform, { transports }: Options): TransportName[] {
     for (const name of order) if (!TRANSPORTS[name]) throw new TypeError(`There is no transport ${name}.`);
     const missing = { ws: !platform.WebSocket, sse: !platform.EventSource, fetch: !platform.streams, poll: false };
     const found = [...new Set(order)].filter((name) => !missing[name]);
-    if (found.length === 0) throw new TypeError(`None of these transports can be used here: ${order.join(", ")}.`);
+    if (!found.length) throw new TypeError(`None of these transports can be used here: ${order.join(", ")}.`);
     return found;
 }
 
@@ -65,230 +63,160 @@ function eventOf({ content_type: contentType, base64: text, ...event }: any): Pu
     return event;
 }
 
-interface Waiter<T> {
-    resolve: (value: T) => void;
-    reject: (error: unknown) => void;
-}
-
-export class PushletClient implements Client, Home {
-    state: State = "connecting";
-    transport: TransportName | undefined;
-    address: string | undefined;
-    reason: PushletError | undefined;
-    private readonly base: string;
-    private readonly order: TransportName[];
-    private readonly tab: string;
-    private hub: Hub | undefined;
-    private closed = false;
-    private synced = false;
-    private ids = 0;
-    private readonly subscriptions = new Set<Wanted>();
+export function createClient(platform: Platform, url: string | URL | undefined, options: Options): Client {
+    if (options.WebSocket) platform = { ...platform, WebSocket: options.WebSocket };
+    const { after, window, document } = platform;
+    const { key } = options;
+    const base = baseOf(url, platform.origin);
+    const order = usable(platform, options);
+    const tab = platform.unique();
+    const all = new Set<Wanted>();
     /** The patterns that are in force. */
-    private readonly known = new Set<string>();
-    private readonly listeners = new Map<string, Set<(event: any) => void>>();
-    private readonly published = new Map<number, Waiter<Published> & { stop: () => void }>();
-    private waiters: Waiter<void>[] = [];
-    private readonly away: (() => void)[] = [];
-    private stopDue = () => {};
+    const known = new Set<string>();
+    const listeners = new Map<string, Set<(event: any) => void>>();
+    const published = new Map<number, Waiter<Published> & { stop: () => void }>();
+    const waiters: Waiter<void>[] = [];
+    const away: (() => void)[] = [];
+    let now: Omit<StateNotice, "is" | "reason"> & { reason?: PushletError | undefined } = { state: "connecting" };
+    let hub: Hub | undefined;
+    let closed = false;
+    let synced = false;
+    let ids = 0;
+    let stopDue = (): void => {};
 
-    constructor(
-        private readonly platform: Platform,
-        url: string | URL | undefined,
-        private readonly options: Options,
-    ) {
-        if (options.WebSocket) platform.WebSocket = options.WebSocket;
-        this.base = baseOf(url, platform.origin);
-        this.order = usable(platform, options);
-        this.tab = platform.unique();
-        this.start();
-        const { window, document } = platform;
-        const nudge = (): void => this.hub?.send({ do: "nudge" });
-        this.listen(window, "online", nudge);
-        this.listen(window, "offline", () => this.hub?.send({ do: "check" }));
-        this.listen(document, "visibilitychange", () => document!.visibilityState === "visible" && nudge());
-        // A page that the browser keeps for going back must let go of connection and locks, and begins anew when it is shown again.
-        this.listen(window, "pagehide", () => this.halt());
-        this.listen(window, "pageshow", () => this.hub || this.start());
-    }
-
-    private listen(target: EventTarget | undefined, name: string, call: () => void): void {
+    function listen(target: EventTarget | undefined, name: string, call: () => void): void {
         target?.addEventListener(name, call);
-        this.away.push(() => target?.removeEventListener(name, call));
+        away.push(() => target?.removeEventListener(name, call));
     }
 
-    private start(): void {
-        const { platform, base, order } = this;
-        const { key, share } = this.options;
+    function start(): void {
         const make: Maker = (tell) => connection(platform, base, key, order, tell);
-        const hear = (notice: Notice): void => this.hear(notice);
-        this.hub =
-            share !== false && platform.locks && platform.BroadcastChannel
-                ? shared(platform, `pushletd 1 ${JSON.stringify([base, key, order])}`, this.tab, make, hear)
+        hub =
+            options.share !== false && platform.locks && platform.BroadcastChannel
+                ? shared(platform, `pushletd 1 ${JSON.stringify([base, key, order])}`, tab, make, hear)
                 : own(make, hear);
-        this.want(true);
+        want(true);
     }
 
-    private halt(): void {
-        const { hub } = this;
-        this.hub = undefined;
-        hub?.stop();
-        this.forsake("The page was left before the answer: it may have been published or not.");
-        if (hub && !this.closed) this.turn({ state: "connecting" });
+    function halt(): void {
+        const old = hub;
+        hub = undefined;
+        old?.stop();
+        forsake("The page was left");
+        if (!closed) turn({ state: "connecting" });
     }
 
-    private want(fresh = false): void {
+    /** Says what this tab wishes. */
+    function want(fresh = false): void {
         const wishes: Record<string, Wish> = {};
-        for (const { pattern, wishes: wish } of this.subscriptions) wishes[pattern] = both(wishes[pattern], wish);
-        this.hub?.send({ do: "want", tab: this.tab, wishes, fresh });
+        for (const { self, wishes: wish } of all) wishes[self.pattern] = both(wishes[self.pattern], wish);
+        hub?.send({ do: "want", tab, wishes, fresh });
+    }
+
+    /** Nobody will answer any more. */
+    function forsake(why: string): void {
+        for (const { reject, stop } of published.values()) {
+            stop();
+            reject(
+                new PushletError({
+                    code: "unknown",
+                    message: `${why} before the answer: it may have been published or not.`,
+                }),
+            );
+        }
+        published.clear();
     }
 
     // From the connection
 
-    private hear(notice: Notice): void {
-        if (this.closed) return;
-        if (notice.is === "hello") {
-            this.forsake(
-                "Another tab has taken over the connection before the answer: it may have been published or not.",
-            );
-            this.want(true);
-        } else if (notice.is === "state") {
-            this.turn(notice);
-        } else if (notice.is === "subscription") {
-            this.judge(notice);
-        } else if (notice.is === "event") {
-            this.deliver(eventOf(notice.event));
-        } else if (notice.is === "synced") {
-            if (this.synced) this.emit("reset", { reason: "reconnected" });
-            this.synced = true;
-        } else if (notice.is === "reset") {
-            this.emit("reset", { reason: notice.reason });
-        } else if (notice.is === "answer") {
-            const waiter = this.published.get(notice.id);
+    function hear(notice: Notice): void {
+        if (closed) return;
+        const { is } = notice;
+        if (is === "hello") {
+            forsake("Another tab has taken over the connection");
+            want(true);
+        } else if (is === "state") {
+            turn(notice);
+        } else if (is === "subscription") {
+            const { pattern, state, reason } = notice;
+            if (state === "subscribed") known.add(pattern);
+            else known.delete(pattern);
+            if (state !== "unsubscribed")
+                for (const one of [...all]) if (one.self.pattern === pattern) one.turn(state, reason);
+        } else if (is === "event") {
+            deliver(eventOf(notice.event));
+        } else if (is === "synced") {
+            if (synced) emit("reset", { reason: "reconnected" });
+            synced = true;
+        } else if (is === "reset") {
+            emit("reset", { reason: notice.reason });
+        } else if (is === "answer") {
+            const waiter = published.get(notice.id);
             waiter?.stop();
-            this.published.delete(notice.id);
+            published.delete(notice.id);
             if (notice.trouble) waiter?.reject(new PushletError(notice.trouble));
             else waiter?.resolve(notice.published!);
         } else {
-            this.emit(notice.is, new PushletError(notice.trouble));
+            emit(is, new PushletError(notice.trouble));
         }
     }
 
-    private turn({ state, transport, address, reason, retryIn }: Omit<StateNotice, "is">): void {
+    function turn({ state, transport, address, reason: trouble, retryIn }: Omit<StateNotice, "is">): void {
         // The first one says nothing new.
-        if (state === this.state && !transport && !reason && !this.reason) return;
-        this.stopDue();
-        if (retryIn !== undefined) this.stopDue = this.platform.after(retryIn, () => this.hub?.send({ do: "due" }));
-        this.state = state;
-        this.transport = transport;
-        this.address = address;
-        this.reason = reason && new PushletError(reason);
-        if (state !== "connected") this.known.clear();
-        for (const subscription of this.subscriptions)
-            if (!this.known.has(subscription.pattern)) subscription.turn("subscribing");
-        this.emit("state", { state, transport, reason: this.reason, retryIn });
-        if (state !== "connecting") {
-            const { waiters } = this;
-            this.waiters = [];
-            for (const { resolve, reject } of waiters) state === "connected" ? resolve() : reject(this.reason);
-        }
-        if (state === "disconnected") for (const subscription of this.subscriptions) subscription.stop(this.reason);
+        if (state === now.state && !transport && !trouble && !now.reason) return;
+        const reason = trouble && new PushletError(trouble);
+        now = { state, transport, address, reason };
+        stopDue();
+        if (retryIn !== undefined) stopDue = after(retryIn, () => hub?.send({ do: "due" }));
+        if (state !== "connected") known.clear();
+        for (const one of all) if (!known.has(one.self.pattern)) one.turn("subscribing");
+        emit("state", { state, transport, reason, retryIn });
+        if (state === "connecting") return;
+        for (const { resolve, reject } of waiters.splice(0)) reason ? reject(reason) : resolve();
+        if (reason) for (const one of all) one.stop(reason);
     }
 
-    private judge({ pattern, state, reason }: Notice & { is: "subscription" }): void {
-        if (state === "subscribed") this.known.add(pattern);
-        else this.known.delete(pattern);
-        if (state === "unsubscribed") return;
-        for (const subscription of [...this.subscriptions]) {
-            if (subscription.pattern === pattern) subscription.turn(state, reason);
-        }
+    function deliver(event: PushletEvent): void {
+        const { lost: count, subject } = event;
+        if (count) emit("lost", { count, subject, where: "server" });
+        emit("event", event);
+        for (const one of [...all]) if (matches(one.self.pattern, subject)) one.give(event);
     }
 
-    private deliver(event: PushletEvent): void {
-        if (event.lost) this.emit("lost", { count: event.lost, subject: event.subject, where: "server" });
-        this.emit("event", event);
-        for (const subscription of [...this.subscriptions])
-            if (matches(subscription.pattern, event.subject)) subscription.give(event);
-    }
+    // To the user
 
-    // For subscriptions
-
-    guard(call: () => void): void {
+    function guard(call: () => void): void {
         try {
             call();
         } catch (error) {
-            this.platform.report(error);
+            platform.report(error);
         }
     }
 
-    changed(subscription: Wanted): void {
-        this.emit("subscription", subscription);
+    function emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
+        for (const listener of [...(listeners.get(name) ?? [])]) guard(() => listener(event));
     }
 
-    ended(subscription: Wanted): void {
-        if (this.subscriptions.delete(subscription)) this.want();
+    /** Something like `closed` or `connecting`, as a reason not to do what was asked. */
+    function unable(what: string): PushletError {
+        return new PushletError({
+            code: closed ? "closed" : "not-connected",
+            message: `Not ${what}: the client is ${now.state}.`,
+        });
     }
 
-    dropped(subscription: Wanted, subject: string, count: number): void {
-        this.emit("lost", { count, subject, where: "client", subscription });
-    }
-
-    // For users
-
-    on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
-        let all = this.listeners.get(name);
-        if (!all) this.listeners.set(name, (all = new Set()));
-        // The same function twice is two listeners.
-        const one = (event: Events[Name]): void => listener(event);
-        all.add(one);
-        return () => void all.delete(one);
-    }
-
-    private emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
-        for (const listener of [...(this.listeners.get(name) ?? [])]) this.guard(() => listener(event));
-    }
-
-    ready(): Promise<void> {
-        if (this.state === "connected") return Promise.resolve();
-        if (this.state === "disconnected") return Promise.reject(this.reason);
-        return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
-    }
-
-    subscribe<T = unknown>(pattern: string, callback?: Callback<T> | Wishes, wishes?: Wishes): Subscription<T> {
-        if (this.closed) throw new PushletError({ code: "closed", message: "The client is closed." });
-        if (typeof pattern !== "string" || !pattern || pattern.includes(",")) {
-            throw new TypeError("A pattern is a text without a comma; subscribe once for each.");
-        }
-        const call = typeof callback === "function" ? callback : undefined;
-        const wanted = new Wanted(
-            this,
-            pattern,
-            call,
-            wishes ?? (call ? {} : ((callback as Wishes | undefined) ?? {})),
-        );
-        this.subscriptions.add(wanted);
-        if (this.known.has(pattern)) wanted.state = "subscribed";
-        if (this.state === "disconnected") wanted.stop(this.reason);
-        this.want();
-        return wanted;
-    }
-
-    async publish(
+    async function publish(
         subject: string | readonly string[],
         data?: unknown,
-        options: PublishOptions = {},
+        how: PublishOptions = {},
     ): Promise<Published> {
-        const item = itemOf(subject, data, options);
-        if (options.wait) await this.ready();
-        if (this.state !== "connected") {
-            throw new PushletError({
-                code: this.closed ? "closed" : "not-connected",
-                message: `Not published: the client is ${this.state}.`,
-            });
-        }
-        const id = ++this.ids;
+        const item = itemOf(subject, data, how);
+        if (how.wait) await client.ready();
+        if (now.state !== "connected") throw unable("published");
+        const id = ++ids;
         return new Promise((resolve, reject) => {
-            const stop = this.platform.after(REQUEST_MS, () => {
-                this.published.delete(id);
+            const stop = after(REQUEST_MS, () => {
+                published.delete(id);
                 reject(
                     new PushletError({
                         code: "timeout",
@@ -296,34 +224,84 @@ export class PushletClient implements Client, Home {
                     }),
                 );
             });
-            this.published.set(id, { resolve, reject, stop });
-            this.hub!.send({ do: "publish", tab: this.tab, id, item });
+            published.set(id, { resolve, reject, stop });
+            hub!.send({ do: "publish", tab, id, item });
         });
     }
 
-    send(address: string, subject: string, data?: unknown, options?: PublishOptions): Promise<Published> {
-        return this.publish(subject, data, { ...options, to: address });
-    }
+    const client: Client = {
+        get state(): State {
+            return now.state;
+        },
+        get transport() {
+            return now.transport;
+        },
+        get address() {
+            return now.address;
+        },
+        get reason() {
+            return now.reason;
+        },
+        ready() {
+            return new Promise((resolve, reject) => {
+                if (now.state === "connected") resolve();
+                else if (now.state === "disconnected") reject(now.reason);
+                else waiters.push({ resolve, reject });
+            });
+        },
+        subscribe(pattern: string, callback?: Callback<any> | Wishes, wishes?: Wishes) {
+            if (closed) throw unable("subscribed");
+            if (typeof pattern !== "string" || !pattern || pattern.includes(",")) {
+                throw new TypeError("A pattern is a text without a comma; subscribe once for each.");
+            }
+            const call = typeof callback === "function" ? callback : undefined;
+            const one = wanted(
+                pattern,
+                call,
+                wishes ?? (call ? {} : ((callback as Wishes | undefined) ?? {})),
+                () => {
+                    const { state } = one.self;
+                    if ((state === "failed" || state === "unsubscribed") && all.delete(one)) want();
+                    emit("subscription", one.self);
+                },
+                (subscription, subject, count) => emit("lost", { count, subject, where: "client", subscription }),
+                guard,
+            );
+            // Others of this client or page have it already.
+            if (known.has(pattern)) one.turn("subscribed");
+            if (now.state === "disconnected") one.stop(now.reason);
+            all.add(one);
+            want();
+            return one.self;
+        },
+        publish,
+        send: (to, subject, data, how) => publish(subject, data, { ...how, to }),
+        on(name, listener) {
+            let those = listeners.get(name);
+            if (!those) listeners.set(name, (those = new Set()));
+            // The same function twice is two listeners.
+            const one = (event: any): void => listener(event);
+            those.add(one);
+            return () => void those.delete(one);
+        },
+        reconnect: () => hub?.send({ do: "reconnect" }),
+        close() {
+            if (closed) return;
+            closed = true;
+            for (const leave of away) leave();
+            halt();
+            for (const { self } of [...all]) self.unsubscribe();
+            turn({ state: "disconnected", reason: { code: "closed", message: "The client was closed." } });
+        },
+    };
 
-    /** Nobody will answer any more. */
-    private forsake(message: string): void {
-        for (const { reject, stop } of this.published.values()) {
-            stop();
-            reject(new PushletError({ code: "unknown", message } satisfies Trouble));
-        }
-        this.published.clear();
-    }
-
-    reconnect(): void {
-        this.hub?.send({ do: "reconnect" });
-    }
-
-    close(): void {
-        if (this.closed) return;
-        this.closed = true;
-        for (const away of this.away) away();
-        this.halt();
-        for (const subscription of [...this.subscriptions]) subscription.unsubscribe();
-        this.turn({ state: "disconnected", reason: { code: "closed", message: "The client was closed." } });
-    }
+    const nudge = (): void => hub?.send({ do: "nudge" });
+    listen(window, "online", nudge);
+    listen(window, "offline", () => hub?.send({ do: "check" }));
+    listen(document, "visibilitychange", () => document!.visibilityState === "visible" && nudge());
+    // A page that the browser keeps for going back must let go of connection and locks, and begins anew when it is shown again.
+    listen(window, "pagehide", halt);
+    listen(window, "pageshow", () => hub || start());
+    start();
+    return client;
 }

@@ -1,12 +1,13 @@
 // The one physical connection: its transports, its session, and the union of what all tabs wish.
 import type { Published, State, SubscriptionState, TransportName, Trouble } from "./api.js";
-import { publish } from "./http.js";
+import { call, publish } from "./http.js";
 import { memory as memoryOf } from "./memory.js";
 import type { Platform } from "./platform.js";
 import { type Attempt, type Race, race as begin } from "./race.js";
 import { fetchStream } from "./transports/fetch.js";
 import { poll } from "./transports/poll.js";
 import { sse } from "./transports/sse.js";
+import { urlOfStream } from "./transports/stream.js";
 import { ws } from "./transports/ws.js";
 import { type Ground, type Loss, type Transport, type Wish, lossOfEnd } from "./wire.js";
 
@@ -110,6 +111,8 @@ export function connection(
     let closed = false;
     // Subjects go one by one, because one of them was refused.
     let alone = false;
+    // The last publication by POST.
+    let posts: Promise<unknown> = Promise.resolve();
 
     /** Calls once after so many ms, unless something else takes the name. */
     function set(name: string, ms: number, call: () => void): void {
@@ -133,7 +136,26 @@ export function connection(
         turn({ state: "connecting" });
         const known = memory.recall();
         const first = order.filter((name) => known?.left && name === known.name);
-        compete([...new Set([...first, ...order])], lost);
+        compete([...new Set([...first, ...order])], (loss) => {
+            lost(loss);
+            inquire();
+        });
+    }
+
+    /** A WebSocket and an EventSource do not say why they were refused. Where nothing else may be used, a request asks whether it is for good. */
+    function inquire(): void {
+        if (closed || order.includes("fetch") || order.includes("poll")) return;
+        const round = failures;
+        const control = new AbortController();
+        stops.set("inquiry", () => control.abort());
+        const ground = { platform, base, key, subjects: [] } as unknown as Ground;
+        call(ground, urlOfStream(ground, {}), {}, control.signal).then(
+            () => control.abort(),
+            (loss: Loss) => {
+                if (!closed && !live && round === failures && loss.fatal && loss.trouble.field !== "subject")
+                    lost(loss);
+            },
+        );
     }
 
     function leave(): void {
@@ -410,7 +432,14 @@ export function connection(
 
     function answer({ tab: to, id, item }: Command & { do: "publish" }): void {
         const wire = live?.wire;
-        const done = wire?.publish ? wire.publish(item) : publish({ platform, base, key } as Ground, item);
+        let done;
+        if (wire?.publish) {
+            done = wire.publish(item);
+        } else {
+            // One after the other: what goes over several connections may arrive in another order.
+            done = posts.then(() => publish({ platform, base, key } as Ground, item));
+            posts = done.catch(() => {});
+        }
         done.then(
             (published) => tell({ is: "answer", to, id, published }),
             (trouble: Trouble) => {

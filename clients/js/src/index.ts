@@ -1,6 +1,6 @@
 // The package `pushletd`.
 import type { Client, Options } from "./api.js";
-import { PushletClient } from "./client.js";
+import { createClient } from "./client.js";
 import { world } from "./platform.js";
 
 export * from "./api.js";
@@ -11,5 +11,5 @@ export * from "./api.js";
  * `url`: `http(s)://HOST[:PORT][/PATH]`, by default where the page is from.
  */
 export function connect(url?: string | URL, options?: Options): Client {
-    return new PushletClient(world(), url, options ?? {});
+    return createClient(world(), url, options ?? {});
 }

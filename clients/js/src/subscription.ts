@@ -11,125 +11,126 @@ import {
 
 const BUFFER = 256;
 
-/** What a subscription needs of its client. */
-export interface Home {
-    guard(call: () => void): void;
-    changed(subscription: Wanted): void;
-    ended(subscription: Wanted): void;
-    dropped(subscription: Wanted, subject: string, count: number): void;
-}
-
-interface Waiter<T> {
+/** Somebody who waits for a promise. */
+export interface Waiter<T> {
     resolve: (value: T) => void;
     reject: (error: unknown) => void;
 }
 
-export class Wanted implements Subscription<any> {
-    state: SubscriptionState = "subscribing";
-    reason: PushletError | undefined;
-    private readonly events: PushletEvent<any>[] = [];
-    private missed = 0;
-    private looping = false;
-    private broken: PushletError | undefined;
-    private readers: Waiter<IteratorResult<PushletEvent<any>>>[] = [];
-    private waiters: Waiter<void>[] = [];
-
-    constructor(
-        private readonly home: Home,
-        readonly pattern: string,
-        private readonly callback: Callback<any> | undefined,
-        readonly wishes: Wishes,
-    ) {}
-
-    /** Why it is over. */
-    private end(): PushletError {
-        return (
-            this.reason ??
-            new PushletError({ code: "closed", message: `The subscription to ${this.pattern} has ended.` })
-        );
-    }
-
-    get over(): boolean {
-        return this.state === "failed" || this.state === "unsubscribed";
-    }
-
-    turn(state: SubscriptionState, trouble?: Trouble): void {
-        if (this.over || state === this.state) return;
-        this.state = state;
-        if (trouble) this.reason = new PushletError(trouble);
-        if (state === "subscribed") {
-            this.broken = undefined;
-            this.settle((waiter) => waiter.resolve());
-        }
-        if (this.over) {
-            this.stop(this.reason);
-            this.home.ended(this);
-        }
-        this.home.changed(this);
-    }
-
-    private settle(one: (waiter: Waiter<void>) => void): void {
-        const { waiters } = this;
-        this.waiters = [];
-        waiters.forEach(one);
-    }
-
+/** A subscription as its client sees it. */
+export interface Wanted {
+    /** What the user holds. */
+    readonly self: Subscription<any>;
+    readonly wishes: Wishes;
+    turn(state: SubscriptionState, trouble?: Trouble): void;
+    /** Hands an event on. */
+    give(event: PushletEvent<any>): void;
     /** Ends the loops, with an error or after what still waits, and whoever waits for `subscribed`. */
-    stop(error?: PushletError): void {
-        this.broken = error;
-        this.settle((waiter) => waiter.reject(error ?? this.end()));
-        for (const { resolve, reject } of this.readers.splice(0))
+    stop(error?: PushletError): void;
+}
+
+/** `changed` is called after each change of state, `dropped` for events that did not fit, `guard` calls what is the user's. */
+export function wanted(
+    pattern: string,
+    callback: Callback<any> | undefined,
+    wishes: Wishes,
+    changed: (one: Wanted) => void,
+    dropped: (subscription: Subscription, subject: string, count: number) => void,
+    guard: (call: () => void) => void,
+): Wanted {
+    const events: PushletEvent<any>[] = [];
+    let state: SubscriptionState = "subscribing";
+    let reason: PushletError | undefined;
+    // Events that went while nobody looked.
+    let missed = 0;
+    let looping = false;
+    let broken: PushletError | undefined;
+    let readers: Waiter<IteratorResult<PushletEvent<any>>>[] = [];
+    let waiters: Waiter<void>[] = [];
+
+    const over = (): boolean => state === "failed" || state === "unsubscribed";
+    const end = (): PushletError =>
+        broken ?? reason ?? new PushletError({ code: "closed", message: `The subscription to ${pattern} has ended.` });
+
+    function turn(next: SubscriptionState, trouble?: Trouble): void {
+        if (over() || next === state) return;
+        state = next;
+        if (trouble) reason = new PushletError(trouble);
+        if (over()) {
+            stop(reason);
+        } else if (state === "subscribed") {
+            broken = undefined;
+            for (const { resolve } of waiters.splice(0)) resolve();
+        }
+        changed(one);
+    }
+
+    function stop(error?: PushletError): void {
+        broken = error;
+        for (const { reject } of waiters.splice(0)) reject(end());
+        for (const { resolve, reject } of readers.splice(0))
             error ? reject(error) : resolve({ done: true, value: undefined });
     }
 
-    ready(): Promise<void> {
-        if (this.state === "subscribed") return Promise.resolve();
-        if (this.over || this.broken) return Promise.reject(this.broken ?? this.end());
-        return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
-    }
+    const self: Subscription<any> = {
+        pattern,
+        get state() {
+            return state;
+        },
+        get reason() {
+            return reason;
+        },
+        ready() {
+            return new Promise((resolve, reject) => {
+                if (state === "subscribed") resolve();
+                else if (over() || broken) reject(end());
+                else waiters.push({ resolve, reject });
+            });
+        },
+        unsubscribe: () => turn("unsubscribed"),
+        [Symbol.asyncIterator]() {
+            looping = true;
+            if (missed && events[0]) dropped(self, events[0].subject, missed);
+            missed = 0;
+            return {
+                next: () =>
+                    new Promise((resolve, reject) => {
+                        const value = events.shift();
+                        if (value) resolve({ done: false, value });
+                        else if (broken) reject(broken);
+                        else if (over()) resolve({ done: true, value: undefined });
+                        else readers.push({ resolve, reject });
+                    }),
+                async return() {
+                    looping = false;
+                    events.length = 0;
+                    if (!callback) turn("unsubscribed");
+                    return { done: true, value: undefined };
+                },
+            };
+        },
+    };
 
-    unsubscribe(): void {
-        this.turn("unsubscribed");
-    }
-
-    /** Hands an event on. */
-    give(event: PushletEvent<any>): void {
-        if (this.over) return;
-        const { callback } = this;
-        if (callback) this.home.guard(() => callback(event, this));
-        if (callback && !this.looping) return;
-        const reader = this.readers.shift();
-        if (reader) return reader.resolve({ done: false, value: event });
-        this.events.push(event);
-        if (this.events.length <= (this.wishes.buffer ?? BUFFER)) return;
-        const gone = this.events.shift()!;
-        const count = 1 + (gone.lost ?? 0);
-        this.missed += 1;
-        // The next one says it, as the server's would.
-        const [next] = this.events;
-        if (next) this.events[0] = { ...next, lost: (next.lost ?? 0) + count };
-        if (this.looping) this.home.dropped(this, next?.subject ?? gone.subject, 1);
-    }
-
-    [Symbol.asyncIterator](): AsyncIterator<PushletEvent<any>> {
-        this.looping = true;
-        // What went while nobody looked is told now.
-        if (this.missed && this.events[0]) this.home.dropped(this, this.events[0].subject, this.missed);
-        this.missed = 0;
-        return {
-            next: () => {
-                const value = this.events.shift();
-                if (value) return Promise.resolve({ done: false, value });
-                if (this.broken) return Promise.reject(this.broken);
-                if (this.over) return Promise.resolve({ done: true, value: undefined });
-                return new Promise((resolve, reject) => this.readers.push({ resolve, reject }));
-            },
-            return: () => {
-                this.looping = false;
-                this.events.length = 0;
-                if (!this.callback) this.unsubscribe();
-                return Promise.resolve({ done: true, value: undefined });
-            },
-        };
-    }
+    const one: Wanted = {
+        self,
+        wishes,
+        turn,
+        stop,
+        give(event) {
+            if (over()) return;
+            if (callback) guard(() => callback(event, self));
+            if (callback && !looping) return;
+            const reader = readers.shift();
+            if (reader) return reader.resolve({ done: false, value: event });
+            events.push(event);
+            if (events.length <= (wishes.buffer ?? BUFFER)) return;
+            const gone = events.shift()!;
+            const [next] = events;
+            // The next one says it, as the server's would.
+            if (next) events[0] = { ...next, lost: (next.lost ?? 0) + (gone.lost ?? 0) + 1 };
+            if (looping) dropped(self, (next ?? gone).subject, 1);
+            else missed += 1;
+        },
+    };
+    return one;
 }

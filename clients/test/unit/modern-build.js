@@ -14,4 +14,4 @@ const { outputFiles } = esbuild.buildSync({
     sourcemap: "inline",
 });
 const inner = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
-export const { PushletClient, PushletError, connect, matches, world } = inner;
+export const { createClient, PushletError, connect, matches, world } = inner;

@@ -257,6 +257,35 @@ test("401 and 403: disconnected with the server's reason, also where the WebSock
     }
 });
 
+test("401 where only a WebSocket or an EventSource may be used, which do not say it: one request asks", async () => {
+    for (const transport of ["ws", "sse"]) {
+        world = new World();
+        world.doors[transport] = "refuse";
+        world.doors.fetch = { status: 401, detail: "the key is not known here" };
+        const client = world.client({ transports: [transport] });
+        await world.pass(0);
+        assert.deepEqual([client.state, client.reason.status], ["disconnected", 401], transport);
+        await world.pass(600_000);
+        assert.equal(world.count(transport), 1);
+
+        // A server that is there, or not there at all, is tried again.
+        for (const behaviour of ["open", "refuse", "silent"]) {
+            world = new World();
+            world.doors[transport] = "refuse";
+            world.doors.fetch = behaviour;
+            const other = world.client({ transports: [transport] });
+            await world.pass(10_000);
+            assert.equal(other.state, "connecting");
+            assert.ok(world.count(transport) > 2);
+            assert.deepEqual(
+                world.live.filter(({ door }) => door === "fetch"),
+                [],
+            );
+            other.close();
+        }
+    }
+});
+
 test("a subject that is refused while a stream opens fails alone; the others are subscribed", async () => {
     for (const transport of ["fetch", "poll"]) {
         world = new World();

@@ -329,6 +329,28 @@ test("publishing by POST: accepted, refused, broken in between, without an answe
     assert.equal(client.state, "connected");
 });
 
+test("publications by POST are sent one after the other, also after one that failed", async () => {
+    const client = world.client({ transports: ["fetch"] });
+    await world.pass(0);
+    const open = [];
+    world.doors.publish = ({ body }) =>
+        new Promise((resolve, reject) =>
+            open.push({ data: body.data, resolve: () => resolve(Response.json({ accepted: 1, refused: 0 })), reject }),
+        );
+    const all = [1, 2, 3].map((data) => client.publish("/a", data));
+    await settle();
+    assert.deepEqual([open.length, open[0].data], [1, 1]);
+    open[0].reject(new TypeError("fetch failed"));
+    await assert.rejects(all[0], { code: "unknown" });
+    await settle();
+    assert.deepEqual([open.length, open[1].data], [2, 2]);
+    open[1].resolve();
+    assert.equal((await all[1]).accepted, 1);
+    await settle();
+    open[2].resolve();
+    assert.equal((await all[2]).accepted, 1);
+});
+
 test("publishing while not connected rejects at once, or waits if asked to", async () => {
     const client = world.client();
     await assert.rejects(client.publish("/a"), { code: "not-connected", message: /connecting/ });

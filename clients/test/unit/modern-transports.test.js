@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { EventSource } from "eventsource";
 import WebSocket from "ws";
-import { PushletClient, world } from "./modern-build.js";
+import { createClient, world } from "./modern-build.js";
 import { FakeServer } from "./modern-server.js";
 
 const open = [];
@@ -19,7 +19,7 @@ async function serve(options) {
 }
 
 function client(server, options) {
-    const made = new PushletClient({ ...world(), EventSource, WebSocket }, server.base, options);
+    const made = createClient({ ...world(), EventSource, WebSocket }, server.base, options);
     made.heard = [];
     for (const name of ["state", "lost", "reset", "nack", "error", "event"]) {
         made.on(name, (event) => made.heard.push([name, event]));

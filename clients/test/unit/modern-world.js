@@ -1,6 +1,6 @@
 // A made-up world for the modern client: a clock that tests turn, chance that they choose, a server behind sockets and fetch, and tabs with locks and
 // channels. Nothing here waits for real time.
-import { PushletClient } from "./modern-build.js";
+import { createClient } from "./modern-build.js";
 
 // Lets everything that is ready run: promises, streams, messages between tabs.
 export async function settle() {
@@ -335,7 +335,7 @@ class Tab {
     }
 
     client(options = {}, url = "http://push.test", more = {}) {
-        const client = new PushletClient(
+        const client = createClient(
             this.platform({ ...(options.share === false && { locks: undefined }), ...more }),
             url,
             options,

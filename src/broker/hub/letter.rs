@@ -108,6 +108,8 @@ fn request_bytes(request: &Request) -> usize {
             }
             Command::Open(opening) => opening.subscriptions.iter().map(|wanted| wanted.list.len()).sum(),
             Command::Post(post) => post.bytes(),
+            Command::Add { wanted, .. } => wanted.iter().map(|wanted| wanted.list.len() + LETTER_BYTES / 4).sum(),
+            Command::Remove { lists, .. } => lists.iter().map(|list| list.len() + LETTER_BYTES / 4).sum(),
             _ => 0,
         }
 }

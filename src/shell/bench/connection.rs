@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::door::Decoder;
+use super::door::{Decoder, Item};
 use crate::shell::net::{self, Transfer};
 
 /// A socket that connects or is connected.
@@ -92,6 +92,21 @@ impl Connection {
     pub(super) fn trim(&mut self) {
         if self.out.is_empty() {
             self.out = Vec::new();
+        }
+    }
+
+    /// Gives what came to the decoder, which hands on to `sink` what it understands. What the server wants back at once it gets.
+    pub(super) fn take(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
+        let Self { decoder, out, .. } = self;
+        let before = out.len();
+        decoder.feed(bytes, &mut |item| match item {
+            Item::Reply(reply) => out.extend_from_slice(reply),
+            item => sink(item),
+        });
+        if out.len() > before {
+            // If nothing can be written the end is found when it is read.
+            self.flush();
+            self.trim();
         }
     }
 

@@ -6,6 +6,7 @@ use super::marker::Marker;
 use super::modern::{PollDecoder, PollDoor, PublishDecoder, PublishDoor, SseDecoder, SseDoor};
 use super::options::{BenchArgs, Posting};
 use super::pushlet::{PushletDecoder, PushletDoor};
+use super::web::{WebDecoder, WebDoor};
 use crate::protocol::Mode;
 use crate::shell::client::target::Target;
 use crate::shell::client::transport::Transport;
@@ -46,6 +47,8 @@ pub(super) enum Item<'a> {
     Accepted,
     /// A request was refused.
     Refused,
+    /// The server wants this back at once, such as the answer to a ping.
+    Reply(&'a [u8]),
     /// The answer is over.
     Done,
     /// What came is not of this protocol.
@@ -98,18 +101,21 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    /// The doors of `target` that are asked for.
-    pub(super) fn new(target: &Target, args: &BenchArgs) -> Self {
+    /// The doors of `target` that are asked for. With `nonce` all WebSockets of the run begin.
+    pub(super) fn new(target: &Target, args: &BenchArgs, nonce: [u8; 16]) -> Self {
         let pushlet = |mode| PushletDoor::new(target, args.format, mode, args.payload_bytes);
+        let web = || WebDoor::new(target, args.payload_bytes, nonce);
         Self {
             listen: match args.transport {
                 Transport::Pushlet(mode) => Box::new(pushlet(mode)),
                 Transport::EventStream => Box::new(SseDoor::new(target)),
                 Transport::LongPoll => Box::new(PollDoor::new(target)),
+                Transport::WebSocket => Box::new(web()),
             },
             post: match args.posting {
                 Posting::Pushlet => Box::new(pushlet(Mode::default())),
                 Posting::Http => Box::new(PublishDoor::new(target, args.payload_bytes)),
+                Posting::WebSocket => Box::new(web()),
             },
             leave: pushlet(Mode::default()),
         }
@@ -137,6 +143,8 @@ pub(super) enum Decoder {
     Poll(PollDecoder),
     /// The answers to publishes by HTTP.
     Publish(PublishDecoder),
+    /// A WebSocket.
+    Web(WebDecoder),
 }
 
 impl Decoder {
@@ -147,6 +155,7 @@ impl Decoder {
             Self::Sse(decoder) => decoder.feed(bytes, sink),
             Self::Poll(decoder) => decoder.feed(bytes, sink),
             Self::Publish(decoder) => decoder.feed(bytes, sink),
+            Self::Web(decoder) => decoder.feed(bytes, sink),
         }
     }
 
@@ -157,6 +166,7 @@ impl Decoder {
             Self::Sse(decoder) => decoder.finish(sink),
             Self::Poll(decoder) => decoder.finish(sink),
             Self::Publish(decoder) => decoder.finish(sink),
+            Self::Web(decoder) => decoder.finish(),
         }
     }
 }

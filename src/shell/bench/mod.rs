@@ -1,7 +1,7 @@
 //! `pushletd bench`: the load generator. It opens thousands of sessions against a server, publishes, and accounts for every delivery.
 //!
 //! It runs in a process of its own and speaks to the server over the wire, so that it can measure any server for which there is a `door`:
-//! the Pushlet protocol (`pushlet`), and Server-Sent Events, long poll and publishing by HTTP (`modern`).
+//! the Pushlet protocol (`pushlet`), Server-Sent Events, long poll and publishing by HTTP (`modern`), and WebSockets (`web`).
 //! Each thread has an epoll descriptor, connections and a descriptor table of its own; they share atomics only. Events are marked
 //! (`marker`), found again in the raw bytes without parsing them, and accounted for (`lanes`, `account`). `docs/bench.md` is
 //! for who uses it.
@@ -26,6 +26,7 @@ mod subscriber;
 mod tests;
 mod times;
 mod watch;
+mod web;
 mod worker;
 
 use std::process::ExitCode;

@@ -13,7 +13,7 @@ use super::marker::{MARKER_BYTES, Marker};
 use crate::shell::client::target::Target;
 
 /// Who is only sent to by his address listens here, where nothing is published.
-const NOWHERE: &str = "/bench/nowhere";
+pub(super) const NOWHERE: &str = "/bench/nowhere";
 
 /// What every request to a door says.
 #[derive(Debug)]
@@ -36,22 +36,23 @@ impl Head {
 }
 
 /// What reads the bytes that are no markers.
-type Others = fn(&Words, &[u8], &mut dyn FnMut(Item<'_>));
+pub(super) type Others = fn(&Words, &[u8], &mut dyn FnMut(Item<'_>));
 
 /// Words that are looked for among the bytes of events.
 #[derive(Debug)]
-struct Words {
+pub(super) struct Words {
     event: Finder<'static>,
     lost: Finder<'static>,
 }
 
 impl Words {
-    fn new() -> Arc<Self> {
+    /// All of them.
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { event: Finder::new("event: "), lost: Finder::new("{\"lost\":") })
     }
 
     /// Hands on the markers of whole events, and what `others` makes of the bytes before, between and behind them.
-    fn scan(&self, mut bytes: &[u8], sink: &mut dyn FnMut(Item<'_>), others: Others) {
+    pub(super) fn scan(&self, mut bytes: &[u8], sink: &mut dyn FnMut(Item<'_>), others: Others) {
         while let Some((at, marker)) = Marker::find(bytes) {
             let before = &bytes[..at];
             others(self, before, sink);
@@ -96,13 +97,14 @@ fn text<'a>(bytes: &'a [u8], name: &str) -> Option<&'a str> {
     std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok()
 }
 
-fn ready(bytes: &[u8]) -> Option<Item<'_>> {
+/// The session that the server tells of.
+pub(super) fn ready(bytes: &[u8]) -> Option<Item<'_>> {
     let id = text(bytes, "\"session\":\"").filter(|id| !id.is_empty())?;
     Some(Item::Ready { id, address: text(bytes, "\"address\":\"").unwrap_or_default() })
 }
 
 /// The session is over. That it has left is what we asked for.
-fn end(bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
+pub(super) fn end(bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
     match text(bytes, "\"reason\":\"") {
         Some("leave") => {}
         Some(_) => sink(Item::Aborted),
@@ -147,7 +149,7 @@ impl Listen for SseDoor {
 }
 
 /// Longest event that is waited for, in bytes.
-const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Reads one stream.
 #[derive(Debug)]

@@ -61,15 +61,21 @@ pub enum Posting {
     Pushlet,
     /// `/v1/publish`, without one.
     Http,
+    /// `/v1/ws`, each publisher with a connection and session of its own.
+    WebSocket,
 }
 
 impl Posting {
+    /// All of them, the usual one first.
+    pub const ALL: [Self; 3] = [Self::Pushlet, Self::Http, Self::WebSocket];
+
     /// Its name on the command line and in what is printed.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pushlet => "pushlet",
             Self::Http => "http",
+            Self::WebSocket => "ws",
         }
     }
 }
@@ -214,7 +220,7 @@ fn door_flags(command: Command) -> Command {
         .arg(
             long("transport", "WORD", "stream")
                 .value_parser(words(Transport::ALL.map(Transport::name).to_vec()))
-                .help("How events travel: stream, pull and pushlet-poll by the Pushlet door, sse and poll by /v1/sse and /v1/poll"),
+                .help("How events travel: stream, pull and pushlet-poll by the Pushlet door, sse, poll and ws by /v1/sse, /v1/poll and /v1/ws"),
         )
         .arg(
             // The word of version 0.1.0.
@@ -230,8 +236,8 @@ fn door_flags(command: Command) -> Command {
         )
         .arg(
             long("publish", "WORD", "pushlet")
-                .value_parser(words([Posting::Pushlet, Posting::Http].map(Posting::name).to_vec()))
-                .help("By which door events are published: pushlet, or http for /v1/publish"),
+                .value_parser(words(Posting::ALL.map(Posting::name).to_vec()))
+                .help("By which door events are published: pushlet, http for /v1/publish, or ws for /v1/ws"),
         )
         .arg(plain("key", "FILE").help(format!("File with the secret to present; without it the variable {KEY_VARIABLE} is looked for")))
 }
@@ -327,7 +333,7 @@ pub(in crate::shell) fn read(matches: &ArgMatches) -> BenchArgs {
             None => Transport::from_name(&text("transport")).unwrap_or_default(),
         },
         format: Format::from_name(&text("format")).unwrap_or_default(),
-        posting: if text("publish") == Posting::Http.name() { Posting::Http } else { Posting::Pushlet },
+        posting: posting(&text("publish")),
         key: matches.get_one("key").cloned(),
         sessions: number("sessions"),
         publishers,
@@ -358,6 +364,11 @@ pub(in crate::shell) fn read(matches: &ArgMatches) -> BenchArgs {
         quiet: matches.get_flag("quiet"),
         leave: !matches.get_flag("no-leave"),
     }
+}
+
+/// The door for publishing of this name.
+fn posting(name: &str) -> Posting {
+    Posting::ALL.into_iter().find(|known| known.name() == name).unwrap_or(Posting::Pushlet)
 }
 
 /// Longest padding: the server takes requests of 256 KiB.
@@ -435,6 +446,7 @@ mod tests {
         let transport = |words: &str| read_words(words).map(|args| (args.transport, args.posting));
         assert_eq!(transport("h"), Ok((Transport::Pushlet(Mode::Stream), Posting::Pushlet)));
         assert_eq!(transport("h --transport poll --publish http"), Ok((Transport::LongPoll, Posting::Http)));
+        assert_eq!(transport("h --transport ws --publish ws"), Ok((Transport::WebSocket, Posting::WebSocket)));
         assert_eq!(transport("h --mode poll"), Ok((Transport::Pushlet(Mode::Poll), Posting::Pushlet)));
         assert_eq!(read_words("h --duration 0.5").map(|args| args.duration), Ok(Duration::from_millis(500)));
     }

@@ -125,7 +125,9 @@ impl Run {
         let addresses = Addresses::find(target, args.source_addresses, connections)?;
         let tag = getrandom::u32().map_err(io::Error::other)?;
         let shared = Arc::new(Shared::new(args.clone(), addresses, format!("/bench/{tag:08x}"))?);
-        let doors = Arc::new(Doors::new(target, args));
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+        let doors = Arc::new(Doors::new(target, args, nonce));
         let mut threads = Vec::new();
         let (refused, refusals) = std::sync::mpsc::channel();
         for number in 0..args.threads as usize {

@@ -143,7 +143,7 @@ impl Subscriber {
             Item::Again { wait_ms, target } => (self.wait_ms, self.target) = (Some(wait_ms), target),
             Item::Done => (self.done, self.asked) = (true, false),
             Item::Broken(_) => self.garbled = true,
-            Item::Ready { .. } | Item::Accepted | Item::Refused => {}
+            Item::Ready { .. } | Item::Accepted | Item::Refused | Item::Reply(_) => {}
         }
     }
 

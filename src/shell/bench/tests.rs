@@ -49,6 +49,7 @@ fn understood(mut decoder: Decoder, bytes: &[u8], step: usize) -> Vec<String> {
                 Item::Accepted => "accepted".to_owned(),
                 Item::Refused => "refused".to_owned(),
                 Item::Done => "done".to_owned(),
+                Item::Reply(reply) => format!("reply {:x} {}", reply[0], reply.len()),
                 Item::Broken(why) => why.to_owned(),
             });
         });

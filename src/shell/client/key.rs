@@ -60,6 +60,11 @@ impl Key {
         Ok(Self(secret.to_owned()))
     }
 
+    /// The secret itself, for whoever writes the field.
+    pub(in crate::shell) fn secret(&self) -> &str {
+        &self.0
+    }
+
     /// The header field that presents it (RFC 6750, section 2.1), line end included.
     pub(in crate::shell) fn header(&self) -> String {
         format!("Authorization: Bearer {}\r\n", self.0)

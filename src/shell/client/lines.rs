@@ -49,6 +49,17 @@ fn next_line(input: &mut dyn BufRead) -> Option<std::io::Result<Vec<u8>>> {
 /// A line, and its number, from 1.
 type Numbered = (u64, Vec<u8>);
 
+/// What there is of an input.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A line.
+    Line(Numbered),
+    /// Nothing yet.
+    NotYet,
+    /// Nothing more.
+    End,
+}
+
 impl Lines {
     /// Begins to read.
     pub(super) fn read(input: Box<dyn BufRead + Send>) -> Self {
@@ -98,6 +109,19 @@ impl Lines {
         match self.receiver.try_recv() {
             Ok(line) => self.numbered(line).map(Some),
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => Ok(None),
+        }
+    }
+
+    /// What comes within a time.
+    ///
+    /// # Errors
+    ///
+    /// The input cannot be read.
+    pub(super) fn within(&self, time: Duration) -> Result<Next, Trouble> {
+        match self.receiver.recv_timeout(time) {
+            Ok(line) => self.numbered(line).map(Next::Line),
+            Err(RecvTimeoutError::Timeout) => Ok(Next::NotYet),
+            Err(RecvTimeoutError::Disconnected) => Ok(Next::End),
         }
     }
 

@@ -4,13 +4,13 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use super::answer::{AnswerReader, Head};
 use super::event::{Event, shown};
 use super::object::Posted;
 use super::reader::{EventReader, Found};
 use super::target::Target;
 use super::trouble::Trouble;
 use super::watch::Watch;
+use crate::client::answer::{AnswerReader, Head};
 use crate::limits::{CLIENT_ANSWER_MS, CLIENT_CONNECT_MS, CLIENT_IDLE_MS, CLIENT_TARGET_BYTES_MAX, CLIENT_TICK_MS};
 use crate::protocol::Format;
 
@@ -278,6 +278,15 @@ pub(super) fn leave_request(target: &Target, session: &str) -> Vec<u8> {
 }
 
 fn connect(target: &Target, watch: &Watch) -> Result<Link, Trouble> {
+    dial(target, watch).map(|stream| Link { stream, answer: AnswerReader::new(), used_at: Instant::now() })
+}
+
+/// A connection on which reads take a tick at most.
+///
+/// # Errors
+///
+/// There is none; see [`Trouble`].
+pub(super) fn dial(target: &Target, watch: &Watch) -> Result<TcpStream, Trouble> {
     let whole = |what: String| Trouble::Link(format!("cannot connect to {}:{}: {what}", target.host, target.port));
     let addresses = (target.host.as_str(), target.port).to_socket_addrs().map_err(|error| whole(error.to_string()))?;
     let mut last = whole("the name has no address".to_owned());
@@ -290,7 +299,7 @@ fn connect(target: &Target, watch: &Watch) -> Result<Link, Trouble> {
                     .and_then(|()| stream.set_read_timeout(Some(Duration::from_millis(CLIENT_TICK_MS))))
                     .and_then(|()| stream.set_write_timeout(Some(Duration::from_millis(CLIENT_CONNECT_MS))));
                 settings.map_err(|error| whole(error.to_string()))?;
-                return Ok(Link { stream, answer: AnswerReader::new(), used_at: Instant::now() });
+                return Ok(stream);
             }
             Err(error) => last = whole(error.to_string()),
         }

@@ -1,9 +1,8 @@
-//! `pushletd sub` at the modern doors: Server-Sent Events and long poll. It listens, prints, and begins again when the connection is lost.
+//! `pushletd sub` at the modern doors: Server-Sent Events, long poll and WebSocket. It listens, prints, and begins again when the connection is lost.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::answer::Head;
 use super::backoff::Backoff;
 use super::event::shown;
 use super::link::{Body, Line, Reply, door_get, leave_request};
@@ -13,9 +12,23 @@ use super::sse::{Message, SseReader};
 use super::target::Target;
 use super::trouble::Trouble;
 use super::watch::Watch;
+use super::web::{self, Web};
+use crate::client::answer::Head;
+use crate::client::{Advice, Incoming};
 use crate::limits::{
     CLIENT_ANSWER_MS, CLIENT_BACKOFF_MAX_MS, CLIENT_BACKOFF_MS, CLIENT_LEAVE_MS, CLIENT_TARGET_BYTES_MAX,
 };
+
+/// A way in which events come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// `/v1/sse`: one answer without end.
+    EventStream,
+    /// `/v1/poll`: answers that wait for events.
+    LongPoll,
+    /// `/v1/ws`.
+    WebSocket,
+}
 
 /// What is wanted, checked.
 #[derive(Debug)]
@@ -24,8 +37,8 @@ pub(super) struct Wanted {
     pub(super) target: Target,
     /// Which subjects or patterns, each of which may be a comma list.
     pub(super) subjects: Vec<String>,
-    /// One answer without end, or answers that wait for events.
-    pub(super) streams: bool,
+    /// By which of them.
+    pub(super) door: Door,
     /// How events are printed.
     pub(super) output: Output,
     /// How many, if not for ever.
@@ -108,7 +121,11 @@ pub(super) fn run(wanted: &Wanted, watch: &Watch, seed: u64, out: &mut dyn Write
 impl Listener<'_> {
     fn go_on(&mut self) -> Result<(), Trouble> {
         loop {
-            let attempt = if self.wanted.streams { self.stream() } else { self.poll() };
+            let attempt = match self.wanted.door {
+                Door::EventStream => self.stream(),
+                Door::LongPoll => self.poll(),
+                Door::WebSocket => self.web(),
+            };
             let Err(trouble) = attempt else { continue };
             match &trouble {
                 Trouble::Link(_) => {}
@@ -151,6 +168,62 @@ impl Listener<'_> {
         Err(Trouble::Link("the server ended the stream".to_owned()))
     }
 
+    /// One WebSocket, from its beginning to its end.
+    fn web(&mut self) -> Result<(), Trouble> {
+        let mut web = Web::open(&self.wanted.target, self.watch, &self.wanted.query())?;
+        let outcome = loop {
+            let step = web.read(self.watch).and_then(|()| self.tell(&mut web)).and_then(|()| self.out.flush());
+            if let Err(trouble) = step {
+                break trouble;
+            }
+        };
+        if outcome == Trouble::Stopped {
+            self.watch.begin_leaving();
+            web.leave();
+        }
+        // Whether anybody still reads makes no difference any more.
+        let _ = self.out.flush();
+        Err(outcome)
+    }
+
+    /// All that a WebSocket tells at the moment.
+    fn tell(&mut self, web: &mut Web) -> Result<(), Trouble> {
+        while let Some(incoming) = web.poll() {
+            match incoming {
+                Incoming::Session(_) => {
+                    self.retry_ms = None;
+                    self.listened();
+                }
+                Incoming::Event(event) => self.event(event.text())?,
+                Incoming::Skipped(what) => self.watch.say(&format!("a message was skipped: {}", shown(&what, 120))),
+                Incoming::Reset { reason } => self.reset(&reason),
+                Incoming::Refused(refusal) => return Err(web::refused(&refusal)),
+                Incoming::Closed(closed) => {
+                    let pause =
+                        closed.pause_ms().map(|(least, more)| self.backoff.up_to(more).as_millis() as u64 + least);
+                    self.retry_ms = pause;
+                    let why = shown(&closed.to_string(), 200);
+                    return Err(match closed.advice {
+                        Advice::Nothing => {
+                            self.watch.say(&why);
+                            Trouble::Stopped
+                        }
+                        Advice::Stop => Trouble::Nack(why),
+                        Advice::Rejoin | Advice::RejoinLater => Trouble::Link(why),
+                    });
+                }
+                Incoming::Nack(nack) => return Err(Trouble::Nack(shown(&nack.to_string(), 200))),
+                Incoming::Ack { .. } | Incoming::Pong { .. } | Incoming::Heartbeat | Incoming::End(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn reset(&self, reason: &str) {
+        let why = shown(reason, 80);
+        self.watch.say(&format!("events may be missing: the stream does not go on where the last one ended ({why})"));
+    }
+
     /// One event of a stream.
     fn message(&mut self, message: &Message) -> Result<(), Trouble> {
         match message.name.as_str() {
@@ -164,9 +237,7 @@ impl Listener<'_> {
             }
             "reset" => {
                 let reset: Reset = serde_json::from_str(&message.data).unwrap_or_default();
-                let why = shown(&reset.reason, 80);
-                self.watch
-                    .say(&format!("events may be missing: the stream does not go on where the last one ended ({why})"));
+                self.reset(&reset.reason);
                 Ok(())
             }
             "end" => Err(ended(&serde_json::from_str(&message.data).unwrap_or_default())),

@@ -1,8 +1,9 @@
 //! The terminal tools `pushletd sub` and `pushletd pub`: clients of any Pushlet server, and of the modern doors of pushletd, over the wire.
 //!
 //! They run in a process of their own and wait for one thing at a time, so they use blocking sockets and no runtime.
-//! Everything that reads bytes is separate from what moves them: `answer` takes an HTTP answer apart, `reader`
-//! finds the events in a Pushlet body, `sse` those of a stream of Server-Sent Events, `object` reads the JSON of the modern doors.
+//! Everything that reads bytes is separate from what moves them: [`crate::client`] takes HTTP answers apart, `reader`
+//! finds the events in a Pushlet body, `sse` those of a stream of Server-Sent Events, `object` reads the JSON of the modern doors. A WebSocket (`web`) is a
+//! [`crate::client::Conversation`].
 //!
 //! `pub` speaks to the Pushlet door unless it is told otherwise, because every server has that one; what only the modern door can do
 //! (JSON, a name, an idempotency key) leads there by itself.
@@ -15,7 +16,6 @@
 //! all was well (a run that was stopped by a signal or by its reader too); 1 something was refused, or there is no use
 //! in going on; 2 the command line makes no sense.
 
-mod answer;
 mod backoff;
 mod event;
 pub(super) mod key;
@@ -27,6 +27,7 @@ mod post;
 mod printer;
 mod publisher;
 mod reader;
+mod speaker;
 mod sse;
 mod subscriber;
 pub(super) mod target;
@@ -35,6 +36,7 @@ mod tests;
 pub(super) mod transport;
 mod trouble;
 mod watch;
+mod web;
 
 use std::io::{BufReader, stdin};
 use std::process::ExitCode;
@@ -43,6 +45,7 @@ use std::time::Duration;
 use self::event::{Event, checked_fields, parse_field, quoted};
 use self::key::Key;
 use self::lines::Lines;
+use self::listener::Door;
 use self::printer::Output;
 use self::target::Target;
 use self::transport::Transport;
@@ -61,7 +64,7 @@ pub struct SubArgs {
     pub subjects: Vec<String>,
     /// `xml-strict`, `xml` or `json`; empty means `xml-strict`. For the Pushlet door.
     pub format: String,
-    /// `stream`, `pull` or `pushlet-poll` for the Pushlet door, `sse` or `poll` for the modern ones; empty means `stream`.
+    /// `stream`, `pull` or `pushlet-poll` for the Pushlet door, `sse`, `poll` or `ws` for the modern ones; empty means `stream`.
     pub transport: String,
     /// `text` (`SUBJECT name=value ...`) or `json` (an object a line); empty means `text`.
     pub output: String,
@@ -85,13 +88,13 @@ pub struct PubArgs {
     /// `name=value` words for one event, or a single `-`: each line of standard input is one event, either such words
     /// (quoted as `sub` prints them) or a JSON object.
     pub fields: Vec<String>,
-    /// JSON that is the event's data, instead of fields; `-`: each line of standard input is that. At the modern door only.
+    /// JSON that is the event's data, instead of fields; `-`: each line of standard input is that. At the modern doors only.
     pub json: Option<String>,
-    /// `pushlet` or `http`; empty means `pushlet`, or `http` where only that can do what is wanted.
+    /// `pushlet`, `http` or `ws`; empty means `pushlet`, or `http` where only the modern doors can do what is wanted.
     pub transport: String,
-    /// What the events are called. At the modern door only.
+    /// What the events are called. At the modern doors only.
     pub event: Option<String>,
-    /// A key with which the same request publishes once. For one event, at the modern door only.
+    /// A key with which the same request publishes once. For one event, by `http` only.
     pub idempotency_key: Option<String>,
     /// Only for the session with this address (rule P-23).
     pub to: Option<String>,
@@ -120,6 +123,8 @@ enum Pub {
     Pushlet(publisher::Wanted),
     /// At the modern door.
     Http(post::Wanted),
+    /// Over a WebSocket.
+    Web(post::Wanted),
 }
 
 /// Runs `pushletd sub` to its end.
@@ -145,6 +150,7 @@ pub fn run_pub(args: PubArgs) -> ExitCode {
         Ok(wanted) => finish(&watch, |watch| match wanted {
             Pub::Pushlet(wanted) => publisher::run(&wanted, watch, input()),
             Pub::Http(wanted) => post::run(&wanted, watch, seed()?, || Lines::read(input())),
+            Pub::Web(wanted) => speaker::run(&wanted, watch, seed()?, || Lines::read(input())),
         }),
     }
 }
@@ -205,8 +211,12 @@ fn checked_sub(args: SubArgs) -> Result<Sub, String> {
         if label.is_some() {
             return Err(format!("--label is for the Pushlet door; {name} has none"));
         }
-        let streams = transport == Transport::EventStream;
-        let wanted = listener::Wanted { target, subjects, streams, output, count, silence };
+        let door = match transport {
+            Transport::EventStream => Door::EventStream,
+            Transport::WebSocket => Door::WebSocket,
+            _ => Door::LongPoll,
+        };
+        let wanted = listener::Wanted { target, subjects, door, output, count, silence };
         wanted.check()?;
         return Ok(Sub::Modern(wanted));
     };
@@ -232,12 +242,16 @@ fn checked_pub(args: PubArgs) -> Result<Pub, String> {
         ("--event", args.event.is_some()),
         ("--idempotency-key", args.idempotency_key.is_some()),
     ];
-    let only_http = only_http.into_iter().find(|(_, given)| *given).map(|(name, _)| name);
+    // What fewest doors can do is looked for first.
+    let only_http = only_http.into_iter().rev().find(|(_, given)| *given).map(|(name, _)| name);
     match (args.transport.as_str(), only_http) {
         ("", None) | ("pushlet", None) => checked_pushlet_pub(target, args).map(Pub::Pushlet),
         ("http", _) | ("", Some(_)) => checked_http_pub(target, args).map(Pub::Http),
-        ("pushlet", Some(name)) => Err(format!("{name} is for the transport http")),
-        (name, _) => Err(format!("the transport is pushlet or http, not {}", quoted(name))),
+        ("ws", Some(name @ "--idempotency-key")) | ("pushlet", Some(name)) => {
+            Err(format!("{name} is for the transport http"))
+        }
+        ("ws", _) => checked_http_pub(target, args).map(Pub::Web),
+        (name, _) => Err(format!("the transport is pushlet, http or ws, not {}", quoted(name))),
     }
 }
 

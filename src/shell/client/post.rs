@@ -145,12 +145,8 @@ impl Poster<'_> {
     }
 
     fn read(&self, line: &[u8]) -> Result<Option<String>, String> {
-        let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?.trim();
-        if line.is_empty() {
-            return Ok(None);
-        }
-        let is_json = matches!(self.wanted.source, Source::JsonLines) || line.starts_with('{');
-        let item = if is_json { self.item(line) } else { self.item(&Event::new(parse_line(line)?).to_json()) }?;
+        let Some(data) = self.wanted.data(line)? else { return Ok(None) };
+        let item = self.item(&data)?;
         // The array around it.
         if item.len() + 2 > BODY_BYTES_MAX {
             return Err(format!("{} bytes are more than a server takes", item.len()));
@@ -159,13 +155,36 @@ impl Poster<'_> {
     }
 
     fn refused(&self, number: Option<u64>, reason: &str) {
-        self.watch.count_refused();
-        match number {
-            Some(number) => self.watch.say(&format!("line {number} was not published: {reason}")),
-            None => self.watch.say(&format!("the event was not published: {reason}")),
-        }
+        refused(self.watch, number, reason);
     }
+}
 
+/// Counts and says what was not published.
+pub(super) fn refused(watch: &Watch, number: Option<u64>, reason: &str) {
+    watch.count_refused();
+    match number {
+        Some(number) => watch.say(&format!("line {number} was not published: {reason}")),
+        None => watch.say(&format!("the event was not published: {reason}")),
+    }
+}
+
+impl Wanted {
+    /// The data of a line's event, as JSON; `None` for an empty line.
+    ///
+    /// # Errors
+    ///
+    /// It is neither words nor JSON; in words.
+    pub(super) fn data(&self, line: &[u8]) -> Result<Option<String>, String> {
+        let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?.trim();
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let is_json = matches!(self.source, Source::JsonLines) || line.starts_with('{');
+        Ok(Some(if is_json { line.to_owned() } else { Event::new(parse_line(line)?).to_json() }))
+    }
+}
+
+impl Poster<'_> {
     /// Publishes as many of those that wait as one request takes, and tells what became of each.
     fn publish(&mut self, waiting: &mut VecDeque<Waiting>) -> Result<(), Trouble> {
         let mut body = String::from("[");

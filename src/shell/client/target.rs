@@ -20,10 +20,10 @@ pub(in crate::shell) struct Target {
 /// The last segment of the path of every Pushlet server.
 const SERVICE: &str = "pushlet.srv";
 /// The ends of the URLs of the modern doors: whoever copies one of them means the server.
-const DOORS: [&str; 4] = ["/v1/sse", "/v1/poll", "/v1/publish", "/v1"];
+const DOORS: [&str; 5] = ["/v1/sse", "/v1/poll", "/v1/publish", "/v1/ws", "/v1"];
 
 impl Target {
-    /// Reads `http://host:port/`, `host:port`, or the whole URL of a `pushlet.srv` or of a modern door; what is missing is added.
+    /// Reads `http://host:port/`, `host:port`, the same with `ws://`, or the whole URL of a `pushlet.srv` or of a modern door; what is missing is added.
     ///
     /// # Errors
     ///
@@ -31,9 +31,11 @@ impl Target {
     pub(in crate::shell) fn parse(url: &str) -> Result<Self, String> {
         let rest = match url.split_once("://") {
             None => url,
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => return Err(format!("{url}: this tool does not speak TLS; use the http:// address")),
-            Some((scheme, _)) => return Err(format!("{url}: only http:// is understood, not {scheme}://")),
+            Some(("http" | "ws", rest)) => rest,
+            Some(("https" | "wss", _)) => {
+                return Err(format!("{url}: this tool does not speak TLS; use the http:// or ws:// address"));
+            }
+            Some((scheme, _)) => return Err(format!("{url}: only http:// and ws:// are understood, not {scheme}://")),
         };
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -111,6 +113,7 @@ mod tests {
             ("http://h/v1/sse", "http://h/pushlet.srv"),
             ("http://h/x/v1/publish?subject=/a", "http://h/x/pushlet.srv"),
             ("h/v1/", "http://h/pushlet.srv"),
+            ("ws://h:81/x/v1/ws?subject=/a", "http://h:81/x/pushlet.srv"),
         ] {
             assert_eq!(Target::parse(url).map(|target| target.to_string()).as_deref(), Ok(whole), "{url}");
         }
@@ -131,6 +134,7 @@ mod tests {
     fn other_texts_are_refused_in_words() {
         for (url, word) in [
             ("https://h/", "TLS"),
+            ("wss://h/", "TLS"),
             ("ftp://h/", "http://"),
             ("http:///x", "host name"),
             ("", "host name"),

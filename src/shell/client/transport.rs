@@ -11,15 +11,18 @@ pub enum Transport {
     EventStream,
     /// `/v1/poll`.
     LongPoll,
+    /// `/v1/ws`.
+    WebSocket,
 }
 
 impl Transport {
     /// All of them, the usual one first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Pushlet(Mode::Stream),
         Self::Pushlet(Mode::Pull),
         Self::EventStream,
         Self::LongPoll,
+        Self::WebSocket,
         Self::Pushlet(Mode::Poll),
     ];
 
@@ -32,6 +35,7 @@ impl Transport {
             Self::Pushlet(Mode::Poll) => "pushlet-poll",
             Self::EventStream => "sse",
             Self::LongPoll => "poll",
+            Self::WebSocket => "ws",
         }
     }
 

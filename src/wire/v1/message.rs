@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::answer::{end_members, names};
 use super::json::string;
 use super::opening::singly;
-use super::publish::{Written, present, publication_of, unreadable};
+use super::publish::{Written, present, publication_of, unreadable_as};
 use crate::limits::{ECHO_CHARS_MAX, POST_ITEMS_MAX, WS_REQUEST_ID_BYTES_MAX};
 use crate::protocol::{EndReason, Posted, Problem, Publication, SubscriptionWish, WantedSubscription};
 
@@ -136,7 +136,7 @@ fn request(text: &str) -> WsRequest {
 
 /// A message is no field of something larger.
 fn unreadable_message(text: &str, error: &serde_json::Error) -> Problem {
-    Problem { field: None, ..unreadable(text, error) }
+    Problem { field: None, ..unreadable_as("request", text, error) }
 }
 
 fn wanted(frame: Frame<'_>) -> Result<Wanted, Problem> {
@@ -224,7 +224,7 @@ pub fn session_messages(
     names(id, address, &mut text);
     text.extend_from_slice(b",\"heartbeat_ms\":");
     text.extend_from_slice(itoa::Buffer::new().format(heartbeat_ms).as_bytes());
-    text.extend_from_slice(b",\"max_message\":");
+    text.extend_from_slice(b",\"message_max\":");
     text.extend_from_slice(itoa::Buffer::new().format(message_max).as_bytes());
     if last_event_id.is_some() {
         text.extend_from_slice(b",\"reset\":true");

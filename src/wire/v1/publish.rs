@@ -155,12 +155,17 @@ pub(super) fn publication_of(written: &Written<'_>) -> Item {
 }
 
 /// What is wrong with an item: no JSON, or a member that nobody knows or that is of the wrong kind.
-pub(super) fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+    unreadable_as("item", text, error)
+}
+
+/// The same of something that is called `what`.
+pub(super) fn unreadable_as(what: &str, text: &str, error: &serde_json::Error) -> Problem {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Err(error) => not_json(&error),
         Ok(_) => {
             let shown: String = error.to_string().chars().take(4 * ECHO_CHARS_MAX).collect();
-            Problem::field("body", format!("The item cannot be read: {shown}."))
+            Problem::field("body", format!("The {what} cannot be read: {shown}."))
         }
     }
 }

@@ -79,6 +79,7 @@ pub fn inflate(bytes: &[u8], max: usize) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     let mut decompress = Decompress::new(false);
     let mut ended = false;
+    let mut piece = [0; PIECE_BYTES];
     for (mut rest, is_end) in [(bytes, false), (&END[..], true)] {
         // Section 7.2.3.4: a block may say that it is the last, and others follow. If none does, nothing need be added either.
         if ended && is_end {
@@ -94,7 +95,6 @@ pub fn inflate(bytes: &[u8], max: usize) -> Result<Vec<u8>, Fault> {
                 }
                 decompress.reset(false);
             }
-            let mut piece = [0; PIECE_BYTES];
             let (taken, made) = (decompress.total_in(), decompress.total_out());
             let status = decompress.decompress(rest, &mut piece, FlushDecompress::None).map_err(|_| BROKEN)?;
             let taken = usize::try_from(decompress.total_in() - taken).map_err(|_| BROKEN)?;

@@ -78,7 +78,8 @@ fn choose_protocol(offered: &str) -> Result<&'static str, Problem> {
     if offered.split(',').any(|protocol| protocol.trim() == PROTOCOL) {
         return Ok(PROTOCOL);
     }
-    Err(Problem::field("Sec-WebSocket-Protocol", "The only subprotocol spoken here is pushlet.v1.json; or offer none."))
+    let text = "Sec-WebSocket-Protocol must offer pushlet.v1.json, which is the only one spoken here, or be left out.";
+    Err(Problem::field("Sec-WebSocket-Protocol", text))
 }
 
 /// The value of `Sec-WebSocket-Accept` for one of `Sec-WebSocket-Key` (RFC 6455 section 4.2.2 number 5): that the server speaks WebSocket, and

@@ -363,18 +363,18 @@ impl Worker {
                     streams: self.doors.listen.streams(),
                     delivered: &mut self.delivered,
                 };
-                connection.decoder.feed(bytes, &mut |item| subscriber.take(item, &mut context));
+                connection.take(bytes, &mut |item| subscriber.take(item, &mut context));
                 let next = subscriber.next(&context);
                 self.subscriber_next(key, next, now);
             }
             Role::Publisher(publisher) => {
                 let (shared, times) = (&self.shared, &mut self.measured.answers);
-                connection.decoder.feed(bytes, &mut |item| publisher.take(item, shared, self.thread, now, times));
+                connection.take(bytes, &mut |item| publisher.take(item, shared, self.thread, now, times));
                 let (joined, next) = (publisher.joined, publisher.next());
                 self.publisher_next(key, joined, next, now);
             }
             Role::Leaver(pending) => {
-                connection.decoder.feed(bytes, &mut |item| {
+                connection.take(bytes, &mut |item| {
                     if item == Item::Done {
                         *pending = pending.saturating_sub(1);
                     }

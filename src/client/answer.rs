@@ -1,25 +1,26 @@
-//! Reads one HTTP/1.1 answer from whatever pieces it comes in: the head by `httparse`, the body out of its framing.
+//! Reads one HTTP/1.1 answer from whatever pieces it comes in: the head by `httparse`, the body out of its framing. The terminal tools of
+//! `shell` read with it, too.
 
 use crate::limits::{CLIENT_HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::wire::v1::media_type;
 
-/// What the tools need of a response head.
+/// What a client needs of a response head.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// The status code.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// The words behind it.
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// Seconds to wait, if the server names them.
-    pub(super) retry_after_s: Option<u64>,
+    pub(crate) retry_after_s: Option<u64>,
     /// Where the server sends us.
-    pub(super) location: Option<String>,
+    pub(crate) location: Option<String>,
     /// The type of the body, without parameters and in lower case; empty if it is not named.
-    pub(super) media_type: String,
+    pub(crate) media_type: String,
     /// A publish request with the same key has been carried out before.
-    pub(super) replayed: bool,
+    pub(crate) replayed: bool,
     /// Whether the connection may carry another request.
-    pub(super) keep_alive: bool,
+    pub(crate) keep_alive: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ enum Stage {
 ///
 /// Invariant: `input` holds only bytes that the current stage cannot use yet, so it is short but for a head.
 #[derive(Debug)]
-pub(super) struct AnswerReader {
+pub(crate) struct AnswerReader {
     stage: Stage,
     input: Vec<u8>,
     head: Option<Head>,
@@ -50,7 +51,7 @@ const LINE_BYTES_MAX: usize = 8 * 1024;
 
 impl AnswerReader {
     /// A reader that waits for a head.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { stage: Stage::Head, input: Vec::new(), head: None, body: Vec::new() }
     }
 
@@ -59,7 +60,7 @@ impl AnswerReader {
     /// # Errors
     ///
     /// What is wrong with them; the connection is then of no use.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(), String> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.input.extend_from_slice(bytes);
         while self.step()? {}
         Ok(())
@@ -70,7 +71,7 @@ impl AnswerReader {
     /// # Errors
     ///
     /// If the answer is not whole.
-    pub(super) fn finish(&mut self) -> Result<(), String> {
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
         match self.stage {
             Stage::UntilClose | Stage::Complete => {
                 self.stage = Stage::Complete;
@@ -84,27 +85,27 @@ impl AnswerReader {
     }
 
     /// The head, once it is there.
-    pub(super) const fn head(&self) -> Option<&Head> {
+    pub(crate) const fn head(&self) -> Option<&Head> {
         self.head.as_ref()
     }
 
     /// Whether the answer is whole.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.stage == Stage::Complete
     }
 
     /// Whether the connection may carry another request after this answer.
-    pub(super) fn leaves_connection_usable(&self) -> bool {
+    pub(crate) fn leaves_connection_usable(&self) -> bool {
         self.is_complete() && self.input.is_empty() && self.head.as_ref().is_some_and(|head| head.keep_alive)
     }
 
     /// What has come of the body since the last time.
-    pub(super) fn take_body(&mut self) -> Vec<u8> {
+    pub(crate) fn take_body(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.body)
     }
 
     /// How much of the body waits to be taken, in bytes.
-    pub(super) const fn body_len(&self) -> usize {
+    pub(crate) const fn body_len(&self) -> usize {
         self.body.len()
     }
 
@@ -202,7 +203,7 @@ fn judge_head(response: &httparse::Response<'_, '_>) -> Result<(Head, Stage), St
     let chunked = match field("transfer-encoding") {
         Some(coding) if coding.eq_ignore_ascii_case("chunked") => true,
         Some(coding) => {
-            return Err(format!("the server uses the transfer coding {coding:?}, which this tool does not know"));
+            return Err(format!("the server uses the transfer coding {coding:?}, which is not known here"));
         }
         None => false,
     };

@@ -1,0 +1,312 @@
+//! What the threads of one client share: the connection that there is, and who waits for what.
+
+use std::collections::HashMap;
+use std::io::{self, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant as Clock};
+
+use super::masks::Masks;
+use super::queue::Queue;
+use super::{Ack, Error, Told};
+use crate::client::{Conversation, Incoming, Nack, Request, Subscription, Unsent};
+use crate::limits::{CLIENT_UNANSWERED_MAX, SUBSCRIPTIONS_MAX};
+use crate::time::Instant;
+
+/// Who waits for an answer.
+pub(super) type Asker = SyncSender<Result<Ack, Error>>;
+
+/// What an answer is about.
+#[derive(Debug)]
+pub(super) enum About {
+    /// New subscriptions: they hold once they are acked.
+    Subscribe(Vec<Subscription>),
+    /// One that held before the connection was lost.
+    Again(String),
+    /// They hold no longer.
+    Unsubscribe(Vec<String>),
+    /// Nothing that has to be remembered.
+    Other,
+}
+
+/// What all handles and the thread share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    pub(super) queue: Queue,
+    began: Clock,
+}
+
+/// The state behind the lock.
+#[derive(Debug)]
+pub(super) struct State {
+    masks: Masks,
+    link: Option<Link>,
+    /// The subscriptions that hold, or will when there is a connection; and who waits for that.
+    wanted: Vec<(Subscription, Option<Asker>)>,
+    waiting: HashMap<u64, (About, Option<Asker>)>,
+    /// What became of the first attempt.
+    pub(super) first: Option<Result<(), Error>>,
+    /// The program has had enough.
+    pub(super) stopping: bool,
+    /// There will be no other attempt.
+    pub(super) over: bool,
+}
+
+#[derive(Debug)]
+struct Link {
+    socket: TcpStream,
+    conversation: Conversation,
+}
+
+/// Patterns of a comma list, each by itself.
+fn singly(subscription: &Subscription) -> Vec<Subscription> {
+    let parts = subscription.subject.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| Subscription { subject: part.to_owned(), ..subscription.clone() }).collect()
+}
+
+impl Shared {
+    /// Nothing is connected.
+    pub(super) fn new(wanted: &[Subscription]) -> Self {
+        let wanted = wanted.iter().flat_map(singly).map(|subscription| (subscription, None)).collect();
+        let state = State {
+            masks: Masks::new(),
+            link: None,
+            wanted,
+            waiting: HashMap::new(),
+            first: None,
+            stopping: false,
+            over: false,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), queue: Queue::default(), began: Clock::now() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clock of the conversation.
+    pub(super) fn now(&self) -> Instant {
+        Instant::from_ms(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Wakes whoever waits for a change.
+    pub(super) fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits for a change, at most so long.
+    pub(super) fn wait<'a>(&'a self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The program has had enough.
+    pub(super) fn stop(&self) {
+        let mut state = self.lock();
+        state.stopping = true;
+        let now = self.now();
+        if let Some(link) = &mut state.link {
+            link.conversation.close(now);
+        }
+        state.flush();
+        drop(state);
+        self.notify();
+    }
+}
+
+impl State {
+    /// There is a new connection, whose handshake is to be sent.
+    pub(super) fn connected(&mut self, socket: TcpStream, conversation: Conversation, request: &[u8], now: Instant) {
+        let mut link = Link { socket, conversation };
+        if self.stopping {
+            link.conversation.close(now);
+        } else {
+            link.write(request);
+        }
+        self.link = Some(link);
+    }
+
+    /// The connection is gone: nobody knows what became of what was under way. Subscriptions are asked for again at the next one.
+    pub(super) fn disconnected(&mut self) {
+        self.link = None;
+        for (_, (about, asker)) in std::mem::take(&mut self.waiting) {
+            match about {
+                About::Subscribe(subscriptions) => self.want(subscriptions, asker),
+                About::Again(_) => {}
+                About::Unsubscribe(subjects) => {
+                    self.forget(&subjects);
+                    // Where there is no session there is no subscription.
+                    answer(asker, Ok(Ack::default()));
+                }
+                About::Other => {
+                    let what = "the connection was lost before the answer; nobody knows whether it was carried out";
+                    answer(asker, Err(Error::Link(what.to_owned())));
+                }
+            }
+        }
+    }
+
+    fn want(&mut self, subscriptions: Vec<Subscription>, mut asker: Option<Asker>) {
+        for subscription in subscriptions.into_iter().rev() {
+            self.forget(std::slice::from_ref(&subscription.subject));
+            self.wanted.push((subscription, asker.take()));
+        }
+    }
+
+    fn forget(&mut self, subjects: &[String]) {
+        self.wanted.retain(|(known, _)| !subjects.contains(&known.subject));
+    }
+
+    /// Takes in what came, and hands on what the program is to hear of it. Says whether the connection goes on.
+    pub(super) fn step(&mut self, came: &io::Result<usize>, piece: &[u8], now: Instant) -> (bool, Vec<Incoming>) {
+        let Some(Link { conversation, .. }) = &mut self.link else { return (false, Vec::new()) };
+        match came {
+            Ok(0) => conversation.handle_end("the server closed the connection"),
+            Ok(length) => conversation.handle(piece.get(..*length).unwrap_or_default(), now),
+            Err(error) if is_pause(error) => {}
+            Err(error) => conversation.handle_end(&format!("the connection broke: {error}")),
+        }
+        conversation.handle_timeout(now);
+        let told = std::iter::from_fn(|| conversation.poll()).collect();
+        let goes_on = !conversation.is_over();
+        self.flush();
+        (goes_on, told)
+    }
+
+    /// Sends what the conversation has to say by itself.
+    fn flush(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let mut out = Vec::new();
+        while link.conversation.wants_transmit() {
+            match self.masks.next() {
+                Ok(mask) => link.conversation.transmit(mask, &mut out),
+                Err(_) => return link.broken(),
+            };
+        }
+        if !out.is_empty() {
+            link.write(&out);
+        }
+    }
+
+    /// A sign of life, for a program that does not take its events.
+    pub(super) fn live_sign(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.conversation.live_sign();
+        }
+        self.flush();
+    }
+
+    /// Sends a request.
+    pub(super) fn ask(&mut self, request: &Request<'_>, about: About, asker: Option<Asker>) -> Result<(), Error> {
+        if self.over || self.stopping {
+            return Err(Error::Link("the client has ended".to_owned()));
+        }
+        if self.waiting.len() >= CLIENT_UNANSWERED_MAX {
+            return Err(Error::Busy);
+        }
+        let link = self.link.as_mut().ok_or(Error::Unsent(Unsent::NotOpen))?;
+        let mask = self.masks.next().map_err(|error| Error::Link(format!("there is no randomness: {error}")))?;
+        let mut out = Vec::new();
+        let id = link.conversation.request(request, mask, &mut out).map_err(Error::Unsent)?;
+        self.waiting.insert(id, (about, asker));
+        link.write(&out);
+        Ok(())
+    }
+
+    /// Subscribes, now or when there is a connection.
+    pub(super) fn subscribe(&mut self, subscription: &Subscription, asker: Asker) -> Result<(), Error> {
+        let singles = singly(subscription);
+        let about = About::Subscribe(singles.clone());
+        match self.ask(&Request::Subscribe(subscription), about, Some(asker.clone())) {
+            Err(Error::Unsent(Unsent::NotOpen)) if self.wanted.len() + singles.len() <= SUBSCRIPTIONS_MAX => {
+                self.want(singles, Some(asker));
+                Ok(())
+            }
+            Err(Error::Unsent(Unsent::NotOpen)) => Err(Error::Busy),
+            asked => asked,
+        }
+    }
+
+    /// Ends a subscription, now or by not asking for it again.
+    pub(super) fn unsubscribe(&mut self, subject: &str, asker: Asker) -> Result<(), Error> {
+        let subjects: Vec<String> = singly(&Subscription::to(subject)).into_iter().map(|it| it.subject).collect();
+        let about = About::Unsubscribe(subjects.clone());
+        match self.ask(&Request::Unsubscribe(subject), about, Some(asker.clone())) {
+            Err(Error::Unsent(Unsent::NotOpen)) => {
+                self.forget(&subjects);
+                answer(Some(asker), Ok(Ack::default()));
+                Ok(())
+            }
+            asked => asked,
+        }
+    }
+
+    /// Asks for all subscriptions that are wanted: the session is new.
+    pub(super) fn subscribe_again(&mut self) {
+        let mut wanted = std::mem::take(&mut self.wanted);
+        for (subscription, asker) in &mut wanted {
+            let about = About::Again(subscription.subject.clone());
+            // What cannot be sent breaks the connection, and is asked for at the next one.
+            let _ = self.ask(&Request::Subscribe(subscription), about, asker.take());
+        }
+        self.wanted = wanted;
+    }
+
+    /// A request was carried out.
+    pub(super) fn acked(&mut self, id: u64, ack: Ack) {
+        let Some((about, asker)) = self.waiting.remove(&id) else { return };
+        match about {
+            About::Subscribe(subscriptions) => self.want(subscriptions, None),
+            About::Unsubscribe(subjects) => self.forget(&subjects),
+            About::Again(_) | About::Other => {}
+        }
+        answer(asker, Ok(ack));
+    }
+
+    /// A request was refused. Says what the program is to hear, besides whoever waits for the answer.
+    pub(super) fn nacked(&mut self, nack: Nack) -> Option<Told> {
+        let Some((about, asker)) = nack.id.and_then(|id| self.waiting.remove(&id)) else { return None };
+        let told = match about {
+            About::Again(subject) => {
+                self.forget(std::slice::from_ref(&subject));
+                Some(Told::Refused { subject, nack: nack.clone() })
+            }
+            // The server does not know it: so be it.
+            About::Unsubscribe(subjects) if nack.status == 404 => {
+                self.forget(&subjects);
+                None
+            }
+            About::Subscribe(_) | About::Unsubscribe(_) | About::Other => None,
+        };
+        answer(asker, Err(Error::Nack(nack)));
+        told
+    }
+}
+
+/// Tells whoever waits. That he may have gone is his affair.
+fn answer(asker: Option<Asker>, what: Result<Ack, Error>) {
+    if let Some(asker) = asker {
+        let _ = asker.try_send(what);
+    }
+}
+
+/// Whether a read has only taken its time.
+pub(super) fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+impl Link {
+    /// Writes whole frames. If that does not work, half a frame may be out, and the connection is of no use any more.
+    fn write(&mut self, bytes: &[u8]) {
+        if self.socket.write_all(bytes).is_err() {
+            self.broken();
+        }
+    }
+
+    /// The thread that reads finds the end.
+    fn broken(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}

@@ -1,0 +1,293 @@
+"""The handshake of /v1/ws (RFC 6455 section 4.2): each wrong one gets its status and a problem document that names the field."""
+
+import dataclasses
+import signal
+
+import pytest
+
+from cases import BEARER, CONFIG, FRIEND, KEY_FILES, OTHER, SECRET
+from http_client import publish
+from server import Server
+from web import CLOSE, CONTINUE, HANDSHAKE, KEY, PONG, PING, TEXT, Web, accept_key, frame, handshake, text
+from wire import Wire, exchange, request
+
+NONCE = "AQIDBAUGBwgJCgsMDQ4PEA=="
+
+
+@dataclasses.dataclass(frozen=True)
+class Handshake:
+    """A handshake, and the status, the `field` and the `limit` of its answer."""
+
+    name: str
+    data: bytes
+    status: int = 101
+    field: str | None = None
+    limit: int | None = None
+    # Fields of the answer's head; None: it is there, "": it is not.
+    told: tuple = ()
+    method: str = "GET"
+    text: bool = False
+
+
+def good(name, query="", headers=(), told=(), **more):
+    return Handshake(name, handshake(query, headers, **more), told=told)
+
+
+def bad(name, status, field=None, query="", headers=(), told=(), limit=None, text=False, **more):
+    if status == 426:
+        told = (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"), *told)
+    return Handshake(name, handshake(query, headers, **more), status, field, limit, told, text=text)
+
+
+def other(method, name="", **more):
+    target = "/v1/ws"
+    return Handshake(
+        f"the method {method}{name}", request(method, target, HANDSHAKE, **more), 405, told=(("Allow", "GET, OPTIONS"),),
+        method=method,
+    )
+
+
+def extension(value):
+    return (("Sec-WebSocket-Extensions", value),)
+
+
+GOOD = [
+    good("nothing but what must be", told=(("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Content-Length", ""))),
+    good("another key", headers=(("Sec-WebSocket-Key", NONCE),)),
+    good("Connection of several", headers=(("Connection", "keep-alive, Upgrade"),)),
+    good("Connection in two fields", headers=(("Connection", "keep-alive"), ("Connection", "Upgrade"))),
+    good("Connection with empty elements", headers=(("Connection", " ,, upgrade ,"),)),
+    good("letter case", headers=(("cOnNeCtIoN", "uPgRaDe"), ("UPGRADE", "WebSocket"), ("sec-websocket-version", "13"))),
+    good("the subprotocol", headers=(("Sec-WebSocket-Protocol", "pushlet.v1.json"),),
+         told=(("Sec-WebSocket-Protocol", "pushlet.v1.json"),)),
+    good("the subprotocol among others", headers=(("Sec-WebSocket-Protocol", "chat, pushlet.v1.json ,x"),),
+         told=(("Sec-WebSocket-Protocol", "pushlet.v1.json"),)),
+    good("the subprotocol in a second field",
+         headers=(("Sec-WebSocket-Protocol", "chat"), ("Sec-WebSocket-Protocol", "pushlet.v1.json")),
+         told=(("Sec-WebSocket-Protocol", "pushlet.v1.json"),)),
+    good("no subprotocol", told=(("Sec-WebSocket-Protocol", ""),)),
+    good("compression that is not switched on", headers=extension("permessage-deflate; client_max_window_bits"),
+         told=(("Sec-WebSocket-Extensions", ""),)),
+    good("an extension that nobody knows", headers=extension('x-y; a="b"; c, permessage-bzip2'),
+         told=(("Sec-WebSocket-Extensions", ""),)),
+    good("an empty list of extensions", headers=extension(" , ")),
+    good("an Accept of something else", headers=(("Accept", "text/html"),)),
+    good("a body of no bytes", headers=(("Content-Length", "0"),)),
+    good("subjects and wishes", "queue=5&subject=/a,/b&subject=/c/*&conflate=1"),
+    good("a parameter that nobody knows", "subject=/a&new=1"),
+    good("pad, which is for others", "pad=x"),
+    good("a key in the head", "subject=/secret/a", headers=(BEARER,)),
+    good("a key in the query", f"subject=/secret/a&key={SECRET}"),
+    good("a page of the server itself", headers=(("Origin", "https://example.org"),)),
+    good("a page of a friend", headers=(("Origin", FRIEND), ("Sec-Fetch-Site", "cross-site")),
+         told=(("Access-Control-Allow-Origin", FRIEND),)),
+    good("a page of the same site", headers=(("Origin", "http://example.org"), ("Sec-Fetch-Site", "same-origin"))),
+    good("a head of nearly 16 KiB", headers=(("Cookie", 15_800 * "c"),)),
+]
+
+BAD = [
+    bad("no Upgrade", 426, "Upgrade", without=("Upgrade",)),
+    bad("no Connection", 426, "Upgrade", without=("Connection",)),
+    bad("a Connection of something else", 426, "Upgrade", headers=(("Connection", "keep-alive"),)),
+    bad("a Connection that only looks like it", 426, "Upgrade", headers=(("Connection", "Upgrades"),)),
+    bad("an upgrade to something else", 426, "Upgrade", headers=(("Upgrade", "h2c"),)),
+    bad("no WebSocket at all", 426, "Upgrade", without=[name for name, _ in HANDSHAKE]),
+    Handshake("HTTP/1.0", handshake(version="HTTP/1.0"), 426, told=(("Upgrade", "websocket"), ("Connection", "Upgrade, close"))),
+    bad("no version", 426, "Sec-WebSocket-Version", without=("Sec-WebSocket-Version",)),
+    *(
+        bad(f"the version {version!r}", 426, "Sec-WebSocket-Version", headers=(("Sec-WebSocket-Version", version),))
+        for version in ("8", "0", "14", "013", "13 ,8", "x", "")
+    ),
+    bad("no key", 400, "Sec-WebSocket-Key", without=("Sec-WebSocket-Key",)),
+    *(
+        bad(f"a key that is {name}", 400, "Sec-WebSocket-Key", headers=(("Sec-WebSocket-Key", key),))
+        for name, key in (
+            ("empty", ""), ("too short", "dGhlIHNhbXBsZSBub25j"), ("too long", "dGhlIHNhbXBsZSBub25jZWU="),
+            ("without its padding", KEY.rstrip("=")), ("not Base64", "dGhlIHNhbXBsZSBub25j*Q=="),
+            ("in the alphabet of URLs", "_-_-IHNhbXBsZSBub25jZQ=="), ("two", f"{KEY}, {NONCE}"),
+        )
+    ),
+    bad("two keys", 400, None, headers=(("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Key", NONCE))),
+    bad("the same key twice", 400, None, headers=(("Sec-WebSocket-Key", KEY), ("Sec-WebSocket-Key", KEY))),
+    bad("two versions", 400, None,
+        headers=(("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Version", "8"))),
+    bad("subprotocols of others", 400, "Sec-WebSocket-Protocol", headers=(("Sec-WebSocket-Protocol", "chat, mqtt"),)),
+    bad("the subprotocol in capitals", 400, "Sec-WebSocket-Protocol",
+        headers=(("Sec-WebSocket-Protocol", "PUSHLET.V1.JSON"),)),
+    bad("an extension with a text that is no word", 400, "Sec-WebSocket-Extensions", headers=extension('x-y; a="b,c"')),
+    bad("extensions that are no list", 400, "Sec-WebSocket-Extensions", headers=extension("permessage-deflate; =")),
+    bad("a page of another site", 403, "Origin", headers=(("Origin", "https://evil.example"),)),
+    bad("a page of nowhere", 403, "Origin", headers=(("Origin", "null"),)),
+    bad("a page of another port", 403, "Origin", headers=(("Origin", "https://example.org:8443"),)),
+    bad("a page of another site without its Origin", 403, "Sec-Fetch-Site", headers=(("Sec-Fetch-Site", "cross-site"),)),
+    bad("an unknown key", 401, "Authorization", "subject=/a", (("Authorization", "Bearer nobody-knows-this-one"),),
+        told=(("WWW-Authenticate", None),)),
+    bad("an unknown key in the query", 401, "Authorization", "key=nobody-knows-this-one",
+        told=(("WWW-Authenticate", None),)),
+    bad("an unknown key and no subject", 401, "Authorization", headers=(("Authorization", "Bearer nobody-knows-it"),)),
+    bad("no key where one is needed", 401, "Authorization", "subject=/secret/a", told=(("WWW-Authenticate", None),)),
+    bad("a key without the right", 403, "subject", "subject=/a,/secret/a", (OTHER,)),
+    bad("what nobody may", 403, "subject", "subject=/closed/a", (BEARER,)),
+    bad("an empty subject", 400, "subject", "subject="),
+    bad("a subject that is too long", 400, "subject", "subject=" + 257 * "a", limit=256),
+    bad("too many subjects", 400, "subject", "subject=" + ",".join(map(str, range(129))), limit=128),
+    bad("a star within a segment", 400, "subject", "subject=/a*"),
+    bad("too many stars", 400, "subject", "subject=" + 9 * "/*", limit=8),
+    bad("a queue of nothing", 400, "queue", "subject=/a&queue=0"),
+    bad("a queue that is no number", 400, "queue", "subject=/a&queue=x"),
+    bad("a switch that is none", 400, "conflate", "subject=/a&conflate=yes"),
+    bad("heartbeats that are none", 400, "heartbeat", "heartbeat=yes"),
+    bad("a parameter that is not UTF-8", 400, None, "subject=%FF"),
+    bad("too many parameters", 400, None, "a" + 256 * "&a", limit=256),
+    bad("a body", 400, "Content-Length", body=b"{}"),
+    bad("a body in chunks", 400, "Content-Length", headers=(("Transfer-Encoding", "chunked"),), body=b"2\r\n{}\r\n0\r\n\r\n"),
+    bad("no Host", 400, None, headers=(("Host", None),)),
+    bad("two Hosts", 400, None, headers=(("Host", "a"), ("Host", "b"))),
+    bad("too many fields", 431, "headers", headers=64 * (("X", "y"),), limit=64),
+    bad("a head of more than 16 KiB", 431, "headers", headers=(("Cookie", 16_384 * "c"),), limit=16_384),
+    bad("a line that is too long", 414, None, "x=" + 8192 * "x", text=True),
+    other("POST"), other("PUT"), other("DELETE"), other("HEAD"), other("PATCH"), other("BREW"),
+    Handshake("the method CONNECT", b"CONNECT /v1/ws HTTP/1.1\r\nHost: example.org\r\n\r\n", 405, method="CONNECT",
+              told=(("Allow", None),), text=True),
+    Handshake("OPTIONS", request("OPTIONS", "/v1/ws", HANDSHAKE), 204, method="OPTIONS",
+              told=(("Allow", "GET, OPTIONS"),)),
+    Handshake("another door", request("GET", "/v1/ws/", HANDSHAKE), 404),
+    Handshake("a handshake at a door of events", request("GET", "/v1/poll?subject=/a", HANDSHAKE), 200,
+              told=(("Upgrade", ""), ("Sec-WebSocket-Accept", ""))),
+]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(config=CONFIG, files=KEY_FILES) as server:
+        yield server
+        assert server.process.poll() is None, server.told()
+
+
+def name_of(case):
+    return case.name
+
+
+@pytest.mark.parametrize("case", GOOD, ids=name_of)
+def test_each_good_handshake_opens_a_session(case, server):
+    with Wire(server.port) as wire:
+        wire.send(case.data)
+        opened = Web(server.port, wire=wire)
+        key = next(line.split(b": ")[1] for line in case.data.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+        assert opened.head.headers["Sec-WebSocket-Accept"] == accept_key(key.decode())
+        told(case, opened.head)
+        assert opened.ask({"type": "ping", "id": 1})["type"] == "pong"
+        opened.leave()
+
+
+@pytest.mark.parametrize("case", BAD, ids=name_of)
+def test_each_bad_handshake_gets_its_answer(case, server):
+    answer = exchange(server.port, case.data, case.method)
+    assert answer.status == case.status, answer
+    told(case, answer)
+    if case.status < 400 or case.method == "HEAD":
+        return
+    if case.text:
+        assert answer.headers.get_content_type() == "text/plain" and answer.body.endswith(b".\n"), answer
+        return
+    problem = answer.problem()
+    assert (problem.get("field"), problem.get("limit")) == (case.field, case.limit), problem
+
+
+def told(case, answer):
+    for name, value in case.told:
+        found = answer.headers[name]
+        assert found if value is None else (found or "").lower() == value.lower(), (name, answer.headers.items())
+
+
+def test_a_refused_handshake_leaves_its_connection_usable(server):
+    """So that a client can say it again with what was missing."""
+    with Wire(server.port) as wire:
+        tried = 0
+        for case in BAD:
+            if case.text or case.status not in (400, 401, 403, 405, 426):
+                continue
+            answer = exchange(server.port, case.data, case.method)
+            # Where the request as a whole is in doubt the connection ends.
+            if "close" in (answer.headers["Connection"] or ""):
+                continue
+            wire.send(case.data)
+            assert wire.answer(case.method).status == case.status, case.name
+            tried += 1
+        assert tried > 40
+        wire.send(handshake())
+        opened = Web(server.port, wire=wire)
+        opened.leave()
+
+
+def test_a_handshake_may_come_in_single_bytes(server):
+    with Wire(server.port) as wire:
+        for byte in handshake("subject=/slowly"):
+            wire.send(bytes([byte]))
+        Web(server.port, wire=wire).leave()
+
+
+def test_what_comes_directly_behind_the_handshake_is_taken(server):
+    """A client should wait for the answer (section 4.1), but what it sends is not lost."""
+    with Wire(server.port) as wire:
+        wire.send(handshake() + text({"type": "ping", "id": 1}) + text({"type": "ping", "id": 2}) + b"\x81")
+        opened = Web(server.port, wire=wire)
+        assert [one["id"] for one in opened.messages(2)] == [1, 2]
+        opened.send(text({"type": "ping", "id": 3})[1:])
+        assert opened.message()["id"] == 3
+        opened.leave()
+
+
+def test_a_second_handshake_is_no_frame(server):
+    with Wire(server.port) as wire:
+        wire.send(handshake() + handshake())
+        opened = Web(server.port, wire=wire)
+        _, close = opened.end()
+        assert close.code == 1002, close
+        assert wire.rest() == b""
+
+
+def test_a_handshake_behind_another_request_opens(server):
+    with Wire(server.port) as wire:
+        wire.send(request("GET", "/v1/poll?subject=/a") + handshake())
+        assert wire.answer().status == 200
+        Web(server.port, wire=wire).leave()
+
+
+def test_a_refused_handshake_begins_no_session(server):
+    before = server.metric("sessions")
+    for case in BAD:
+        if case.status in (400, 401, 403, 426):
+            exchange(server.port, case.data, case.method)
+    assert server.metric("sessions") == before
+
+
+def test_a_full_server_says_so():
+    with Server("--max-connections", "1", cores="1") as server:
+        pollers = []
+        with Wire(server.port) as wire:
+            for _ in range(4):
+                wire.send(request("GET", "/v1/poll?subject=/a"))
+                pollers.append(wire.answer())
+            wire.send(handshake())
+            answer = wire.answer()
+            assert [poller.status for poller in pollers] == 4 * [200]
+            assert answer.status == 503 and answer.headers["Retry-After"] == "5" and answer.problem()["detail"]
+
+
+def test_a_server_that_stops_says_so():
+    with Server(cores="1") as server:
+        half, opened = Wire(server.port), Web(server.port)
+        data = handshake()
+        half.send(data[:-1])
+        server.wait_metric("connections", 3)
+        # What was sent before it has been read: the core is one.
+        assert opened.ask({"type": "ping", "id": 1})["type"] == "pong"
+        server.process.send_signal(signal.SIGTERM)
+        opened.until("end")
+        half.send(data[-1:])
+        answer = half.answer()
+        assert answer.status == 503 and answer.headers["Retry-After"] == "5" and answer.problem()["detail"]
+        half.close()
+        opened.close()
+        assert server.wait_end() == 0, server.told()
