@@ -17,6 +17,7 @@ export async function saveSheet(pages, name) {
     if (!process.env.SCREENSHOTS) return;
     const images = [];
     for (const page of pages) {
+        await page.evaluate(() => globalThis.scrollTo(0, 0));
         const bytes = await page.screenshot({ type: "jpeg", quality: 80 });
         images.push(`<img width="480" src="data:image/jpeg;base64,${bytes.toString("base64")}" />`);
     }
