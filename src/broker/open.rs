@@ -192,7 +192,7 @@ impl Broker {
     }
 
     /// Why a session that is claimed is not there.
-    fn no_session(&mut self) -> Problem {
+    pub(super) fn no_session(&mut self) -> Problem {
         if self.shutting_down {
             return Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S);
         }

@@ -14,7 +14,7 @@ use crate::auth::Action;
 use crate::limits::{POST_EVENTS_PER_STEP_MAX, RETRY_AFTER_S};
 use crate::protocol::{
     Audience, EndReason, Event, IdempotencyKey, Identity, Item, ItemOutcome, Origin, Post, Posted, Problem,
-    Publication, ReplyToken,
+    Publication, ReplyToken, SessionId,
 };
 use crate::time::Now;
 use crate::topic::Subject;
@@ -123,7 +123,7 @@ impl Broker {
     /// Begins a publish request. `None` if its key has been seen before: then it is answered.
     pub(super) fn begin_post(&mut self, asked: &Asked, post: Post) -> Option<Batch> {
         let Post { items, list, key, publisher } = post;
-        let publisher = publisher.and_then(|id| Some((id, self.sessions.get(self.sessions.by_id(id)?)?.address)));
+        debug_assert!(key.is_none() || publisher.is_none(), "two cores would have to decide");
         if self.shutting_down {
             // P-32: there is nobody left to hear of it.
             let problem = Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S);
@@ -156,9 +156,14 @@ impl Broker {
                 return None;
             }
         }
-        let outcomes = Vec::with_capacity(items.len());
-        let origin = Origin { publisher, ..Origin::default() };
-        let (token, identity) = (asked.token, asked.agent.identity);
+        let (origin, identity) = match self.publisher(asked, publisher) {
+            Ok(found) => found,
+            Err(problem) => {
+                self.answer_problem(asked.token, problem);
+                return None;
+            }
+        };
+        let (outcomes, token) = (Vec::with_capacity(items.len()), asked.token);
         Some(Batch {
             token,
             identity,
@@ -171,6 +176,16 @@ impl Broker {
             share: POST_EVENTS_PER_STEP_MAX,
             denied: 0,
         })
+    }
+
+    /// Where the events of a request come from, and whose key it has: of the session that publishes it, if it presents none itself.
+    fn publisher(&mut self, asked: &Asked, id: Option<SessionId>) -> Result<(Origin, Identity), Problem> {
+        let identity = asked.agent.identity;
+        let Some(id) = id else { return Ok((Origin::default(), identity)) };
+        let session = self.sessions.by_id(id).and_then(|key| self.sessions.get(key));
+        let Some(session) = session else { return Err(self.no_session()) };
+        let identity = if identity.is_known() { identity } else { session.identity };
+        Ok((Origin { publisher: Some((id, session.address)), ..Origin::default() }, identity))
     }
 
     /// Publishes the next event of a request. Not while [`Broker::is_delivering`].

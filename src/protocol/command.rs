@@ -223,9 +223,10 @@ impl Command {
     pub const fn shard(&self) -> Option<Shard> {
         match self {
             Self::Join { .. } | Self::JoinListen { .. } | Self::Open(_) => None,
-            Self::Post(post) => match &post.key {
-                Some(key) => Some(key.shard()),
-                None => None,
+            Self::Post(post) => match (&post.key, post.publisher) {
+                (Some(key), _) => Some(key.shard()),
+                (None, Some(session)) => Some(session.shard()),
+                (None, None) => None,
             },
             Self::Listen { id, .. }
             | Self::Refresh { id }

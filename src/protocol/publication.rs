@@ -43,7 +43,7 @@ pub struct Post {
     pub list: bool,
     /// The same key publishes once within [`IDEMPOTENCY_MS`](crate::limits::IDEMPOTENCY_MS).
     pub key: Option<IdempotencyKey>,
-    /// The session that publishes it, where it is one of this core: its events tell its address.
+    /// The session that publishes it: its events tell its address. Then there is no `key`, and the session's core decides.
     pub publisher: Option<SessionId>,
 }
 

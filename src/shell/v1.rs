@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::router::{Route, Routes};
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::protocol::{
-    Agent, Command, Door, Framing, IdempotencyKey, Identity, Item, Payload, Post, Problem, Publication,
+    Agent, ClaimedId, Command, Door, Framing, IdempotencyKey, Identity, Item, Payload, Post, Problem, Publication,
+    SessionId,
 };
 use crate::wire::http::{Body, HttpRequest, Method, ReplyTo, RequestHead, Sent};
 use crate::wire::v1::{self, Query};
@@ -146,7 +147,8 @@ impl Routes {
     /// What holds for all doors: whose page asks, and what answer it takes.
     fn check_head(&self, url: Url, head: &RequestHead) -> Result<Query, Problem> {
         self.check_origin(head)?;
-        if !v1::accepts(head.accept.as_deref(), url.media_type()) {
+        let has_content = !matches!(url, Url::Subscribe | Url::Unsubscribe);
+        if has_content && !v1::accepts(head.accept.as_deref(), url.media_type()) {
             let detail = format!("The answer is {}, and Accept does not take that.", url.media_type());
             return Err(Problem::field("Accept", detail).status(406));
         }
@@ -215,6 +217,9 @@ impl Routes {
         let checked = self.check_head(Url::Publish, head).and_then(|query| {
             check_body(head)?;
             v1::Body::of(head.content_type.as_deref(), &query)?;
+            if query.get("session").is_some() {
+                return Err(Problem::field("session", "Lines are published by nobody: leave session out."));
+            }
             if head.idempotency_key.is_some() {
                 let detail = "Lines are published as they come, so a key cannot make them come once: leave it out.";
                 return Err(Problem::field("Idempotency-Key", detail));
@@ -259,7 +264,21 @@ fn post(request: &HttpRequest, query: &Query, identity: Identity) -> Result<Post
         return Err(Problem::field("body", "The body is empty: there is nothing to publish."));
     }
     let key = head.idempotency_key.as_deref().map(|text| idempotency_key(text, request, identity)).transpose()?;
-    Ok(Post { items, list, key, publisher: None })
+    let publisher = publisher(query)?;
+    if publisher.is_some() && key.is_some() {
+        let detail = "A request is published by a session or once for a key, not both: leave out either.";
+        return Err(Problem::field("Idempotency-Key", detail));
+    }
+    Ok(Post { items, list, key, publisher })
+}
+
+/// The session that publishes, if the request names one: its events then tell its address.
+fn publisher(query: &Query) -> Result<Option<SessionId>, Problem> {
+    match query.get("session").map(|text| ClaimedId::from_field(Some(text))) {
+        None => Ok(None),
+        Some(ClaimedId::WellFormed(id)) => Ok(Some(id)),
+        Some(_) => Err(Problem::field("session", "This is no session's name.").status(404)),
+    }
 }
 
 fn check_body(head: &RequestHead) -> Result<(), Problem> {

@@ -5,6 +5,7 @@
 //! a client that does not take its answers is not read.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::connection::{Carried, ConnectionKey, State};
@@ -13,7 +14,7 @@ use super::net::{self, Transfer};
 use crate::broker::{Answer, Home};
 use crate::limits::{LINGER_MS, READ_BYTES_PER_TURN_MAX};
 use crate::protocol::{Agent, ClaimedId, Command, Post, Problem, ReplyToken, Request};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::wire::v1::{self, RequestId, Wanted, WsRequest};
 use crate::wire::ws::{self, Bounds, Closing, Inbound, Incoming, Opcode, Role, Upgrade};
 
@@ -22,6 +23,10 @@ const UNSUPPORTED_DATA: u16 = 1003;
 
 /// To change so many subscriptions is as much work as to serve a request.
 const SUBSCRIPTIONS_PER_REQUEST: usize = 8;
+/// To read so many bytes of JSON is, too.
+const BYTES_PER_REQUEST: usize = 2048;
+/// RFC 6455 section 7.4.1: what is done is against the rules of this server.
+const POLICY_VIOLATION: u16 = 1008;
 
 /// What a connection is as a WebSocket. One that is idle holds nothing.
 #[derive(Debug, Default)]
@@ -43,8 +48,11 @@ pub(super) struct Web {
 struct Work {
     /// A message that has not come whole.
     inbound: Option<Inbound>,
-    /// Requests of messages that have come.
-    requests: VecDeque<WsRequest>,
+    /// When that must have come whole.
+    whole_by: Option<Instant>,
+    /// A message that has come whole, and where its requests stand that have not been carried out.
+    message: String,
+    requests: VecDeque<Range<usize>>,
     /// The one that is with the broker.
     asked: Option<Option<RequestId>>,
 }
@@ -70,6 +78,11 @@ impl Web {
 
     fn work(&mut self) -> &mut Work {
         self.work.get_or_insert_default()
+    }
+
+    /// When the message that has begun must have come whole.
+    fn whole_by(&self) -> Option<Instant> {
+        self.work.as_ref().and_then(|work| work.whole_by)
     }
 
     fn is_asking(&self) -> bool {
@@ -158,7 +171,7 @@ impl Core {
 
     /// Takes frames and does what they want, as long as the connection may ask; the rest waits in `unread`.
     fn take_frames(&mut self, now: Now, key: ConnectionKey, mut input: &[u8]) {
-        let max = self.parts.routes.ws_message_max as usize;
+        let (max, body_ms) = (self.parts.routes.ws_message_max as usize, self.parts.patience.body_ms);
         while !input.is_empty() && self.may_ask(key) {
             let Some(connection) = self.connection(key) else { return };
             connection.web.is_cut = false;
@@ -167,7 +180,9 @@ impl Core {
             let inbound = work.inbound.get_or_insert_with(|| Inbound::new(Role::Server, deflate));
             let taken = inbound.push(input, Bounds { frame: max, message: max });
             if inbound.is_idle() {
-                work.inbound = None;
+                (work.inbound, work.whole_by) = (None, None);
+            } else {
+                work.whole_by.get_or_insert(now.instant + body_ms);
             }
             match taken {
                 Err(fault) => {
@@ -227,8 +242,11 @@ impl Core {
             }
             Incoming::Text(text) => match v1::requests(&text) {
                 Ok(requests) => {
+                    // A compressed message may be much larger than what was read.
+                    self.charge(text.len() / BYTES_PER_REQUEST);
                     if let Some(connection) = self.connection(key) {
-                        connection.web.work().requests.extend(requests);
+                        let work = connection.web.work();
+                        (work.message, work.requests) = (text, requests.into());
                     }
                 }
                 Err(problem) => {
@@ -252,7 +270,12 @@ impl Core {
         let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
         let (State::Web(home), serial) = (connection.state, connection.serial) else { return };
-        let Some(WsRequest { id, wanted }) = connection.web.work().requests.pop_front() else { return };
+        let work = connection.web.work();
+        let Some(place) = work.requests.pop_front() else { return };
+        let WsRequest { id, wanted } = v1::request(work.message.get(place).unwrap_or_default());
+        if work.requests.is_empty() {
+            work.message = String::new();
+        }
         let Some((session, identity)) = self.hub.broker().identify(home.session) else { return };
         let claimed = ClaimedId::WellFormed(session);
         let command = match wanted {
@@ -262,11 +285,11 @@ impl Core {
                 return self.say(now, key, &pong);
             }
             Ok(Wanted::Subscribe(wanted)) => {
-                self.charge(wanted.len());
+                self.charge(wanted.len() / SUBSCRIPTIONS_PER_REQUEST);
                 Command::Add { id: claimed, wanted }
             }
             Ok(Wanted::Unsubscribe(lists)) => {
-                self.charge(lists.len());
+                self.charge(lists.len() / SUBSCRIPTIONS_PER_REQUEST);
                 Command::Remove { id: claimed, lists }
             }
             Ok(Wanted::Publish(publication)) => {
@@ -284,10 +307,9 @@ impl Core {
         self.ask_after_letters(now, Request { token, command, path, chunked: true, agent, draw: [0; 2] });
     }
 
-    /// A request for so many subscriptions is more work than one.
-    fn charge(&mut self, subscriptions: usize) {
-        let more = u32::try_from(subscriptions / SUBSCRIPTIONS_PER_REQUEST).unwrap_or(u32::MAX);
-        self.requests_left = self.requests_left.saturating_sub(more);
+    /// Something is as much work as so many further requests.
+    fn charge(&mut self, requests: usize) {
+        self.requests_left = self.requests_left.saturating_sub(u32::try_from(requests).unwrap_or(u32::MAX));
     }
 
     /// The answer of the request that is with the broker.
@@ -384,14 +406,20 @@ impl Core {
 
     /// From now on it may be silent for so long.
     pub(super) fn await_sign_of_life(&mut self, now: Now, key: ConnectionKey) {
-        let silence_ms = self.parts.patience.silence_ms;
-        self.set_deadline(key, now.instant + silence_ms);
+        let silent = now.instant + self.parts.patience.silence_ms;
+        let whole_by = self.connection(key).and_then(|connection| connection.web.whole_by());
+        self.set_deadline(key, whole_by.map_or(silent, |at| at.min(silent)));
     }
 
     /// Nothing has come for long: the client is asked for a sign of life (RFC 6455 section 5.5.2), and if it gives none it is gone.
     pub(super) fn web_is_silent(&mut self, now: Now, key: ConnectionKey, home: Home) {
         let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
+        if connection.web.whole_by().is_some_and(|at| at <= now.instant) {
+            self.hub.counters_mut().connections_timed_out += 1;
+            let reason = "a message must be complete within the time that a request has";
+            return self.close_web(now, key, Some((POLICY_VIOLATION, reason)));
+        }
         if connection.readable || connection.web.is_asking() || connection.web.has_requests() {
             // It has been heard, only not listened to: what it asked before comes first.
             return self.await_sign_of_life(now, key);

@@ -3,9 +3,12 @@
 //! An event is the object that the other modern doors tell it by. Everything else has a `type`.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::num::NonZeroU16;
+use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::answer::{end_members, names};
@@ -63,15 +66,16 @@ pub struct WsRequest {
     pub wanted: Result<Wanted, Problem>,
 }
 
-/// Reads a message: one request, or an array of them.
+/// Where the requests of a message stand in it: it is one, or an array of them. Each is read when it is its turn ([`request`]), so that what waits
+/// is no larger than the message.
 ///
 /// # Errors
 ///
 /// A 400 if it is no JSON or of neither kind, a 413 if it holds more than [`POST_ITEMS_MAX`] requests. A bad request among others is a request
 /// that is refused.
-pub fn requests(text: &str) -> Result<Vec<WsRequest>, Problem> {
+pub fn requests(text: &str) -> Result<Vec<Range<usize>>, Problem> {
     if !text.trim_ascii_start().starts_with('[') {
-        return Ok(vec![request(text)]);
+        return Ok(std::iter::once(0..text.len()).collect());
     }
     let list: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| unreadable_message(text, &error))?;
     match list.len() {
@@ -80,8 +84,14 @@ pub fn requests(text: &str) -> Result<Vec<WsRequest>, Problem> {
             let detail = format!("A message may hold {POST_ITEMS_MAX} requests, this one holds {len}.");
             Err(Problem::new(413, detail).limit(POST_ITEMS_MAX))
         }
-        _ => Ok(list.into_iter().map(|raw| request(raw.get())).collect()),
+        _ => Ok(list.into_iter().map(|raw| place_in(text, raw.get())).collect()),
     }
+}
+
+/// Where a part of `text` stands.
+fn place_in(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr() as usize - text.as_ptr() as usize;
+    start..start + part.len()
 }
 
 /// A request as it is written.
@@ -112,9 +122,11 @@ struct Rest<'a> {
     id: Option<&'a RawValue>,
 }
 
-fn request(text: &str) -> WsRequest {
+/// Reads one request.
+#[must_use]
+pub fn request(text: &str) -> WsRequest {
     if !text.trim_ascii_start().starts_with('{') {
-        let problem = match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        let problem = match serde_json::from_str::<IgnoredAny>(text) {
             Err(error) => unreadable_message(text, &error),
             Ok(_) => Problem::new(400, "A request is an object with a type: subscribe, unsubscribe, publish or ping."),
         };
@@ -193,7 +205,7 @@ fn lists(subject: Option<&RawValue>) -> Result<Vec<String>, Problem> {
     };
     let found = match serde_json::from_str::<String>(raw.get()) {
         Ok(one) => Ok(vec![one]),
-        Err(_) => serde_json::from_str::<Vec<String>>(raw.get()),
+        Err(_) => serde_json::from_str::<Few>(raw.get()).map(|few| few.0),
     };
     match found {
         Ok(lists) if lists.iter().flat_map(|list| list.split(',')).count() > SUBSCRIPTIONS_MAX => {
@@ -202,6 +214,34 @@ fn lists(subject: Option<&RawValue>) -> Result<Vec<String>, Problem> {
         }
         Ok(lists) if !lists.is_empty() => Ok(lists),
         _ => Err(Problem::field("subject", "subject is a text, or an array of texts that is not empty.")),
+    }
+}
+
+/// The first of many texts: one more than may be named, so that it is seen that there are too many.
+struct Few(Vec<String>);
+
+impl<'de> Deserialize<'de> for Few {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Few;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Few, A::Error> {
+                let mut found = Vec::new();
+                while found.len() <= SUBSCRIPTIONS_MAX
+                    && let Some(item) = items.next_element()?
+                {
+                    found.push(item);
+                }
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Few(found))
+            }
+        }
+        deserializer.deserialize_seq(Reader)
     }
 }
 

@@ -23,7 +23,8 @@ pub use event::{HEARTBEAT, heartbeat, personal_part, shared_part};
 pub use head::{Extra, accepts, answer_head, media_type, problem, problem_405, write_posted};
 pub use lines::{Lines, Summary};
 pub use message::{
-    RequestId, SUBPROTOCOL, Wanted, WsRequest, ack, end_message, nack, pong, posted, requests, session_messages,
+    RequestId, SUBPROTOCOL, Wanted, WsRequest, ack, end_message, nack, pong, posted, request, requests,
+    session_messages,
 };
 pub use opening::{amendment, opening, poll};
 pub use posted::{PostedText, posted_text};

@@ -127,8 +127,8 @@ fn all_or_nothing() {
     for (query, refusal) in [
         ("subject=/a,/c", (404, Some("subject"))),
         ("subject=/a&subject=/c", (404, Some("subject"))),
-        ("subject=", (404, Some("subject"))),
-        ("subject=,", (404, Some("subject"))),
+        ("subject=", (400, Some("subject"))),
+        ("subject=,", (400, Some("subject"))),
         ("subject=/a/", (404, Some("subject"))),
         ("subject=/*", (404, Some("subject"))),
     ] {

@@ -163,8 +163,8 @@ impl Sockets {
 
     /// A request on the connection of a session, and its answer as a message, as the shell asks and answers.
     fn request(&mut self, (id, token): (SessionId, ReplyToken), text: &str) -> Value {
-        let mut found = v1::requests(text).expect("a message");
-        let request = found.remove(0);
+        let found = v1::requests(text).expect("a message");
+        let request = v1::request(&text[found[0].clone()]);
         let claimed = ClaimedId::WellFormed(id);
         let (_, identity) = self.world.broker.identify(self.key(id)).expect("it lives");
         let command = match request.wanted.expect("a request") {

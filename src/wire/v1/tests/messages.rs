@@ -6,8 +6,14 @@ use serde_json::{Value, json};
 use crate::limits::{POST_ITEMS_MAX, SUBSCRIPTIONS_MAX};
 use crate::protocol::{ClientAction, EndReason, ItemOutcome, Posted, Problem, Publication, SubscriptionWish};
 use crate::wire::v1::{
-    Wanted, WsRequest, ack, end_message, nack, pong, posted, requests, session_messages as write_session,
+    Wanted, WsRequest, ack, end_message, nack, pong, posted, request, requests as places,
+    session_messages as write_session,
 };
+
+/// Every request of a message.
+fn requests(text: &str) -> Result<Vec<WsRequest>, Problem> {
+    Ok(places(text)?.into_iter().map(|at| request(&text[at])).collect())
+}
 
 fn one(text: &str) -> WsRequest {
     let mut found = requests(text).unwrap_or_else(|problem| panic!("{text}: {problem:?}"));
