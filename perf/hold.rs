@@ -224,13 +224,13 @@ impl Listener {
 }
 
 /// Reads once from whoever has something. Says how many events came, and whether anything did.
-fn read(epoll: &OwnedFd, listeners: &mut [Listener]) -> io::Result<(u64, bool)> {
-    let (mut ready, mut buffer, mut came) = (Vec::with_capacity(1024), [0; 65536], 0);
+fn read(epoll: &OwnedFd, listeners: &mut [Listener], buffer: &mut [u8]) -> io::Result<(u64, bool)> {
+    let (mut ready, mut came) = (Vec::with_capacity(1024), 0);
     let timeout = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
     epoll::wait(epoll, rustix::buffer::spare_capacity(&mut ready), Some(&timeout))?;
     for event in &ready {
         let listener = &mut listeners[event.data.u64() as usize];
-        let read = rustix::io::read(&listener.socket, &mut buffer[..])?;
+        let read = rustix::io::read(&listener.socket, &mut *buffer)?;
         if read == 0 {
             return Err(io::Error::other("the server closed a stream"));
         }
@@ -244,9 +244,9 @@ fn read(epoll: &OwnedFd, listeners: &mut [Listener]) -> io::Result<(u64, bool)> 
 
 /// Reads until `wanted` events have come. Says how many came.
 fn collect(epoll: &OwnedFd, listeners: &mut [Listener], wanted: u64) -> io::Result<u64> {
-    let (mut came, mut last) = (0, Instant::now());
+    let (mut came, mut last, mut buffer) = (0, Instant::now(), vec![0; 65536]);
     while came < wanted && last.elapsed() < SILENCE {
-        let (more, any) = read(epoll, listeners)?;
+        let (more, any) = read(epoll, listeners, &mut buffer)?;
         came += more;
         if any {
             last = Instant::now();
@@ -257,9 +257,9 @@ fn collect(epoll: &OwnedFd, listeners: &mut [Listener], wanted: u64) -> io::Resu
 
 /// Reads until everybody has a session: who joins behind an event rightly does not get it.
 fn join(epoll: &OwnedFd, listeners: &mut [Listener]) -> io::Result<()> {
-    let mut last = Instant::now();
+    let (mut last, mut buffer) = (Instant::now(), vec![0; 65536]);
     while listeners.iter().any(|listener| listener.id.is_empty()) {
-        if read(epoll, listeners)?.1 {
+        if read(epoll, listeners, &mut buffer)?.1 {
             last = Instant::now();
         } else if last.elapsed() >= SILENCE {
             return Err(io::Error::other("not everybody could join"));

@@ -54,3 +54,9 @@ mod start;
 mod support;
 #[path = "server/websocket_client.rs"]
 mod websocket_client;
+#[path = "server/web.rs"]
+mod web;
+#[path = "server/web_end.rs"]
+mod web_end;
+#[path = "server/web_flow.rs"]
+mod web_flow;

@@ -1,4 +1,4 @@
-// A drawing board for all who have the page open, by stream.js.
+// A drawing board for all who have the page open, by the modern client.
 //
 // The server keeps no drawing: it only passes on what is published to one subject. The field `kind` says what it is:
 //     line    a part of a stroke: its name, colour, width and some points
@@ -11,8 +11,8 @@
 //     have    (to one) the strokes, as much as fits into one event
 // Points are whole numbers, 3000 across and 2000 down, so that a phone and a large screen show the same.
 
+import { connect, fieldsOf } from "./line.js";
 import { at, badge } from "./page.js";
-import { Stream } from "./stream.js";
 
 const SUBJECT = "/demo/board";
 const WIDE = 3000;
@@ -22,7 +22,6 @@ const MOVE_MS = 150; // A pen that only moves needs less.
 const PEN_SHOWN_MS = 2500;
 const OFFERS_MS = 600; // How long a newcomer waits for offers, and then for each that it takes.
 const HAVE_MS = 4000;
-const POLLING_MS = 12_000; // Instead of these two where we poll, because many tabs are open.
 // A sheet from a clock that is more than an hour fast is not believed: nobody could clear it.
 const AHEAD_MS = 3_600_000;
 
@@ -51,7 +50,7 @@ const WIDTHS = [
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const strokes = new Map(); // name -> { colour, width, points: [x, y, x, y ...] }, in the order in which they were begun
-const pens = new Map(); // address -> { x, y, colour, seenAt }
+const pens = new Map(); // address and page -> { x, y, colour, seenAt }
 let pointsKept = 0;
 let sheet = 0;
 let colour = Math.floor(Math.random() * COLOURS.length);
@@ -208,10 +207,10 @@ function showPens() {
         pensDue = false;
         overlay.clearRect(0, 0, WIDE, HIGH);
         const now = performance.now();
-        for (const [address, pen] of pens) {
+        for (const [id, pen] of pens) {
             const left = 1 - (now - pen.seenAt) / PEN_SHOWN_MS;
             if (left <= 0) {
-                pens.delete(address);
+                pens.delete(id);
                 continue;
             }
             overlay.globalAlpha = left;
@@ -234,9 +233,10 @@ function ring({ x, y, down }) {
     overlay.stroke();
 }
 
-function meetPen(address, x, y, penColour) {
-    if (!pens.has(address) && pens.size >= PENS_MAX) return;
-    pens.set(address, { x, y, colour: penColour, seenAt: performance.now() });
+function meetPen({ address, page: other }, x, y, penColour) {
+    const id = `${address} ${other}`;
+    if (!pens.has(id) && pens.size >= PENS_MAX) return;
+    pens.set(id, { x, y, colour: penColour, seenAt: performance.now() });
     showPens();
 }
 
@@ -374,27 +374,34 @@ function clear() {
 // ---- What goes over the line
 
 let live = false;
-let polling = false;
-let offers = []; // [address, number of strokes], largest last, while we are new
-let wanted = ""; // whom we have asked for the drawing
+let address = ""; // Of our session, which other tabs may share: the field `page` says who speaks, the field `for` who is meant.
+let offers = []; // [peer, number of strokes], largest last, while we are new; a peer is { address, page }
+let wanted; // whom we have asked for the drawing
 let waiting = 0;
 
-/** False if it could not be sent. Every event says which page it is of: a publisher gets its own events, too (P-24). */
-async function tell(kind, fields) {
+/**
+ * To all, or to one peer. False if it could not be sent. Every event says which page it is of: a publisher gets its own events, too (P-24). Fields are
+ * texts, so that they are fields for clients of the Pushlet protocol as well.
+ */
+async function tell(kind, fields, peer) {
+    const given = { kind, page, sheet, address, ...(peer && { for: peer.page }), ...fields };
+    const data = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, String(value)]));
     try {
-        await stream.publish(SUBJECT, { kind, page, sheet, ...fields });
+        await client.publish(SUBJECT, data, peer ? { to: peer.address } : {});
         return true;
     } catch {
-        return false; // The badge shows the reason as soon as the stream notices.
+        return false; // The badge shows the reason as soon as the client notices.
     }
 }
 
 function onState(state) {
     showState(state);
-    const wasLive = live;
-    live = state.name === "live" || state.name === "resting";
-    polling = state.polling;
-    if (!live || wasLive) return;
+    live = state.name === "live";
+}
+
+/** Events come, at first and again in each new session. */
+function enter() {
+    address = client.address;
     ask();
     sendSoon();
 }
@@ -402,23 +409,26 @@ function onState(state) {
 /** Asks for the drawing: when we come, and when we were away for a while. */
 function ask() {
     offers = [];
-    wanted = "";
+    wanted = undefined;
     tell("ask", {});
     clearTimeout(waiting);
-    waiting = setTimeout(takeOffer, polling ? POLLING_MS : OFFERS_MS);
+    waiting = setTimeout(takeOffer, OFFERS_MS);
 }
 
 function takeOffer() {
     const offer = offers.pop();
-    wanted = offer ? offer[0] : "";
+    wanted = offer?.[0];
     if (!offer) return;
-    tell("want", { p_to: wanted });
-    waiting = setTimeout(takeOffer, polling ? POLLING_MS : HAVE_MS); // If they are gone by now, the next one.
+    tell("want", {}, wanted);
+    waiting = setTimeout(takeOffer, HAVE_MS); // If they are gone by now, the next one.
 }
 
-function onEvent(event) {
-    const from = event.p_from;
+function onEvent({ data, from }) {
+    const event = fieldsOf(data);
     if (event.page === page) return; // It is drawn already.
+    if (event.for && event.for !== page) return; // For another tab with our address.
+    // The server names the address of who has a session to publish in; who publishes by POST has to be believed.
+    const peer = { address: from ?? event.address ?? "", page: isName(event.page) ? event.page : "" };
     const points = pointsOfText(event.points ?? "");
     const [strokeColour, strokeWidth] = [Number(event.colour), Number(event.width)];
     switch (event.kind) {
@@ -426,36 +436,36 @@ function onEvent(event) {
             if (!isName(event.name) || points.length === 0 || !turnTo(Number(event.sheet))) return;
             if (!isIndex(strokeColour, COLOURS) || !isIndex(strokeWidth, WIDTHS)) return;
             extend(event.name, strokeColour, strokeWidth, points);
-            return meetPen(from, ...points.slice(-2), strokeColour);
+            return meetPen(peer, ...points.slice(-2), strokeColour);
         case "move":
-            if (points.length === 2 && isIndex(strokeColour, COLOURS)) meetPen(from, ...points, strokeColour);
+            if (points.length === 2 && isIndex(strokeColour, COLOURS)) meetPen(peer, ...points, strokeColour);
             return;
         case "undo":
             return remove(event.name);
         case "clear":
             return turnTo(Number(event.sheet));
         default:
-            return onHandover(event, from);
+            return onHandover(event, peer);
     }
 }
 
-function onHandover(event, from) {
+function onHandover(event, peer) {
     switch (event.kind) {
         case "ask":
             // An empty sheet counts as well: the newcomer must know its number.
-            if (sheet > 0 || strokes.size > 0) tell("offer", { p_to: from, strokes: strokes.size });
+            if (sheet > 0 || strokes.size > 0) tell("offer", { strokes: strokes.size }, peer);
             return;
         case "offer":
             if (!turnTo(Number(event.sheet))) return;
-            offers.push([from, Number(event.strokes) || 0]);
+            offers.push([peer, Number(event.strokes) || 0]);
             offers = offers.sort((one, other) => one[1] - other[1]).slice(-PENS_MAX);
             return;
         case "want":
-            return tell("have", { p_to: from, drawing: textOfDrawing() });
+            return tell("have", { drawing: textOfDrawing() }, peer);
         case "have":
-            if (from !== wanted) return; // Only from whom we have asked.
+            if (!wanted || peer.page !== wanted.page || peer.address !== wanted.address) return; // Only from whom we have asked.
             clearTimeout(waiting);
-            wanted = "";
+            wanted = undefined;
             if (turnTo(Number(event.sheet))) takeDrawing(event.drawing ?? "");
     }
 }
@@ -506,7 +516,7 @@ const showWidths = choices(
 );
 
 const showState = badge(at("state"));
-const stream = new Stream({ url: "../pushlet.srv", subject: SUBJECT, onEvent, onState });
+const client = connect(onState);
 
 at("sheet").addEventListener("pointerdown", onDown);
 at("sheet").addEventListener("pointermove", onMove);
@@ -523,4 +533,5 @@ dark.addEventListener("change", () => {
 showColours();
 showWidths();
 showCount();
-stream.start();
+client.subscribe(SUBJECT, onEvent);
+client.on("subscription", ({ state }) => state === "subscribed" && enter());

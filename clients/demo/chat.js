@@ -1,6 +1,6 @@
 // The chat by the modern client: one connection for all tabs, whatever it goes by.
 import { DOORS } from "./doors.js";
-import { connect } from "./line.js";
+import { connect, fieldsOf } from "./line.js";
 import { at, badge, reasonFor } from "./page.js";
 import { SUBJECT, enter, farewell, hear, missed, note, openRoom } from "./room.js";
 
@@ -27,8 +27,8 @@ async function say(fields, to) {
 openRoom({ say, isLive: () => client.state === "connected" });
 
 client.subscribe(SUBJECT, ({ data, from, time }) => {
-    const get = (name) => (typeof data?.[name] === "string" ? data[name] : "");
-    hear({ get, from, to: "", time });
+    const fields = fieldsOf(data);
+    hear({ get: (name) => fields[name] ?? "", from, to: "", time });
 });
 // In force, at first and again in each new session: from now on we hear who answers.
 client.on("subscription", ({ state }) => {

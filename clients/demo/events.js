@@ -1,7 +1,7 @@
 // Listening with the browser's own EventSource, publishing with fetch. No client library.
 import { DOORS, curlListen, curlPublish, frameOf, itemOf, listOf, listenUrl, scriptListen, takes } from "./doors.js";
 import { at, badge, clock, put, reasonFor } from "./page.js";
-import { TABS_FIRST_MS, TABS_HOLDING, Tabs } from "./stream.js";
+import { TABS_FIRST_MS, TABS_HOLDING, Tabs } from "./tabs.js";
 
 const FRAMES_MAX = 100;
 const REQUEST_MS = 10_000;
@@ -13,8 +13,12 @@ const AGAIN = [429, 502, 503, 504];
 const SLOW_MS = 5000;
 // Events that tell of the session itself. Nobody can publish events with these names.
 const OWN_EVENTS = ["session", "reset", "end"];
+// Comes after a silence, because the address asks for it: the comment that others get is not for scripts.
+const HEARTBEAT = "heartbeat";
+// A sign of life may be late by a quarter and this; after a sleep of the machine it is heard within this.
+const SLACK_MS = 2500;
 // Names that the browser uses itself, nor can anybody publish those.
-const RESERVED = [...OWN_EVENTS, "message", "open", "error"];
+const RESERVED = [...OWN_EVENTS, HEARTBEAT, "message", "open", "error"];
 
 const showState = badge(at("state"));
 
@@ -23,6 +27,8 @@ let wanted; // { subjects, names, key } while the visitor wants to listen.
 let heard = new Set(); // Names that the source brings.
 let farewell = ""; // Why the server ended the session, if it said so.
 let pause; // Until the next try that is ours, or the word that the answer takes long.
+let silence; // Until a line without a sign of life is dead.
+let silenceMs = 0;
 let resting = false; // Whether this tab has given its place to others.
 let run = 0; // Counts what was begun: whatever is answered later than that is of no interest.
 
@@ -35,6 +41,7 @@ const tabs = new Tabs(new URL("../pushlet.srv", import.meta.url).href, follow);
 function close() {
     run += 1;
     clearTimeout(pause);
+    clearTimeout(silence);
     source?.close();
     source = undefined;
     resting = false;
@@ -54,7 +61,7 @@ function open() {
     at("problem").hidden = true;
     if (tabs.rank() >= TABS_HOLDING) return rest();
     const own = ++run;
-    const url = listenUrl(DOORS, wanted.subjects, wanted.key);
+    const url = `${listenUrl(DOORS, wanted.subjects, wanted.key)}&heartbeat=event`;
     showState({ name: "connecting" });
     put(at("listening"), "");
     heard = new Set();
@@ -64,6 +71,7 @@ function open() {
     source.addEventListener("message", show);
     for (const name of OWN_EVENTS) source.addEventListener(name, show);
     source.addEventListener("session", live);
+    source.addEventListener(HEARTBEAT, isAlive);
     source.addEventListener("end", ({ data }) => (farewell = JSON.parse(data).text));
     source.addEventListener("error", () => broken(own, url));
     for (const name of wanted.names) listenTo(name);
@@ -86,14 +94,35 @@ function live({ data }) {
     clearTimeout(pause);
     farewell = "";
     showState({ name: "live" });
-    const silence = `a comment after ${heartbeat / 1000} s of silence keeps the line`;
+    silenceMs = heartbeat * 1.25 + SLACK_MS;
+    isAlive();
+    const life = `after ${heartbeat / 1000} s of silence the server gives a sign of life`;
     const gap = reset ? " Events between the two sessions are lost." : "";
-    put(at("listening"), `Listening to ${wanted.subjects} since ${clock()}; ${silence}.${gap}`);
+    put(at("listening"), `Listening to ${wanted.subjects} since ${clock()}; ${life}.${gap}`);
+}
+
+/** A network that has gone away tells no browser: a line is dead when nothing comes for longer than the heartbeat. */
+function isAlive() {
+    clearTimeout(silence);
+    const due = performance.now() + silenceMs;
+    silence = setTimeout(() => {
+        if (performance.now() - due > SLACK_MS) silence = setTimeout(isDead, SLACK_MS);
+        else isDead();
+    }, silenceMs);
+}
+
+/** Comes again, because the browser does not. What has a name that this page does not listen to is silence as well. */
+function isDead() {
+    close();
+    const delay = PAUSE_MS + Math.random() * JITTER_MS;
+    showState({ name: "waiting", reason: `nothing came for ${Math.round(silenceMs / 1000)} s`, delay });
+    pause = setTimeout(open, delay);
 }
 
 /** A line that breaks is the browser's to mend. An answer that is none of events is the end for it, and only we can say why. */
 function broken(own, url) {
     clearTimeout(pause);
+    clearTimeout(silence);
     const reason = farewell || "the line broke";
     if (source.readyState === EventSource.CONNECTING) return showState({ name: "waiting", reason, delay: 0 });
     explain(own, url);
@@ -181,6 +210,7 @@ function listen() {
 
 /** A line of when and what, and the event as it was written. Texts of others only ever become text. */
 function show(event) {
+    isAlive();
     const entry = document.createElement("div");
     const line = document.createElement("p");
     line.className = "muted";

@@ -11,6 +11,11 @@ export function connect(onState) {
     return client;
 }
 
+/** The fields of what was published: what is a text in it. Others may publish anything. */
+export function fieldsOf(data) {
+    return Object.fromEntries(Object.entries(Object(data)).filter(([, value]) => typeof value === "string"));
+}
+
 /** The transports that the address of a page asks for: ?transport=poll, or several with commas. Undefined where the client is to choose. */
 export function transportsOf(search) {
     const asked = (new URLSearchParams(search).get("transport") ?? "").split(",");

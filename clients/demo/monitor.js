@@ -1,7 +1,7 @@
 // The system monitor: gauges and graphs of the machine, fed by the server's built-in source of kind "system".
 import { Graph } from "./graph.js";
+import { connect } from "./line.js";
 import { at, badge, figure, put, silence, span } from "./page.js";
-import { Stream } from "./stream.js";
 
 const MINUTES = 5;
 const KIB_PER_GIB = 1024 * 1024;
@@ -19,17 +19,13 @@ const loads = new Graph(at("loads"), { seconds: MINUTES * 60, colours: ["--line-
 const showState = badge(at("state"));
 const figures = silence((quiet) => (at("quiet").hidden = !quiet));
 
-const stream = new Stream({
-    url: "../pushlet.srv",
-    subject: "$server/system",
-    onEvent(event) {
-        figures.news();
-        show(event);
-    },
-    onState(state) {
-        showState(state);
-        figures.state(state);
-    },
+const client = connect((state) => {
+    showState(state);
+    figures.state(state);
+});
+client.subscribe("$server/system", ({ data }) => {
+    figures.news();
+    show(data);
 });
 
 function show(event) {
@@ -59,5 +55,3 @@ function gauge(element, value, text, note) {
     put(element.querySelector("b"), text);
     put(element.querySelector("small"), note);
 }
-
-stream.start();

@@ -17,11 +17,10 @@ export function badge(element) {
         element.className = `badge ${kind}`;
         put(text, state);
     };
-    return ({ name, by, reason, delay, polling }) => {
+    return ({ name, by, reason, delay }) => {
         clearInterval(timer);
         count.textContent = "";
-        if (name === "live" || name === "resting")
-            say("ok", polling ? "live, polling: many tabs are open" : by ? `live by ${by}` : "live");
+        if (name === "live") say("ok", by ? `live by ${by}` : "live");
         if (name === "connecting") say("warn", "connecting");
         if (name === "left") say("", "left");
         if (name === "aside") say("warn", reason);
@@ -102,24 +101,22 @@ export function put(element, text) {
 }
 
 /**
- * Notices that a source is switched off: calls tell(true) when nothing came for 5 s on a live line (25 s where it polls), and tell(false) when something comes.
- * Pass the states of the Stream to state, and call news with each event.
+ * Notices that a source is switched off: calls tell(true) when nothing came for 5 s on a live line, and tell(false) when something comes.
+ * Pass the states of the badge to state, and call news with each event.
  */
 export function silence(tell) {
     const QUIET_MS = 5000;
-    const QUIET_POLLING_MS = 25_000; // Between two polls are up to 10 s.
     let timer;
-    let patience = 0; // While the line is not live.
+    let isLive = false;
     const wait = () => {
         clearTimeout(timer);
-        if (patience > 0) timer = setTimeout(() => tell(true), patience);
+        if (isLive) timer = setTimeout(() => tell(true), QUIET_MS);
     };
     return {
-        state({ name, polling }) {
-            const before = patience;
-            const isUp = name === "live" || name === "resting";
-            patience = isUp ? (polling ? QUIET_POLLING_MS : QUIET_MS) : 0;
-            if (patience !== before) wait();
+        state({ name }) {
+            const before = isLive;
+            isLive = name === "live";
+            if (isLive !== before) wait();
         },
         news() {
             tell(false);

@@ -1,8 +1,9 @@
-// The stock ticker: the same market through a stream, and through a slow reader for whom the server keeps only the newest prices.
+// The stock ticker: the same market as it comes, and through a slow reader for whom the server keeps only the newest prices.
+import { DOORS } from "./doors.js";
+import { connect } from "./line.js";
 import { at, badge, figure, put, rate, reasonFor, silence } from "./page.js";
-import { Stream } from "./stream.js";
 
-const SUBJECT = "$demo/stocks/";
+const SUBJECT = "$demo/stocks/*";
 const RATE_OVER_MS = 5000;
 // Two answers on two connections do not arrive at the same instant: prices are compared with what was live this long before and after.
 const TOLERANCE_MS = 400;
@@ -18,10 +19,10 @@ class Market {
         this.#name = name;
     }
 
-    /** Takes an event. p_lost says how many the server left out directly before it (P-30). */
-    take(event) {
+    /** Takes the fields of an event, and how many the server left out directly before it (P-30). */
+    take(event, lost = 0) {
         this.count += 1;
-        this.lost += Number(event.p_lost ?? 0);
+        this.lost += lost;
         put(at(`${this.#name}-count`), figure(this.count));
         put(at(`${this.#name}-lost`), figure(this.lost));
         const line = this.rows.get(event.symbol) ?? this.#addLine(event);
@@ -80,58 +81,61 @@ const prices = silence((quiet) => (at("quiet").hidden = !quiet));
 const arrivals = []; // Of live events, in ms, for the rate.
 const history = new Map(); // by symbol: the live prices of the last seconds, each with its arrival
 
-let isBehind = false; // The live reader polls as well, because many tabs are open.
-
-const fast = new Stream({
-    url: "../pushlet.srv",
-    subject: SUBJECT,
-    onEvent(event) {
-        prices.news();
-        live.take(event);
-        const now = performance.now();
-        arrivals.push(now);
-        const past = history.get(event.symbol) ?? history.set(event.symbol, []).get(event.symbol);
-        past.push({ price: event.price, at: now });
-        while (past.length > 2 && now - past[1].at > 4 * TOLERANCE_MS) past.shift();
-    },
-    onState(state) {
-        showState(state);
-        prices.state(state);
-        isBehind = Boolean(state.polling);
-        if (state.name !== "live" || polls) return;
-        polls = true; // Only now, so that the slow reader knows of nothing that happened before the live one came.
-        polling.start();
-    },
+const client = connect((state) => {
+    showState(state);
+    prices.state(state);
+});
+const fast = client.subscribe(SUBJECT, ({ data, lost }) => {
+    prices.news();
+    live.take(data, lost);
+    const now = performance.now();
+    arrivals.push(now);
+    const past = history.get(data.symbol) ?? history.set(data.symbol, []).get(data.symbol);
+    past.push({ price: data.price, at: now });
+    while (past.length > 2 && now - past[1].at > 4 * TOLERANCE_MS) past.shift();
 });
 
-// The slow reader is told in each answer when to come back (P-17), and meanwhile its queue of 16 fills with prices of ten companies.
-let polls = false;
-let visit = [];
+// ---- The slow reader: it asks by itself, and takes its time. Meanwhile its queue of 16 fills with prices of ten companies.
+
+const REST_MS = 4000;
+const REQUEST_MS = 10_000;
+const WISHES = { subject: SUBJECT, queue: "16", conflate: "true" };
+
+let session = ""; // A secret: whoever knows it can read what is waiting for us.
 let comesBack = 0; // When, or 0 while a request is under way.
 let trouble = ""; // Why the last request failed.
-const polling = new Stream({
-    url: "../pushlet.srv",
-    subject: SUBJECT,
-    mode: "poll",
-    parameters: { p_queue: 16, p_overflow: "conflate" },
-    onEvent(event) {
-        slow.take(event);
-        visit.push(event);
-    },
-    onState({ name, reason, delay = 0 }) {
-        comesBack = name === "resting" || name === "waiting" ? performance.now() + delay : 0;
-        trouble = name === "waiting" ? `${reasonFor(reason)}, ` : "";
-        showSlowState();
-        if (name !== "resting" || visit.length === 0) return;
-        const [last, when] = [new Map(visit.map((event) => [event.symbol, event.price])), performance.now()];
-        visit = [];
-        setTimeout(() => compare(last, when), TOLERANCE_MS);
-    },
-});
+
+/** One request: the first one begins a session, each further one gets what has come since. */
+async function visit() {
+    const query = session ? { session, wait: "0" } : WISHES;
+    const answer = await fetch(new URL(`poll?${new URLSearchParams(query)}`, DOORS), {
+        cache: "no-store",
+        signal: AbortSignal.timeout(REQUEST_MS),
+    });
+    const told = await answer.json();
+    session = answer.ok && !told.end ? told.session : "";
+    if (!answer.ok) throw new Error(told.detail);
+    for (const { data, lost } of told.events) slow.take(data, lost);
+    const [last, when] = [new Map(told.events.map(({ data }) => [data.symbol, data.price])), performance.now()];
+    if (last.size > 0) setTimeout(() => compare(last, when), TOLERANCE_MS);
+}
+
+async function poll() {
+    comesBack = 0;
+    showSlowState();
+    try {
+        await visit();
+        trouble = "";
+    } catch (error) {
+        trouble = `${reasonFor(error)}, `;
+    }
+    comesBack = performance.now() + REST_MS;
+    showSlowState();
+    setTimeout(poll, REST_MS);
+}
 
 /** Shows how many of the prices that the slow reader got were the live ones at that moment. */
 function compare(last, when) {
-    if (isBehind) return put(at("slow-right"), "–"); // There is nothing to compare with.
     const right = [...last].filter(([symbol, price]) => wasLive(symbol, price, when)).length;
     put(at("slow-right"), `${right} of ${last.size}`);
 }
@@ -154,7 +158,8 @@ setInterval(() => {
 function showSlowState() {
     const seconds = Math.ceil((comesBack - performance.now()) / 1000);
     const visits = slow.count === 0 ? "first visit" : "comes back";
-    put(at("slow-state"), `mode poll, ${trouble}${seconds > 0 ? `${visits} in ${seconds} s` : "asks now"}`);
+    put(at("slow-state"), `polls, ${trouble}${seconds > 0 ? `${visits} in ${seconds} s` : "asks now"}`);
 }
 
-fast.start();
+// Only then, so that the slow reader knows of nothing that happened before the live one came.
+fast.ready().then(poll, () => {}); // The badge says why not.

@@ -124,10 +124,6 @@ impl Routes {
         let head = &request.head;
         self.check_origin(head)?;
         let upgrade = ws::upgrade(head, self.ws_deflate)?;
-        if !request.body.is_empty() {
-            // RFC 9110 section 9.3.1: what a body of a GET means nobody has said, and here it could be taken for messages.
-            return Err(Problem::field("Content-Length", "The handshake of a WebSocket has no body."));
-        }
         let query = Query::read(&head.query)?;
         let identity = self.identity(head, &query)?;
         let opening = v1::opening(Door::WebSocket { deflate: upgrade.deflate }, &query, None)?;

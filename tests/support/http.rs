@@ -403,6 +403,16 @@ impl Connection {
         &self.answer.body
     }
 
+    /// How many bytes have come behind the answer.
+    pub(crate) const fn behind(&self) -> usize {
+        self.answer.pending.len()
+    }
+
+    /// Takes the bytes that have come behind the answer: what a protocol that was changed to says.
+    pub(crate) fn take_behind(&mut self) -> Vec<u8> {
+        self.answer.take_rest()
+    }
+
     /// The chunk sizes so far.
     pub(crate) fn chunks(&self) -> &[usize] {
         &self.answer.chunks

@@ -11,3 +11,4 @@ pub(crate) mod look;
 pub(crate) mod pushlet;
 pub(crate) mod server;
 mod wait;
+pub(crate) mod websocket;

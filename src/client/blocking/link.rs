@@ -1,6 +1,6 @@
 //! What the threads of one client share: the connection that there is, and who waits for what.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::SyncSender;
@@ -46,7 +46,7 @@ pub(super) struct State {
     link: Option<Link>,
     /// The subscriptions that hold, or will when there is a connection; and who waits for that.
     wanted: Vec<(Subscription, Option<Asker>)>,
-    waiting: HashMap<u64, (About, Option<Asker>)>,
+    waiting: BTreeMap<u64, (About, Option<Asker>)>,
     /// What became of the first attempt.
     pub(super) first: Option<Result<(), Error>>,
     /// The program has had enough.
@@ -75,7 +75,7 @@ impl Shared {
             masks: Masks::new(),
             link: None,
             wanted,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             first: None,
             stopping: false,
             over: false,
@@ -148,10 +148,12 @@ impl State {
         }
     }
 
+    /// Keeps subscriptions for this connection and those after it. Whoever waits hears when the last of them is acked.
     fn want(&mut self, subscriptions: Vec<Subscription>, mut asker: Option<Asker>) {
-        for subscription in subscriptions.into_iter().rev() {
+        let last = subscriptions.len().saturating_sub(1);
+        for (at, subscription) in subscriptions.into_iter().enumerate() {
             self.forget(std::slice::from_ref(&subscription.subject));
-            self.wanted.push((subscription, asker.take()));
+            self.wanted.push((subscription, if at == last { asker.take() } else { None }));
         }
     }
 
@@ -267,7 +269,7 @@ impl State {
 
     /// A request was refused. Says what the program is to hear, besides whoever waits for the answer.
     pub(super) fn nacked(&mut self, nack: Nack) -> Option<Told> {
-        let Some((about, asker)) = nack.id.and_then(|id| self.waiting.remove(&id)) else { return None };
+        let (about, asker) = nack.id.and_then(|id| self.waiting.remove(&id))?;
         let told = match about {
             About::Again(subject) => {
                 self.forget(std::slice::from_ref(&subject));

@@ -161,7 +161,10 @@ impl std::error::Error for Error {}
 
 /// An answer that will come. Dropping it is a way not to wait for it.
 #[derive(Debug)]
-pub struct Pending(Receiver<Result<Ack, Error>>);
+pub struct Pending {
+    answer: Receiver<Result<Ack, Error>>,
+    shared: Arc<Shared>,
+}
 
 impl Pending {
     /// Waits for the answer, for 30 s at most.
@@ -179,7 +182,11 @@ impl Pending {
     ///
     /// As [`Pending::wait`].
     pub fn wait_for(self, patience: Duration) -> Result<Ack, Error> {
-        match self.0.recv_timeout(patience) {
+        let queue = &self.shared.queue;
+        queue.wait_for_answers(true);
+        let answer = self.answer.recv_timeout(patience);
+        queue.wait_for_answers(false);
+        match answer {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => Err(Error::NoAnswer),
             Err(RecvTimeoutError::Disconnected) => Err(Error::Link("the client has ended".to_owned())),
@@ -194,6 +201,11 @@ pub struct Handle {
 }
 
 impl Handle {
+    fn pair(&self) -> (Asker, Pending) {
+        let (sender, answer) = sync_channel(1);
+        (sender, Pending { answer, shared: Arc::clone(&self.shared) })
+    }
+
     /// Publishes `value` as JSON.
     ///
     /// # Errors
@@ -210,7 +222,7 @@ impl Handle {
     ///
     /// As [`Handle::publish`].
     pub fn send(&self, publication: &Publication) -> Result<Pending, Error> {
-        let (asker, pending) = pair();
+        let (asker, pending) = self.pair();
         self.shared.lock().ask(&Request::Publish(publication), About::Other, Some(asker))?;
         Ok(pending)
     }
@@ -221,7 +233,7 @@ impl Handle {
     ///
     /// It was neither sent nor kept for later.
     pub fn subscribe(&self, subscription: &Subscription) -> Result<Pending, Error> {
-        let (asker, pending) = pair();
+        let (asker, pending) = self.pair();
         self.shared.lock().subscribe(subscription, asker)?;
         Ok(pending)
     }
@@ -232,7 +244,7 @@ impl Handle {
     ///
     /// It was not sent.
     pub fn unsubscribe(&self, subject: &str) -> Result<Pending, Error> {
-        let (asker, pending) = pair();
+        let (asker, pending) = self.pair();
         self.shared.lock().unsubscribe(subject, asker)?;
         Ok(pending)
     }
@@ -243,15 +255,10 @@ impl Handle {
     ///
     /// It was not sent.
     pub fn ping(&self) -> Result<Pending, Error> {
-        let (asker, pending) = pair();
+        let (asker, pending) = self.pair();
         self.shared.lock().ask(&Request::Ping, About::Other, Some(asker))?;
         Ok(pending)
     }
-}
-
-fn pair() -> (Asker, Pending) {
-    let (sender, receiver) = sync_channel(1);
-    (sender, Pending(receiver))
 }
 
 /// A client with a thread of its own, which reads, answers pings and connects again. Dropping it ends the session in the background.

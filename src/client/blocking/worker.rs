@@ -116,7 +116,7 @@ impl Worker {
         let mut waited = Duration::ZERO;
         let tick = Duration::from_millis(CLIENT_TICK_MS);
         while let Err(back) = self.shared.queue.push(told, tick) {
-            told = back;
+            told = *back;
             waited += tick;
             let mut state = self.shared.lock();
             if state.stopping {
@@ -174,7 +174,7 @@ impl Worker {
         match incoming {
             Incoming::Session(session) => {
                 let mut state = self.shared.lock();
-                // Before anything that the program asks for: an answer to that says that these are there as well.
+                // Before the program hears of it: an answer to what it asks for then says that these are there as well.
                 state.subscribe_again();
                 state.first.get_or_insert(Ok(()));
                 drop(state);

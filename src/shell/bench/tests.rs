@@ -318,7 +318,7 @@ fn web(frames: &[Vec<u8>]) -> Vec<u8> {
     let mut request = Vec::new();
     Listen::subscribe(&web_door(), Some("/a"), &mut request);
     let request = String::from_utf8(request).expect("it is ASCII");
-    assert!(request.starts_with("GET /v1/ws?subject=/a HTTP/1.1\r\nHost: h:1\r\n"), "{request}");
+    assert!(request.starts_with("GET /p/v1/ws?subject=/a HTTP/1.1\r\nHost: h:1\r\n"), "{request}");
     let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\

@@ -175,6 +175,9 @@ impl Wanted {
     ///
     /// It is neither words nor JSON; in words.
     pub(super) fn data(&self, line: &[u8]) -> Result<Option<String>, String> {
+        if line.len() > BODY_BYTES_MAX {
+            return Err(format!("it has more than the {BODY_BYTES_MAX} bytes that a server takes"));
+        }
         let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?.trim();
         if line.is_empty() {
             return Ok(None);

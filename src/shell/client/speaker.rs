@@ -215,11 +215,7 @@ impl Speaker<'_> {
                     (self.open, self.opened_once) = (true, true);
                     self.backoff.reset();
                 }
-                Incoming::Ack { id, .. } => {
-                    if self.unanswered.remove(&id).is_some() {
-                        self.watch.count_done();
-                    }
-                }
+                Incoming::Ack { id, .. } if self.unanswered.remove(&id).is_some() => self.watch.count_done(),
                 Incoming::Nack(nack) => {
                     let number = nack.id.and_then(|id| self.unanswered.remove(&id));
                     refused(self.watch, number.flatten(), &shown(&nack.to_string(), 200));

@@ -404,7 +404,7 @@ fn command_lines_are_checked() {
     };
     let source = |fields: &[&str]| match publish(fields, "/a") {
         Ok(Pub::Pushlet(wanted)) => Ok(wanted.source),
-        Ok(Pub::Http(_)) => panic!("the Pushlet door is the usual one"),
+        Ok(Pub::Http(_) | Pub::Web(_)) => panic!("the Pushlet door is the usual one"),
         Err(what) => Err(what),
     };
     assert_eq!(source(&["-"]), Ok(Source::Lines));

@@ -133,6 +133,7 @@ export const PAGES = [
         name: "ticker",
         path: "demo/ticker.html",
         isLive: true,
+        outside: DOORS,
         async works(_, page) {
             const [count, slow] = [await number(page, "live-count"), await number(page, "slow-count")];
             await until("prices", async () => (await number(page, "live-count")) > count);
@@ -148,6 +149,7 @@ export const PAGES = [
         name: "monitor",
         path: "demo/monitor.html",
         isLive: true,
+        outside: DOORS,
         async works(_, page) {
             await until("a share of memory", async () => /^\d+ %$/.test(await page.locator("#memory b").textContent()));
             await until("a load", async () => /^\d+\.\d\d$/.test(await page.locator("#load b").textContent()));
@@ -159,6 +161,7 @@ export const PAGES = [
         name: "board",
         path: "demo/board.html",
         isLive: true,
+        outside: DOORS,
         async works(server, page) {
             const seen = await server.listen("/demo/board");
             await draws(page, [0.1, 0.1], [0.8, 0.7]);

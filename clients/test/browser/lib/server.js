@@ -108,6 +108,15 @@ export class Server {
         return this.end("SIGKILL");
     }
 
+    // Takes all its time away, as if its machine had gone from the network: connections stay, and nothing comes.
+    hold() {
+        this.child.kill("SIGSTOP");
+    }
+
+    goOn() {
+        this.child.kill("SIGCONT");
+    }
+
     publish(subject, fields) {
         return this.publisher.publish(subject, fields);
     }

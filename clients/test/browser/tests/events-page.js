@@ -233,8 +233,8 @@ test(
         await publishes(pages[0], { data: '"to all who are left"' });
         for (const page of pages) await hasLine(page, "frames", '"to all who are left"');
         // The classic clients and this page share the same connections.
-        const home = await bench.visit(server, "", { context });
-        await until("a home page that polls", async () => (await text(home, "state")).includes("polling"));
+        const chat = await bench.visit(server, "demo/chat-frames.html", { context });
+        await until("a chat that polls", () => chat.evaluate(() => globalThis.p_getStatus().mode === "poll"));
     },
 );
 
@@ -253,4 +253,30 @@ test("events page: says what may be in the way when no connection is left", { se
     await others[0].page.close();
     await live(page);
     await says(page, "listening", "Listening to /hello/**");
+});
+
+// A machine that is gone does not close its connections. Here it is a server that is held.
+test("events page: notices a line that is dead, and comes again", { seconds: 60 }, async (bench) => {
+    const server = await bench.server();
+    const page = await bench.visit(server, PATH);
+    await live(page);
+    const sessions = () => page.locator("#frames .own").count();
+    // Silence by itself is no reason: heartbeats come, and are not shown.
+    const beats = await page.evaluate(async () => {
+        const source = new globalThis.EventSource("/v1/sse?subject=/nothing&heartbeat=event");
+        let count = 0;
+        await new Promise((resolve) => {
+            source.addEventListener("heartbeat", () => (count += 1) === 5 && resolve());
+        });
+        source.close();
+        return count;
+    });
+    assert.deepEqual([beats, await sessions()], [5, 1]);
+    server.hold();
+    await says(page, "state", "nothing came for 4 s; trying again");
+    server.goOn();
+    await until("a second session", async () => (await sessions()) === 2);
+    await live(page);
+    await publishes(page, { data: '"after the silence"' });
+    await hasLine(page, "frames", '"after the silence"');
 });

@@ -5,7 +5,7 @@ import { Client, HARD } from "../lib/clients.js";
 import { hasLine, isLive, live, says } from "../lib/demo.js";
 import { Modern } from "../lib/modern.js";
 import { test } from "../lib/registry.js";
-import { saveScreenshot } from "../lib/screenshots.js";
+import { saveSheet } from "../lib/screenshots.js";
 import { until } from "../lib/wait.js";
 
 const TRANSPORTS = { ws: "WebSocket", fetch: "fetch", sse: "EventSource", poll: "long poll" };
@@ -176,11 +176,7 @@ function allKnowEachOther(tabs) {
     });
 }
 
-async function picture(tabs, phase) {
-    for (const [at, page] of tabs.entries()) await saveScreenshot(page, `restart ${phase} tab ${at + 1}`);
-}
-
-test("seven tabs: one connection, a leader that goes, a restart of the server", { seconds: 90 }, async (bench) => {
+test("seven tabs: one connection, a leader that goes, a restart of the server", { seconds: 120 }, async (bench) => {
     bench.allow(NO_SERVER);
     const server = await bench.server({ admin: true });
     const tabs = await openTabs(bench, server);
@@ -194,7 +190,7 @@ test("seven tabs: one connection, a leader that goes, a restart of the server", 
     await hasPrivate(other, "for the second chat alone");
     assert.ok(!(await third.locator("#log").textContent()).includes("for the second chat alone"));
 
-    await picture(tabs, "1 before");
+    await saveSheet(tabs, "restart 1 before");
     await server.drain();
     for (const [at, page] of tabs.entries()) {
         await until(
@@ -206,14 +202,14 @@ test("seven tabs: one connection, a leader that goes, a restart of the server", 
         const told = await Promise.all(tabs.map(badge));
         return told.every((text) => /; trying again in \d+ s$/.test(text));
     });
-    await picture(tabs, "2 while it is down");
+    await saveSheet(tabs, "restart 2 while it is down");
     await server.start();
     for (const page of tabs) await live(page, RECOVERY_MS);
     await allKnowEachOther(tabs);
     await allSpeak(tabs, "after the restart");
     assert.equal(await server.figure("pushletd_sessions"), 1);
     for (const page of tabs) assert.ok(await page.evaluate(() => globalThis.neverReloaded), "a page was loaded again");
-    await picture(tabs, "3 after");
+    await saveSheet(tabs, "restart 3 after");
 
     // The first tab has the connection, because it was the first to ask for it.
     const begun = performance.now();

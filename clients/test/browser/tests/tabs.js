@@ -96,31 +96,29 @@ for (const query of ["client=xhr&mode=pull", "client=frames&mode=stream"]) {
     });
 }
 
-// The ticker's slow reader polls anyway, and needs no place.
 const DEMO_TABS = [
     "",
     "demo/ticker.html",
     "demo/monitor.html",
     "demo/board.html",
-    "demo/chat-frames.html",
     "demo/chat.html",
+    "demo/events.html",
+    "demo/chat-frames.html",
     "demo/ping.html?client=frames&mode=stream",
+    "demo/ping.html?client=xhr&mode=pull",
 ];
 
 test("one tab of every demo page: all of them live, and requests are answered", { seconds: 90 }, async (bench) => {
-    const server = await bench.server();
+    const server = await bench.server({ admin: true });
     const context = await bench.context();
     const pages = [];
     for (const path of DEMO_TABS) {
         pages.push(await bench.visit(server, path, { context }));
         await live(pages.at(-1));
     }
-    const [home, ticker, monitor, board] = pages;
-    const says = (page) => page.locator("#state").textContent();
-    await until("the places that are shared out", async () => {
-        const texts = await Promise.all([home, ticker, monitor, board].map(says));
-        return texts.every((text) => text === "live");
-    });
+    const [home] = pages;
+    // The five pages of the modern client are one session, the ticker's slow reader is another one.
+    assert.equal(await server.figure("pushletd_sessions"), 1 + 1 + 4);
     const status = await home.evaluate(async (patience) => {
         const answer = await fetch("demo/icon.svg", { cache: "no-store", signal: AbortSignal.timeout(patience) });
         return answer.status;
@@ -135,21 +133,5 @@ test("one tab of every demo page: all of them live, and requests are answered", 
     );
     await hasLine(home, "events", "to be answered");
     await bench.visit(server, "demo/console.html", { context });
-
-    // The newest polls, is of use, and has a place as soon as only three are before it.
-    const second = await bench.visit(server, "", { context });
-    await until("a page that polls", async () => (await says(second)) === "live, polling: many tabs are open");
-    await server.publish("/hello/outside", { text: "for one that polls" });
-    await hasLine(second, "events", "for one that polls");
-    for (const page of pages.slice(1, 5)) await page.close({ runBeforeUnload: false });
-    await until("a page that streams again", async () => (await says(second)) === "live");
-    await server.publish("/hello/outside", { text: "for one that streams" });
-    for (const page of [home, second]) {
-        await hasLine(page, "events", "for one that streams");
-        assert.ok(await isLive(page));
-        for (const text of ["for one that polls", "for one that streams"]) {
-            const lines = await page.locator("#events > *").allTextContents();
-            assert.equal(lines.filter((line) => line.includes(text)).length, 1, "an event is lost, or came twice");
-        }
-    }
+    for (const page of pages) assert.ok(await isLive(page), page.url());
 });
