@@ -191,8 +191,8 @@ fn the_end_reasons_are_those_of_the_code() {
     let due: Vec<Vec<String>> = EndReason::ALL
         .into_iter()
         .map(|reason| {
-            let number = reason.number().to_string();
-            [number.as_str(), reason.word(), reason.text(), action(reason)].map(str::to_owned).to_vec()
+            let (number, code) = (reason.number().to_string(), reason.close_code().to_string());
+            [number.as_str(), reason.word(), reason.text(), action(reason), code.as_str()].map(str::to_owned).to_vec()
         })
         .collect();
     assert_eq!(told, due);

@@ -32,8 +32,8 @@ from web import (
 
 MESSAGE_MAX = 262_144
 HEARTBEAT_S = 1.0
-# docs/ws.md, life signs: the heartbeat and 5 s of silence, then a Ping, then 10 s.
-SILENCE_S = HEARTBEAT_S + 5 + 10
+# docs/ws.md, life signs: a heartbeat and a half, then a Ping, then another heartbeat.
+SILENCE_S = 2.5 * HEARTBEAT_S
 # What a busy server may take for moments: buffers of reads and writes, answers under way. A flood is far more.
 FLOOD_BYTES = 24 << 20
 GROWTH_MAX = 8 << 20
@@ -456,5 +456,6 @@ def test_a_client_that_says_nothing_is_gone_after_its_deadline(server, silent):
     assert took >= SILENCE_S - 0.5
     assert heard[-1] == {**heard[-1], "type": "end", "reason": "not-alive", "action": "rejoin"}
     assert {found["type"] for found in heard[:-1]} == {"heartbeat"}
-    assert 10 <= len(heard) <= took / HEARTBEAT_S + 2
+    # So long it lived: a heartbeat for each second.
+    assert 1 <= len(heard) - 1 <= 4, heard
     living.close()
