@@ -240,8 +240,18 @@ impl Speaker<'_> {
     /// The connection is gone.
     fn lost(&mut self, why: &str) {
         self.web = None;
-        for number in std::mem::take(&mut self.unanswered).into_values() {
-            refused(self.watch, number, &format!("{why}; nobody knows whether it was"));
+        let unanswered: Vec<Number> = std::mem::take(&mut self.unanswered).into_values().collect();
+        match unanswered.as_slice() {
+            [] => {}
+            [number] => refused(self.watch, *number, &format!("{why}; nobody knows whether it was")),
+            [first, .., last] => {
+                unanswered.iter().for_each(|_| self.watch.count_refused());
+                let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
+                let count = unanswered.len();
+                self.watch.say(&format!(
+                    "{count} of the lines {first} to {last} have no answer: {why}; nobody knows whether they were published"
+                ));
+            }
         }
     }
 }
