@@ -164,7 +164,10 @@ pub(super) fn unreadable_as(what: &str, text: &str, error: &serde_json::Error) -
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Err(error) => not_json(&error),
         Ok(_) => {
-            let shown: String = error.to_string().chars().take(4 * ECHO_CHARS_MAX).collect();
+            let told = error.to_string();
+            // What else there could have been is in the documentation.
+            let told = told.split(", expected one of").next().unwrap_or_default();
+            let shown: String = told.chars().take(4 * ECHO_CHARS_MAX).collect();
             Problem::field("body", format!("The {what} cannot be read: {shown}."))
         }
     }
