@@ -1,5 +1,6 @@
 //! The simulator: one to five cores with real hubs and real lanes between them, an invented kernel, and clients that come, stall, vanish,
-//! move, publish (one event, or a batch), pull, hear by Server-Sent Events and return, beside a program that publishes without a session.
+//! move, publish (one event, or a batch), pull, hear by Server-Sent Events and return, or do all that on a WebSocket, beside a program that
+//! publishes without a session.
 //! Bells come late, queues are full, descriptors are dropped, cores pause and clocks jump. One seed is one run; time is virtual.
 //! `sim/oracle.rs` says what everybody must hear, and nothing of it comes from the program.
 //!
@@ -30,6 +31,10 @@ mod program;
 mod reader;
 #[path = "sim/run.rs"]
 mod run;
+#[path = "sim/socket.rs"]
+mod socket;
+#[path = "sim/web.rs"]
+mod web;
 #[path = "sim/world.rs"]
 mod world;
 
@@ -50,17 +55,24 @@ const THREADS: u64 = 2;
 type Counts = BTreeMap<&'static str, u64>;
 
 /// What must have happened in the seeds of every day. A change of the generator must not stop testing something in silence.
-const SITUATIONS: [&str; 43] = [
+const SITUATIONS: [&str; 58] = [
+    "WebSocket begun",
+    "WebSocket closed by its client",
+    "WebSocket cut within a message",
     "abort: lease",
     "abort: queue full",
     "abort: shutdown",
     "answer 400",
     "answer 503",
+    "answer behind an event that was out in part",
+    "answer between two events",
     "answer from another core",
+    "answer to a session that has ended",
     "answer with events cut off",
     "batch answered",
     "bell",
     "client hung up",
+    "client not listened to is not silent",
     "client stalls",
     "clock jump",
     "connection came back",
@@ -72,8 +84,11 @@ const SITUATIONS: [&str; 43] = [
     "departure given up",
     "descriptor dropped",
     "descriptor socket full",
+    "end told to a WebSocket",
     "event heard",
     "event lost",
+    "event of a WebSocket published",
+    "event of a WebSocket refused",
     "event of a batch published",
     "event of a batch refused",
     "event of the program for everyone",
@@ -83,16 +98,21 @@ const SITUATIONS: [&str; 43] = [
     "event of the program refused",
     "event of the program waits",
     "event relayed",
+    "event stream amended",
     "event stream begun",
     "events told to be lost",
     "half-close",
     "letters that waited at a tick",
     "long pause",
+    "message answered later",
+    "nothing to unsubscribe",
+    "ping",
     "publish refused as overloaded",
     "request forwarded",
     "request too slow",
     "session complete",
     "unread bytes handed over",
+    "unsubscribed on a WebSocket",
     "write cut short",
 ];
 

@@ -301,19 +301,23 @@ impl Broker {
     }
 
     /// Something is to be said on an open stream between two events: the rest of an event that was sent in part, to be sent before it, and how many
-    /// events a client misses that does not get it.
-    pub fn handle_interjection(&mut self, key: SessionKey, token: ReplyToken) -> (Vec<u8>, u32) {
-        let Some(session) = self.sessions.get_mut(key) else { return Default::default() };
+    /// events a client misses that does not get it. `None` if the stream is not open any more: its end is an output that has not been applied
+    /// yet, the rest of that event is in it, and nothing may come before.
+    pub fn handle_interjection(&mut self, key: SessionKey, token: ReplyToken) -> Option<(Vec<u8>, u32)> {
+        let session = self.sessions.get_mut(key)?;
         let framing = session.framing();
-        let Channel::Open { token: open, envelope, seq, .. } = &mut session.channel else { return Default::default() };
-        if *open != token || !session.outbox.is_sent_in_part() {
-            return Default::default();
+        let Channel::Open { token: open, envelope, seq, .. } = &mut session.channel else { return None };
+        if *open != token {
+            return None;
+        }
+        if !session.outbox.is_sent_in_part() {
+            return Some(Default::default());
         }
         let mut rest = Vec::new();
         let last = session.outbox.take_remainder(framing, *envelope, *seq, &mut rest);
         *seq += 1;
         let missed = last.map_or(0, |item| item.missed());
-        (rest, u32::try_from(missed).unwrap_or(u32::MAX))
+        Some((rest, u32::try_from(missed).unwrap_or(u32::MAX)))
     }
 
     /// Ends the open answer of a session: the rest of an event that was sent in part, then what `write` appends.

@@ -354,20 +354,22 @@ impl Core {
         self.interject(now, key, &frame);
     }
 
-    /// Puts frames on the connection, between two events.
-    fn interject(&mut self, now: Now, key: ConnectionKey, frames: &[u8]) {
+    /// Puts frames on the connection, between two events. Not if its session has ended: that is all that is still to be said, and the shell
+    /// hears of it with one of the next outputs. Says whether it did.
+    fn interject(&mut self, now: Now, key: ConnectionKey, frames: &[u8]) -> bool {
         let core = self.parts.number;
-        let Some(connection) = self.connection(key) else { return };
-        let State::Web(home) = connection.state else { return };
+        let Some(connection) = self.connection(key) else { return false };
+        let State::Web(home) = connection.state else { return false };
         let token = ReplyToken { core, connection: key.slot, serial: connection.serial };
-        let (rest, missed) = self.hub.handle_interjection(home, token);
-        let Some(connection) = self.connection(key) else { return };
+        let Some((rest, missed)) = self.hub.handle_interjection(home, token) else { return false };
+        let Some(connection) = self.connection(key) else { return false };
         connection.unsent.extend_from_slice(&rest);
         connection.unsent.extend_from_slice(frames);
         if missed > 0 {
             connection.carried.push(Carried { home, events: missed, ahead: false });
         }
         self.put(now, key);
+        true
     }
 
     /// RFC 6455 section 5.5.1: the client closes, and is answered in kind. Its session ends with that.
@@ -382,7 +384,9 @@ impl Core {
             Some((code, reason)) => ws::close(code, reason, &mut frame),
             None => ws::write(Opcode::Close, &[], &mut frame),
         }
-        self.interject(now, key, &frame);
+        if !self.interject(now, key, &frame) {
+            return;
+        }
         let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
         let State::Web(home) = connection.state else { return };

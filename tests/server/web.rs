@@ -37,7 +37,7 @@ fn a_bad_handshake_is_refused() {
         (head_of(&format!("{whole}Sec-WebSocket-Extensions: ;;\n")), 400, json!("Sec-WebSocket-Extensions")),
         (head_of(&format!("{whole}Origin: http://evil.example\n")), 403, json!("Origin")),
         (head_of(&format!("{whole}Authorization: Bearer unknown-secret-of-nobody\n")), 401, json!("Authorization")),
-        (handshake("key=unknown-secret-of-nobody", ""), 401, json!("key")),
+        (handshake("key=unknown-secret-of-nobody", ""), 401, json!("Authorization")),
         (handshake("subject=/a,/staff/x", ""), 401, json!("Authorization")),
         (handshake("subject=/a*", ""), 400, json!("subject")),
         (handshake("subject=", ""), 400, json!("subject")),

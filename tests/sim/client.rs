@@ -6,6 +6,7 @@ use super::kernel::{Cut, SocketId};
 use super::oracle::Outcome;
 use super::oracle::To;
 use super::reader::{Event, Heard, Reader};
+use super::socket::WebLine;
 use super::world::{Happening, World};
 
 const MODES: [&str; 4] = ["stream", "pull", "poll", "other"];
@@ -25,6 +26,10 @@ pub(super) enum Want {
     Publish(usize),
     /// To hear by Server-Sent Events of these patterns.
     Stream(String),
+    /// A WebSocket that hears of these patterns.
+    Socket(String),
+    /// More patterns for a session of an event stream.
+    Amend(Vec<usize>),
     /// A list of publishes, without a session.
     Batch(Vec<usize>),
     Heartbeat,
@@ -49,7 +54,7 @@ pub(super) struct Ask {
 
 impl Want {
     fn is_data(&self) -> bool {
-        matches!(self, Self::JoinListen(_) | Self::Listen | Self::Refresh | Self::Stream(_))
+        matches!(self, Self::JoinListen(_) | Self::Listen | Self::Refresh | Self::Stream(_) | Self::Socket(_))
     }
 }
 
@@ -69,6 +74,18 @@ pub(super) struct Line {
     reading: bool,
     /// Bytes that it reads at once.
     gulp: usize,
+    /// It is a WebSocket, or is about to be.
+    pub(super) web: Option<WebLine>,
+}
+
+impl Line {
+    pub(super) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) const fn is_half_closed(&self) -> bool {
+        self.half_closed
+    }
 }
 
 #[derive(Debug, Default)]
@@ -103,8 +120,11 @@ impl World {
             6..12 => self.stall(client),
             12..15 => self.half_line(client),
             15..25 => self.pipeline(client),
-            25..31 => self.listen_to_stream(client),
-            31..38 => self.publish_batch(client),
+            25..29 => self.listen_to_stream(client),
+            29..31 => self.amend(client),
+            31..36 => self.publish_batch(client),
+            36..40 => self.listen_to_socket(client),
+            40..56 => self.speak_on_socket(client),
             _ => {
                 let session = self.some_session(client);
                 let line = self.line_for(client);
@@ -148,7 +168,10 @@ impl World {
     /// A connection for a request: an idle one, or a new one.
     pub(super) fn line_for(&mut self, client: usize) -> usize {
         let lines = &self.lines;
-        let open = |line: &usize| !lines[*line].closed && !lines[*line].half_closed && !lines[*line].old;
+        let open = |line: &usize| {
+            let line = &lines[*line];
+            !line.closed && !line.half_closed && !line.old && line.web.is_none()
+        };
         let idle = |line: &usize| open(line) && lines[*line].next == lines[*line].asks.len();
         let rng = &mut self.kernel.rng;
         let known = &self.clients[client].lines;
@@ -179,6 +202,7 @@ impl World {
             stalled_until: 0,
             reading: false,
             gulp,
+            web: None,
         });
         assert_eq!(self.lines.len(), socket + 1, "a line for each socket");
         self.clients[client].lines.push(socket);
@@ -345,6 +369,12 @@ impl World {
         }
     }
 
+    /// The client's open connections.
+    pub(super) fn lines_of(&self, client: usize) -> Vec<usize> {
+        let usable = |line: &usize| !self.lines[*line].closed && !self.lines[*line].half_closed;
+        self.clients[client].lines.iter().copied().filter(usable).collect()
+    }
+
     /// One of the client's connections, if it has any.
     fn some_line(&mut self, client: usize) -> Option<usize> {
         let lines = &self.lines;
@@ -426,12 +456,15 @@ impl World {
         let mut heard = Vec::new();
         self.lines[at].reader.feed(&rest, &mut heard);
         self.hear(at, heard, true);
+        if self.lines[at].reader.is_in_message() {
+            self.kernel.count("WebSocket cut within a message");
+        }
         let rest = self.lines[at].next;
         let client = self.lines[at].client;
         for ask in rest..self.lines[at].asks.len() {
             let Ask { answer, session, .. } = self.lines[at].asks[ask];
             self.oracle.answer_abandoned(answer);
-            if let (Some(session), Want::Stream(_)) = (session, &self.lines[at].asks[ask].want) {
+            if let (Some(session), Want::Stream(_) | Want::Socket(_)) = (session, &self.lines[at].asks[ask].want) {
                 // It ends with its connection.
                 self.ends(session);
             }
@@ -527,6 +560,13 @@ impl World {
             match heard {
                 Heard::Head { status } => ask.status = status,
                 Heard::Event { event, end } => self.hear_event(at, next, &event, end, ghost),
+                Heard::Answer(object) => {
+                    self.note_order(at, false);
+                    self.hear_answer(at, &object);
+                }
+                Heard::Ping(payload) => self.hear_ping(at, &payload, ghost),
+                Heard::Pong => self.note_order(at, false),
+                Heard::Close(code) => self.hear_close(at, code),
                 Heard::End { text } => {
                     self.lines[at].next += 1;
                     self.answered(at, next, &text);
@@ -553,7 +593,11 @@ impl World {
         if let Want::Batch(numbers) = &want {
             self.hear_posted(numbers, text);
         }
+        if let (Want::Amend(subs), Some(session)) = (&want, session) {
+            self.amended(session, subs, status);
+        }
         self.kernel.count(match status {
+            204 => "answer without words",
             202 => "batch answered",
             400 => "answer 400",
             503 => "answer 503",
@@ -599,6 +643,7 @@ impl World {
         };
         match kind {
             "data" => {
+                self.note_order(at, true);
                 self.kernel.count("event heard");
                 let lost: u64 = field("p_lost").map_or(0, |text| text.parse().expect("a number"));
                 self.kernel.count_many("events told to be lost", lost);
@@ -608,6 +653,9 @@ impl World {
             "hb" => self.kernel.count("heartbeat"),
             "abort" => {
                 self.note(format_args!("line {at}: session {session} is ended: {:?}", field("p_reason")));
+                if self.lines[at].web.is_some() {
+                    self.hear_end(at);
+                }
                 self.hear_abort(session, field("p_reason").unwrap_or_default());
             }
             "refresh" => {
@@ -682,9 +730,17 @@ impl World {
         if kind != "join-ack" {
             self.oracle.data_asked(session, self.lines[at].asks[place].answer);
         }
-        if let Want::Stream(list) = &self.lines[at].asks[place].want {
-            self.kernel.count("event stream begun");
-            self.oracle.begins_modern(session, list);
+        match &self.lines[at].asks[place].want {
+            Want::Stream(list) => {
+                self.kernel.count("event stream begun");
+                self.oracle.begins_modern(session, list);
+            }
+            Want::Socket(list) => {
+                self.oracle.begins_modern(session, list);
+                self.oracle.sessions[session].by_socket = true;
+                self.socket_begins(at, session);
+            }
+            _ => {}
         }
         if let Want::JoinListen(wish) = &self.lines[at].asks[place].want {
             let wish = wish.clone();

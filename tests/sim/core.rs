@@ -5,7 +5,10 @@
 use std::collections::VecDeque;
 
 use pushletd::broker::{Effect, Home, Hub, Settings};
-use pushletd::limits::{EVENTS_PER_TURN_MAX, INTAKE_PER_TURN_MAX, LINGER_MS, STALE_DEADLINES_MAX, WRITES_PER_TURN_MAX};
+use pushletd::limits::{
+    EVENTS_PER_TURN_MAX, INTAKE_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX,
+    WRITES_PER_TURN_MAX,
+};
 use pushletd::mesh::{Arrivals, Departures, Intake, Weigh};
 use pushletd::protocol::{Audience, Event, ReplyToken, Request};
 use pushletd::session::Gather;
@@ -14,6 +17,7 @@ use pushletd::wire::http::{HttpError, Phase, ReplyTo, RequestReader, Version};
 use slab::Slab;
 
 use super::kernel::{Cut, Flags, Kernel, Key, SocketId, Transfer};
+use super::web::Web;
 
 /// How patient a core is with its connections, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,9 @@ pub(crate) struct Patience {
     pub(crate) head_ms: u64,
     pub(crate) body_ms: u64,
     pub(crate) idle_ms: u64,
+    /// How long a WebSocket may be silent before it is asked for a sign of life, and after that.
+    pub(crate) silence_ms: u64,
+    pub(crate) pong_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +35,7 @@ pub(super) enum State {
     Reading,
     Asked,
     Data(Home),
+    Web(Home),
     Leaving(u32),
     Closing,
 }
@@ -48,6 +56,7 @@ pub(super) struct Connection {
     pub(super) serial: u32,
     pub(super) state: State,
     pub(super) reader: RequestReader,
+    pub(super) web: Web,
     pub(super) unread: Vec<u8>,
     pub(super) unsent: Vec<u8>,
     /// What the socket had taken when `unsent` was empty for the last time.
@@ -72,6 +81,10 @@ impl Connection {
             self.base = kernel.sockets[self.socket].sent;
         }
         &mut self.unsent
+    }
+
+    pub(super) fn is_owed_much(&self) -> bool {
+        self.carried.is_empty() && self.unsent.len() > READ_BYTES_PER_TURN_MAX
     }
 }
 
@@ -283,7 +296,7 @@ impl Core {
     pub(crate) fn connection_bytes(&self) -> impl Iterator<Item = usize> {
         self.connections
             .iter()
-            .map(|(_, connection)| connection.unread.len() + connection.unsent.len() + connection.reader.held_bytes())
+            .map(|(_, it)| it.unread.len() + it.unsent.len() + it.reader.held_bytes() + it.web.held_bytes())
     }
 
     /// Whether nothing is left of anybody.
@@ -327,6 +340,7 @@ impl Core {
             serial: 0,
             state: State::Reading,
             reader: RequestReader::new(),
+            web: Web::default(),
             unread: Vec::new(),
             unsent: Vec::new(),
             base: 0,
@@ -372,7 +386,8 @@ impl Core {
     pub(super) fn asking(&mut self, token: ReplyToken) -> Option<(Key, &mut Connection)> {
         let connection = self.connections.get_mut(token.connection as usize)?;
         let key = Key { slot: token.connection, generation: connection.generation };
-        let waits = connection.serial == token.serial && matches!(connection.state, State::Asked | State::Data(_));
+        let waits = connection.serial == token.serial
+            && matches!(connection.state, State::Asked | State::Data(_) | State::Web(_));
         waits.then_some((key, connection))
     }
 
@@ -412,7 +427,7 @@ impl Core {
         }
         let core = self.number;
         let Some(connection) = self.connection(key) else { return };
-        if let State::Data(home) = connection.state {
+        if let State::Data(home) | State::Web(home) = connection.state {
             let token = ReplyToken { core, connection: key.slot, serial: connection.serial };
             self.hub.handle_writable(home, token, true);
         }
@@ -442,7 +457,9 @@ impl Core {
         }
         if written > 0 || !connection.blocked {
             connection.blocked = true;
-            self.set_deadline(key, now.instant + LINGER_MS);
+            let web = matches!(connection.state, State::Web(_));
+            let wait_ms = if web { self.patience.silence_ms.max(LINGER_MS) } else { LINGER_MS };
+            self.set_deadline(key, now.instant + wait_ms);
         }
         false
     }
@@ -461,6 +478,7 @@ impl Core {
         match (connection.state, connection.reader.phase()) {
             (State::Leaving(ticket), _) if !blocked => self.give_up_departure(kernel, now, ticket),
             (State::Asked | State::Data(_), _) if !blocked => {}
+            (State::Web(home), _) if !blocked => self.web_is_silent(kernel, now, key, home),
             (State::Reading, Phase::Head | Phase::Body) if !blocked => {
                 kernel.count("request too slow");
                 self.refuse(kernel, now, key, &HttpError::HEAD_TOO_SLOW);
@@ -488,23 +506,33 @@ impl Core {
             connection.state,
             connection.unsent.len()
         ));
+        let is_web = matches!(connection.state, State::Web(_));
+        if is_web {
+            self.tell_undelivered(kernel, &connection);
+        }
         match connection.state {
-            State::Data(home) => {
-                kernel.count("data connection cut off");
+            State::Data(home) | State::Web(home) => {
+                kernel.count(if is_web { "WebSocket cut off" } else { "data connection cut off" });
                 let token = ReplyToken { core: self.number, connection: key.slot, serial: connection.serial };
                 self.hub.handle_disconnect(now, home, token);
             }
             State::Leaving(ticket) => drop(self.departures.cancel(ticket)),
             State::Reading | State::Asked | State::Closing => {}
         }
-        for Carried { home, events, request, ahead } in connection.carried {
+        if !is_web {
+            self.tell_undelivered(kernel, &connection);
+        }
+        kernel.drop_descriptor(connection.socket);
+    }
+
+    fn tell_undelivered(&mut self, kernel: &mut Kernel, connection: &Connection) {
+        for Carried { home, events, request, ahead } in connection.carried.iter().copied() {
             if ahead || !connection.unsent.is_empty() {
                 kernel.count("answer with events cut off");
                 kernel.cuts.push(Cut { socket: connection.socket, request, events, base: connection.base });
                 self.hub.handle_undelivered(home, events);
             }
         }
-        kernel.drop_descriptor(connection.socket);
     }
 
     /// Writes what sessions have to send. Says whether some are left.
@@ -516,7 +544,7 @@ impl Core {
                 self.hub.handle_disconnect(now, Home { core: self.number, session }, token);
                 continue;
             };
-            let ours = matches!(connection.state, State::Data(home) if home.session == session);
+            let ours = matches!(connection.state, State::Data(home) | State::Web(home) if home.session == session);
             assert!(ours, "a token names one answer");
             if !connection.unsent.is_empty() {
                 self.hub.handle_sent(now, session, &gather, 0, true);

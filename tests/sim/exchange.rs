@@ -8,12 +8,15 @@ use pushletd::limits::{
 };
 use pushletd::protocol::{Agent, Command, Door, Framing, IdempotencyKey, Post, ReplyToken, Request};
 use pushletd::time::{Instant, Now};
-use pushletd::wire::http::{self, Body, HttpError, HttpRequest, Phase, Progress, ReplyTo, ResponseHead, Version};
+use pushletd::wire::http::{
+    self, Body, HttpError, HttpRequest, Phase, Progress, ReplyTo, RequestHead, ResponseHead, Version,
+};
 use pushletd::wire::pushlet::{self, Incoming};
-use pushletd::wire::v1;
+use pushletd::wire::{v1, ws};
 
 use super::core::{Carried, Core, Departure, State};
 use super::kernel::{Kernel, Key, Transfer};
+use super::web::Web;
 
 /// What an output is called in a trace.
 fn name(output: &Output) -> &'static str {
@@ -43,6 +46,11 @@ fn read(request: &HttpRequest) -> Result<(Command, Agent), pushlet::RequestError
             let opening = v1::opening(Door::EventStream, &query(), None).expect("what to listen to");
             Command::Open(Box::new(opening))
         }
+        "/v1/ws" => {
+            let door = Door::WebSocket { deflate: upgrade(head).deflate };
+            Command::Open(Box::new(v1::opening(door, &query(), None).expect("what to listen to")))
+        }
+        "/v1/subscribe" => v1::amendment(&query(), true).expect("what to listen to"),
         "/v1/publish" => {
             let (items, list) = v1::read(v1::Body::Json, &query(), None, &request.body).expect("what to publish");
             let key = head.idempotency_key.as_deref().map(|text| {
@@ -66,7 +74,11 @@ fn read(request: &HttpRequest) -> Result<(Command, Agent), pushlet::RequestError
     Ok((command, Agent::default()))
 }
 
-const DATE: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
+fn upgrade(head: &RequestHead) -> ws::Upgrade {
+    ws::upgrade(head, true).expect("a handshake")
+}
+
+pub(super) const DATE: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
 
 impl Core {
     pub(super) fn go_on(&mut self, kernel: &mut Kernel, now: Now, key: Key) {
@@ -97,6 +109,7 @@ impl Core {
                 State::Leaving(_) => return self.depart_waiting(kernel, now),
                 State::Data(_) if connection.peer_finished => return self.close(kernel, now, key),
                 State::Data(_) => break,
+                State::Web(_) => return self.exchange_messages(kernel, now, key),
                 State::Closing => return self.farewell(kernel, now, key),
                 State::Reading => {}
             }
@@ -131,7 +144,7 @@ impl Core {
         match self.connection(key) {
             None => false,
             Some(connection) => {
-                let data = matches!(connection.state, State::Data(_));
+                let data = matches!(connection.state, State::Data(_) | State::Web(_));
                 connection.unsent.is_empty() || self.write_out(kernel, now, key) || data
             }
         }
@@ -197,6 +210,7 @@ impl Core {
             }
             State::Closing => self.set_deadline(key, now.instant + LINGER_MS),
             State::Asked | State::Data(_) => self.set_deadline(key, Instant::NEVER),
+            State::Web(_) => self.await_sign_of_life(now, key),
             State::Leaving(_) => self.set_deadline(key, now.instant + OVERLOAD_MS),
         }
     }
@@ -223,6 +237,9 @@ impl Core {
         connection.request = kernel.sockets[connection.socket].requests;
         kernel.sockets[connection.socket].requests += 1;
         let head = &request.head;
+        if head.path == "/v1/ws" {
+            connection.web = Web::about_to_be(upgrade(head));
+        }
         match read(&request) {
             Err(error) => {
                 let reply = connection.reply;
@@ -249,6 +266,9 @@ impl Core {
             (State::Closing, LINGER_MS)
         };
         connection.state = state;
+        if state == State::Closing {
+            connection.web = Web::default();
+        }
         self.set_deadline(key, now.instant + wait_ms);
     }
 
@@ -292,6 +312,9 @@ impl Core {
                 let Some((key, connection)) = self.asking(token) else {
                     return self.hub.handle_disconnect(now, home, token);
                 };
+                if let Some(upgrade) = connection.web.open() {
+                    return self.open_web(kernel, now, key, home, &upgrade, &lead);
+                }
                 connection.state = State::Data(home);
                 let reply = connection.reply;
                 let out = connection.unsent_mut(kernel);
@@ -322,7 +345,7 @@ impl Core {
         }
     }
 
-    fn put(&mut self, kernel: &mut Kernel, now: Now, key: Key) {
+    pub(super) fn put(&mut self, kernel: &mut Kernel, now: Now, key: Key) {
         if self.busy != Some(key) {
             self.write_out(kernel, now, key);
             self.go_on_later(key);
@@ -331,6 +354,10 @@ impl Core {
 
     fn answer(&mut self, kernel: &mut Kernel, now: Now, token: ReplyToken, answer: Answer) {
         let Some((key, connection)) = self.asking(token) else { return };
+        if matches!(connection.state, State::Web(_)) {
+            return self.answer_message(kernel, now, key, answer);
+        }
+        connection.web = Web::default();
         let reply = connection.reply;
         connection.carried.iter_mut().for_each(|carried| carried.ahead = false);
         let out = connection.unsent_mut(kernel);

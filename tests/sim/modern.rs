@@ -5,7 +5,7 @@ use super::oracle::To;
 use super::world::World;
 
 /// What a client of a modern door listens to.
-fn patterns(rng: &mut fastrand::Rng) -> String {
+pub(super) fn patterns(rng: &mut fastrand::Rng) -> String {
     let one = |rng: &mut fastrand::Rng| match rng.u32(..8) {
         0 => String::from("/*"),
         1 => String::from("/**"),

@@ -104,6 +104,10 @@ pub(crate) struct Known {
     pub(crate) home: u16,
     /// It came through a modern door: it lives as long as its stream, and its events tell no subscription.
     pub(crate) modern: bool,
+    /// Its stream is a WebSocket.
+    pub(crate) by_socket: bool,
+    /// The end of all its subscriptions was asked for once.
+    pub(crate) cleared: bool,
     listens: Option<Stamp>,
     /// It was told that it has ended, or asked for it.
     pub(crate) ended: bool,
@@ -178,6 +182,8 @@ impl Oracle {
             address: address.to_owned(),
             home,
             modern: false,
+            by_socket: false,
+            cleared: false,
             listens: None,
             ended: false,
             left: false,
@@ -226,11 +232,52 @@ impl Oracle {
     /// A session of a modern door has begun: it has listened and subscribed with its first request.
     pub(crate) fn begins_modern(&mut self, session: usize, list: &str) {
         self.listens(session);
-        let sub = self.subscribes(session, list, None);
+        let subs = self.subscribes_by_patterns(session, list);
+        self.sessions[session].modern = true;
+        subs.into_iter().for_each(|sub| self.subscribed_by_pattern(session, sub));
+    }
+
+    /// Subscriptions of a modern door are asked for: each pattern is one of its own.
+    pub(crate) fn subscribes_by_patterns(&mut self, session: usize, list: &str) -> Vec<usize> {
+        let patterns = list.split(',').filter(|pattern| !pattern.is_empty());
+        let subs = patterns.map(|pattern| {
+            let sub = self.subscribes(session, pattern, None);
+            self.sessions[session].subs[sub].patterns = true;
+            sub
+        });
+        subs.collect()
+    }
+
+    /// One of those was acked.
+    pub(crate) fn subscribed_by_pattern(&mut self, session: usize, sub: usize) {
         let stamp = self.step();
         let known = &mut self.sessions[session];
-        known.modern = true;
-        (known.subs[sub].patterns, known.subs[sub].acked) = (true, Some(stamp));
+        known.changed = stamp;
+        known.subs[sub].acked.get_or_insert(stamp);
+    }
+
+    /// A pattern that can be taken back.
+    pub(crate) fn some_pattern(&self, session: usize, pick: usize) -> Option<String> {
+        let subs =
+            self.sessions[session].subs.iter().filter(|sub| sub.patterns && sub.end_sent.is_none() && !sub.refused);
+        let patterns: Vec<&String> = subs.map(|sub| &sub.items[0]).collect();
+        patterns.get(pick % patterns.len().max(1)).map(|pattern| (*pattern).clone())
+    }
+
+    /// The end of all subscriptions to this pattern is asked for, on the connection on which they were asked for.
+    pub(crate) fn unsubscribes_pattern(&mut self, session: usize, pattern: &str) -> Vec<usize> {
+        let stamp = self.step();
+        let horizon = self.delivered[usize::from(self.sessions[session].home)];
+        let known = &mut self.sessions[session];
+        known.changed = stamp;
+        let mut ending = Vec::new();
+        for (at, sub) in known.subs.iter_mut().enumerate() {
+            if sub.patterns && sub.items[0] == pattern && sub.end_sent.is_none() {
+                sub.end_sent = Some((stamp, horizon));
+                ending.push(at);
+            }
+        }
+        ending
     }
 
     pub(crate) fn subscribed(&mut self, session: usize, sub: usize, sid: Option<&str>) {
@@ -262,6 +309,7 @@ impl Oracle {
         let known = &mut self.sessions[session];
         known.changed = stamp;
         known.ending_all += usize::from(sid.is_none());
+        known.cleared |= sid.is_none();
         let mut ending = Vec::new();
         for (at, sub) in known.subs.iter_mut().enumerate() {
             if sid.is_none() || sub.sid.as_deref() == sid {

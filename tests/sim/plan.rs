@@ -73,6 +73,7 @@ impl Plan {
             expose_session_ids: false,
             ..Settings::default()
         };
+        let heartbeat_ms = settings.heartbeat_ms;
         Self {
             cores,
             clients: rng.usize(10..=36),
@@ -83,7 +84,13 @@ impl Plan {
             },
             settings,
             roomy,
-            patience: Patience { head_ms: 2_000, body_ms: 3_000, idle_ms: rng.u64(3_000..20_000) },
+            patience: Patience {
+                head_ms: 2_000,
+                body_ms: 3_000,
+                idle_ms: rng.u64(3_000..20_000),
+                silence_ms: heartbeat_ms + heartbeat_ms / 2,
+                pong_ms: heartbeat_ms,
+            },
             connections_max: if rng.u32(..6) == 0 { rng.usize(4..20) } else { 1_000 },
             door_max: if rng.u32(..4) == 0 { rng.usize(0..3) } else { DOOR_MAX },
             table_full: if rng.u32(..3) == 0 { rng.u32(50..400) } else { 0 },

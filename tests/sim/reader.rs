@@ -1,6 +1,9 @@
 //! What a client reads: HTTP answers and the JSON events in them, by a reader that shares nothing with the program.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use serde_json::Value;
 
 /// One event's fields.
 pub(crate) type Event = BTreeMap<String, String>;
@@ -9,11 +12,24 @@ pub(crate) type Event = BTreeMap<String, String>;
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// An answer begins.
-    Head { status: u16 },
+    Head {
+        status: u16,
+    },
     /// An event of it, and how many bytes of the connection had come when it was whole.
-    Event { event: Event, end: u64 },
+    Event {
+        event: Event,
+        end: u64,
+    },
+    /// A message that answers a request.
+    Answer(Value),
+    Ping(Vec<u8>),
+    Pong,
+    /// The frame behind which nothing comes, with its code.
+    Close(Option<u16>),
     /// The answer is whole. `text` is what it said if it was an error.
-    End { text: String },
+    End {
+        text: String,
+    },
 }
 
 #[derive(Debug)]
@@ -26,6 +42,12 @@ enum State {
     LastChunkEnd,
     /// Nobody can tell whether such an answer is whole or was cut off.
     UntilClose,
+    /// It is a WebSocket; messages may be compressed.
+    Frames {
+        deflate: bool,
+    },
+    /// Nothing more may come.
+    Closed,
 }
 
 /// The answers of one connection, from the first byte to the last.
@@ -43,6 +65,8 @@ pub(crate) struct Reader {
     /// Events of a chunk that is not whole yet. Who acts on half a chunk may hear its event twice.
     held: Vec<(Event, u64)>,
     text: Vec<u8>,
+    /// The session of a WebSocket was told why it ends.
+    ended: bool,
 }
 
 impl Reader {
@@ -56,6 +80,7 @@ impl Reader {
             stream: None,
             held: Vec::new(),
             text: Vec::new(),
+            ended: false,
         }
     }
 
@@ -109,7 +134,60 @@ impl Reader {
                 }
             }
             State::UntilClose => self.content(byte, heard),
+            State::Frames { deflate } => {
+                self.line.push(byte);
+                if frame_length(&self.line) == Some(self.line.len()) {
+                    let frame = std::mem::take(&mut self.line);
+                    self.frame(&frame, deflate, heard);
+                }
+            }
+            State::Closed => panic!("{byte:#x} behind a Close frame"),
         }
+    }
+
+    /// Whether a message has come in part, and no more may come.
+    pub(crate) fn is_in_message(&self) -> bool {
+        matches!(self.state, State::Frames { .. }) && self.line.first().is_some_and(|first| first & 0x0f == 1)
+    }
+
+    /// A whole frame of a server (RFC 6455 section 5.2).
+    fn frame(&mut self, frame: &[u8], deflate: bool, heard: &mut Vec<Heard>) {
+        let (first, head) = (frame[0], [2, 4, 10][usize::from(frame[1] > 125) + usize::from(frame[1] == 127)]);
+        let payload = &frame[head..];
+        assert_eq!(first & 0xb0, 0x80, "each message is one frame");
+        let compressed = first & 0x40 != 0;
+        assert!(!compressed || (deflate && first & 0x0f == 1), "compressed, and nobody asked for it");
+        assert!(!std::mem::take(&mut self.ended) || first & 0x0f == 8, "behind its end comes a Close frame");
+        heard.push(match first & 0x0f {
+            1 => {
+                let mut text = payload.to_vec();
+                if compressed {
+                    let stream = [payload, &[0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff]].concat();
+                    text.clear();
+                    flate2::read::DeflateDecoder::new(&stream[..]).read_to_end(&mut text).expect("DEFLATE");
+                }
+                let text = String::from_utf8(text).expect("a message is text");
+                let object: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                match object["type"].as_str() {
+                    Some("ack" | "nack" | "pong") => Heard::Answer(object),
+                    kind => {
+                        self.ended = kind == Some("end");
+                        let name = kind.unwrap_or("message");
+                        Heard::Event { event: told(name, &object), end: self.taken }
+                    }
+                }
+            }
+            8 => {
+                self.state = State::Closed;
+                Heard::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code)))
+            }
+            9 => Heard::Ping(payload.to_vec()),
+            10 => {
+                assert_eq!(payload, b"between");
+                Heard::Pong
+            }
+            other => panic!("opcode {other}"),
+        });
     }
 
     fn head(&mut self, heard: &mut Vec<Heard>) {
@@ -120,7 +198,13 @@ impl Reader {
         self.json = Json::default();
         self.stream = field("Content-Type: text/event-stream").map(|_| Vec::new());
         heard.push(Heard::Head { status: self.status });
-        if field("Transfer-Encoding: chunked").is_some() {
+        if self.status == 101 {
+            let deflate = field("Sec-WebSocket-Extensions: ").is_some();
+            assert_eq!(field("Upgrade: "), Some("websocket"), "{text}");
+            self.state = State::Frames { deflate };
+        } else if self.status == 204 {
+            self.end(heard);
+        } else if field("Transfer-Encoding: chunked").is_some() {
             self.state = State::ChunkHead;
         } else if let Some(length) = field("Content-Length: ") {
             self.state = State::Length(length.parse().expect("a length"));
@@ -177,29 +261,54 @@ fn stream_byte(block: &mut Vec<u8>, byte: u8) -> Option<Event> {
             other => panic!("{other:?} in an event stream"),
         }
     }
-    let word = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     if data.is_empty() {
         assert_eq!(text, ": hb\n\n");
-        return Some([word("p_event", "hb")].into());
+        return Some(told("heartbeat", &Value::Null));
     }
-    let object: serde_json::Value = serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"));
-    let member = |name: &str| object[name].as_str().unwrap_or_else(|| panic!("no {name} in {data}"));
-    Some(match name {
+    let object: Value = serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"));
+    Some(told(name, &object))
+}
+
+/// How long the frame is that begins so, once that is known. Lengths are in their shortest form, and nothing is masked.
+fn frame_length(bytes: &[u8]) -> Option<usize> {
+    let (second, rest) = (*bytes.get(1)?, &bytes[2..]);
+    assert!(second < 128, "a server's frame is not masked");
+    Some(match second {
+        126 => {
+            let length = u16::from_be_bytes(*rest.first_chunk()?);
+            assert!(length > 125, "a length in a longer form");
+            4 + usize::from(length)
+        }
+        127 => {
+            let length = u64::from_be_bytes(*rest.first_chunk()?);
+            assert!((0x1_0000..1 << 24).contains(&length), "a length of {length}");
+            10 + length as usize
+        }
+        short => 2 + usize::from(short),
+    })
+}
+
+/// What a modern door says, in the words of the Pushlet door.
+fn told(name: &str, object: &Value) -> Event {
+    let word = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let member = |name: &str| object[name].as_str().unwrap_or_else(|| panic!("no {name} in {object}"));
+    match name {
+        "heartbeat" => [word("p_event", "hb")].into(),
         "session" => {
             [word("p_event", "session"), word("p_id", member("session")), word("p_from", member("address"))].into()
         }
         "end" => [word("p_event", "abort"), word("p_reason", member("text"))].into(),
         "message" => {
-            let fields = object["data"].as_object().unwrap_or_else(|| panic!("no fields: {data}"));
-            let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+            let fields = object["data"].as_object().unwrap_or_else(|| panic!("no fields: {object}"));
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
             let mut event: Event = fields.iter().map(|(name, value)| (name.clone(), text(value))).collect();
             event.extend([word("p_event", "data"), word("p_subject", member("subject"))]);
             event.extend(object.get("from").map(|from| ("p_from".to_owned(), text(from))));
             event.extend(object.get("lost").map(|lost| ("p_lost".to_owned(), lost.to_string())));
             event
         }
-        other => panic!("{other:?} in an event stream"),
-    })
+        other => panic!("{other:?} of a modern door"),
+    }
 }
 
 /// Flat JSON objects, one a line, alone or as the elements of an array.

@@ -39,6 +39,8 @@ pub(super) enum Happening {
     Act(usize),
     /// A client reads from a connection.
     Read(usize),
+    /// A client sends the rest of a frame.
+    SendRest(usize),
     /// A session of a client is to come again.
     Refresh(usize, usize),
     Drain(u16),
@@ -218,6 +220,7 @@ impl World {
             Happening::Act(client) => self.act(client),
             Happening::Speak(handle) => self.speak(handle),
             Happening::Read(line) => self.read(line),
+            Happening::SendRest(line) => self.send_rest(line, usize::MAX),
             Happening::Refresh(client, session) => self.come_again(client, session),
         }
     }

@@ -520,7 +520,7 @@ impl Hub {
     }
 
     /// See [`Broker::handle_interjection`].
-    pub fn handle_interjection(&mut self, home: Home, token: ReplyToken) -> (Vec<u8>, u32) {
+    pub fn handle_interjection(&mut self, home: Home, token: ReplyToken) -> Option<(Vec<u8>, u32)> {
         debug_assert_eq!(home.core, self.port.core(), "a WebSocket of another core");
         self.broker.handle_interjection(home.session, token)
     }

@@ -232,7 +232,7 @@ impl Sockets {
 /// What is said between two events, as the shell says it: the rest of one that is out in part goes in front.
 fn interject(sockets: &mut Sockets, (id, token): (SessionId, ReplyToken), frame: &[u8]) -> (usize, u32) {
     let key = sockets.key(id);
-    let (rest, missed) = sockets.world.broker.handle_interjection(key, token);
+    let (rest, missed) = sockets.world.broker.handle_interjection(key, token).expect("it is open");
     let line = sockets.lines.get_mut(&token).expect("begun");
     line.bytes.extend_from_slice(&rest);
     line.bytes.extend_from_slice(frame);
@@ -408,7 +408,7 @@ fn what_is_said_comes_between_two_events() {
         sockets.write(cut);
         let stale = ReplyToken { serial: 9, ..token };
         let key = sockets.key(id);
-        assert_eq!(sockets.world.broker.handle_interjection(key, stale), (Vec::new(), 0), "another answer's");
+        assert_eq!(sockets.world.broker.handle_interjection(key, stale), None, "another answer's");
         let (rest, missed) = interject(&mut sockets, (id, token), &pong);
         let (again, none) = interject(&mut sockets, (id, token), &pong);
         assert_eq!((again, none), (0, 0), "it is whole already");
@@ -496,6 +496,8 @@ fn every_end_is_told() {
                 EndReason::Disconnected => sockets.world.broker.handle_disconnect(sockets.world.now, key, token),
                 EndReason::Shutdown => sockets.world.broker.handle_shutdown(sockets.world.now),
             }
+            // What would be said from here on would stand within the event, whose rest is in the end.
+            assert_eq!(sockets.world.broker.handle_interjection(key, token), None);
             sockets.take_outputs();
             assert_eq!(sockets.world.broker.session_count(), 0, "{reason:?}");
             assert_eq!(sockets.world.broker.counters().ended[usize::from(reason.number()) - 1], 1, "{reason:?}");
