@@ -82,10 +82,19 @@ fn silence_ends_a_websocket() {
     on_both_drivers_at_once(|driver| {
         let server = Server::start_with_admin(driver, &["--heartbeat", "400ms"], "");
         let mut alive = WebSocket::open(server.addr(), "heartbeat=event");
+        // So busy that no heartbeat is due, and silent itself: it is asked for a sign of life again and again.
+        let mut busy = WebSocket::open(server.addr(), "subject=/busy");
+        let mut publisher = WebSocket::open(server.addr(), "");
         let mut dead = WebSocket::open(server.addr(), "subject=/a");
         dead.is_alive = false;
-        let gone = wait_for(SOON, || {
+        let mut let_live = || {
             alive.sip(4_096);
+            busy.sip(65_536);
+            let published = publisher.ask(json!({"type": "publish", "subject": "/busy", "data": 1}));
+            assert_eq!(published["accepted"], 1);
+        };
+        let gone = wait_for(SOON, || {
+            let_live();
             metric(&server, "sessions_ended_total{reason=\"not-alive\"}") == 1
         });
         assert!(gone, "a dead client is still there");
@@ -97,10 +106,13 @@ fn silence_ends_a_websocket() {
         let mut other = WebSocket::open(server.addr(), "");
         other.is_alive = false;
         let gone = wait_for(SOON, || {
-            alive.sip(4_096);
+            let_live();
             metric(&server, "sessions_ended_total{reason=\"not-alive\"}") == 2
         });
         assert!(gone);
+        assert_eq!(busy.ask(json!({"type": "ping"}))["type"], "pong");
+        let asked = busy.got().iter().filter(|got| **got == Got::Ping(vec![])).count();
+        assert!(asked >= 2, "asked {asked} times for a sign of life");
         assert_eq!(alive.ask(json!({"type": "ping"}))["type"], "pong");
         assert!(alive.objects().any(|object| *object == json!({"type": "heartbeat"})));
         assert!(alive.got().contains(&Got::Ping(vec![])));

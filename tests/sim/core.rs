@@ -515,6 +515,8 @@ impl Core {
                 kernel.count(if is_web { "WebSocket cut off" } else { "data connection cut off" });
                 let token = ReplyToken { core: self.number, connection: key.slot, serial: connection.serial };
                 self.hub.handle_disconnect(now, home, token);
+                let lives = self.hub.broker().identify(home.session).is_some();
+                assert!(!is_web || !lives, "a session outlives its WebSocket");
             }
             State::Leaving(ticket) => drop(self.departures.cancel(ticket)),
             State::Reading | State::Asked | State::Closing => {}
