@@ -87,7 +87,7 @@ impl EndReason {
         match self {
             Self::Leave => "the session has left",
             Self::LeaseExpired => "the session was not used and has expired",
-            Self::NotAlive => "the client did not come back for its events",
+            Self::NotAlive => "the client gave no sign of life in time",
             Self::QueueFull => "the client reads too slowly and its queue is full",
             Self::Disconnected => "the data connection was closed and not opened again",
             Self::Shutdown => "the server is shutting down",

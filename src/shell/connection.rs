@@ -51,7 +51,7 @@ impl Kind {
 
 /// One client connection.
 ///
-/// Invariant: `unread` holds bytes only while an answer is owed or being written; `unsent` only while the socket is not writable or a turn
+/// Invariant: `unread` holds bytes only while an answer is owed or being written, or the beginning of a frame's head (14 bytes); `unsent` only while the socket is not writable or a turn
 /// is under way.
 #[derive(Debug)]
 pub(super) struct Connection {

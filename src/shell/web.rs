@@ -250,6 +250,7 @@ impl Core {
                     }
                 }
                 Err(problem) => {
+                    self.hub.counters_mut().requests += 1;
                     self.requests_left = self.requests_left.saturating_sub(1);
                     self.nack(now, key, None, &problem);
                 }

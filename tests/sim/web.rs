@@ -185,7 +185,8 @@ impl Core {
                 self.interject(kernel, now, key, &frame);
             }
             Incoming::Text(text) => {
-                let requests = v1::requests(&text).expect("the clients send JSON");
+                let places = v1::requests(&text).expect("the clients send JSON");
+                let requests = places.into_iter().map(|at| v1::request(&text[at]));
                 if let Some(connection) = self.connection(key) {
                     connection.web.work().requests.extend(requests);
                 }

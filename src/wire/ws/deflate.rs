@@ -10,6 +10,8 @@ pub const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const END: [u8; 9] = [0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff];
 /// Longest stored block, in bytes (RFC 1951 section 3.2.4).
 const STORED_BYTES_MAX: usize = 0xffff;
+/// So often a message may begin anew behind a block that says it is the last: each time the inflater is cleared, for two bytes of its sender.
+const STREAMS_MAX: u32 = 1024;
 /// Room for a piece of output.
 const PIECE_BYTES: usize = 8 * 1024;
 
@@ -78,7 +80,7 @@ pub fn stored_block(bytes: &[u8], out: &mut Vec<u8>) {
 pub fn inflate(bytes: &[u8], max: usize) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     let mut decompress = Decompress::new(false);
-    let mut ended = false;
+    let (mut ended, mut streams) = (false, 0);
     let mut piece = [0; PIECE_BYTES];
     for (mut rest, is_end) in [(bytes, false), (&END[..], true)] {
         // Section 7.2.3.4: a block may say that it is the last, and others follow. If none does, nothing need be added either.
@@ -89,6 +91,10 @@ pub fn inflate(bytes: &[u8], max: usize) -> Result<Vec<u8>, Fault> {
             if ended {
                 if rest.is_empty() {
                     break;
+                }
+                streams += 1;
+                if streams > STREAMS_MAX {
+                    return Err(BROKEN);
                 }
                 decompress.reset(false);
             }

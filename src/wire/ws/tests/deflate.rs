@@ -187,3 +187,10 @@ proptest! {
         }
     }
 }
+
+/// Each of these blocks says that it is the last and costs its sender two bytes.
+#[test]
+fn few_streams_stand_in_one_message() {
+    assert_eq!(inflate(&[3, 0].repeat(1000), 100), Ok(Vec::new()));
+    assert_eq!(inflate(&[3, 0].repeat(100_000), 100).map_err(|fault| fault.code), Err(1007));
+}
