@@ -53,13 +53,15 @@ export function wanted(
         broken ?? reason ?? new PushletError({ code: "closed", message: `The subscription to ${pattern} has ended.` });
 
     function turn(next: SubscriptionState, trouble?: Trouble): void {
-        if (over() || next === state) return;
+        if (over()) return;
+        // It is tried anew.
+        if (next === "subscribing") broken = undefined;
+        if (next === state) return;
         state = next;
         if (trouble) reason = new PushletError(trouble);
         if (over()) {
             stop(reason);
         } else if (state === "subscribed") {
-            broken = undefined;
             for (const { resolve } of waiters.splice(0)) resolve();
         }
         changed(one);

@@ -17,6 +17,14 @@ export interface Loss {
     retryMs?: number | undefined;
     /** It was cut, without a word of the server. */
     cut?: boolean;
+    /** What became of each item of a list. */
+    results?: any;
+}
+
+/** What became of a publication: both where a part of it was refused. */
+export interface Outcome {
+    published?: Published | undefined;
+    trouble?: Trouble | undefined;
 }
 
 /** What a transport stands on. */
@@ -43,8 +51,8 @@ export interface Wire {
     close(): void;
     /** Changes one subscription. Rejects with a `Trouble`. */
     change(request: Request, pattern: string, wish?: Wish): Promise<unknown>;
-    /** Publishes an item, a JSON object as text. Where there is none, POST does it. */
-    publish?(item: string): Promise<Published>;
+    /** Publishes an item, a JSON object as text; never rejects. Where there is none, POST does it. */
+    publish?(item: string): Promise<Outcome>;
     /** Asks for a sign of life. */
     ping?(): void;
 }

@@ -1,7 +1,7 @@
 // WebSocket: /v1/ws. Subscribing, publishing and life signs in one connection.
-import type { Published, Trouble } from "../api.js";
+import type { Trouble } from "../api.js";
 import { urlOf } from "../http.js";
-import { type Transport, lossOfClose } from "../wire.js";
+import { type Outcome, type Transport, lossOfClose } from "../wire.js";
 
 const OPEN = 1;
 
@@ -40,7 +40,8 @@ export const ws: Transport = (ground) => {
             const trouble: Trouble = { code: "refused", message: reason, status, field, limit, retryAfter };
             waiting.delete(id);
             // What belongs to no request is told by the connection.
-            if (asked) asked.reject(trouble);
+            if (message.accepted) asked?.resolve({ ...message, trouble });
+            else if (asked) asked.reject(trouble);
             else ground.say({ type: "nack", trouble });
         } else if (message.type !== "pong") {
             ground.say(message);
@@ -78,10 +79,10 @@ export const ws: Transport = (ground) => {
         },
         change: (type, subject, wish) => ask(JSON.stringify({ type, subject, ...wish }).slice(1)),
         publish: (item) =>
-            ask(`"type":"publish",${item.slice(1)}`).then(({ accepted, refused }): Published => ({
-                accepted,
-                refused,
-            })),
+            ask(`"type":"publish",${item.slice(1)}`).then(
+                ({ accepted, refused, trouble }): Outcome => ({ published: { accepted, refused }, trouble }),
+                (trouble) => ({ trouble }),
+            ),
         ping: () => void ask('"type":"ping"}').catch(() => {}),
     };
 };
