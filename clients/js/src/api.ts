@@ -16,7 +16,7 @@ export type SubscriptionState = "subscribing" | "subscribed" | "unsubscribed" | 
 export type TransportName = "ws" | "sse" | "fetch" | "poll";
 
 /** A `URL`. */
-export interface Address {
+export interface UrlObject {
     readonly href: string;
 }
 

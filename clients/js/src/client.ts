@@ -1,6 +1,6 @@
 // What users hold: states, listeners, subscriptions. It speaks to the connection, which may be in another tab, in messages only.
 import {
-    type Address,
+    type UrlObject,
     type Callback,
     type Client,
     type Events,
@@ -21,7 +21,7 @@ import { type Waiter, type Wanted, wanted } from "./subscription.js";
 import { REQUEST_MS, type Wish } from "./wire.js";
 
 /** The server's URL, from any URL of it: `http://host:8080` or with a path in front of `/v1/`. */
-function baseOf(url: string | Address | undefined, origin: string | undefined): string {
+function baseOf(url: string | UrlObject | undefined, origin: string | undefined): string {
     const text = typeof url === "object" ? url.href : (url ?? "");
     let parsed;
     try {
@@ -82,7 +82,7 @@ function eventOf({ content_type: contentType, base64: text, ...event }: any): Pu
     return event;
 }
 
-export function createClient(platform: Platform, url: string | Address | undefined, options: Options): Client {
+export function createClient(platform: Platform, url: string | UrlObject | undefined, options: Options): Client {
     if (options.WebSocket) platform = { ...platform, WebSocket: options.WebSocket };
     const { after, window, document } = platform;
     const { key } = options;
@@ -99,7 +99,8 @@ export function createClient(platform: Platform, url: string | Address | undefin
     let now: Omit<StateNotice, "is" | "reason"> & { reason?: PushletError | undefined } = { state: "connecting" };
     let hub: Hub | undefined;
     let closed = false;
-    let synced = false;
+    // The session in which all was last in force. A tab may be told twice.
+    let synced: string | undefined;
     let ids = 0;
     let stopDue = (): void => {};
 
@@ -166,8 +167,9 @@ export function createClient(platform: Platform, url: string | Address | undefin
         } else if (is === "event") {
             deliver(eventOf(notice.event));
         } else if (is === "synced") {
-            if (synced) emit("reset", { reason: "reconnected" });
-            synced = true;
+            const { session } = notice;
+            if (synced && synced !== session) emit("reset", { reason: "reconnected" });
+            synced = session;
         } else if (is === "reset") {
             emit("reset", { reason: notice.reason });
         } else if (is === "answer") {
@@ -185,8 +187,8 @@ export function createClient(platform: Platform, url: string | Address | undefin
     }
 
     function turn({ state, transport, address, reason: trouble, retryIn }: Omit<StateNotice, "is">): void {
-        // The first one says nothing new.
-        if (state === now.state && !transport && !trouble && !now.reason) return;
+        // This one says nothing new.
+        if (state === now.state && address === now.address && !trouble && !now.reason) return;
         const reason = trouble && new PushletError(trouble);
         now = { state, transport, address, reason };
         stopDue();

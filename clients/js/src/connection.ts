@@ -9,7 +9,7 @@ import { poll } from "./transports/poll.js";
 import { sse } from "./transports/sse.js";
 import { urlOfStream } from "./transports/stream.js";
 import { ws } from "./transports/ws.js";
-import { type Ground, type Loss, type Outcome, type Transport, type Wish, lossOfEnd } from "./wire.js";
+import { type Ground, type Loss, type Outcome, type Transport, type Wish, lossOfEnd, tooLarge } from "./wire.js";
 
 export const TRANSPORTS: Record<TransportName, Transport> = { ws, sse, fetch: fetchStream, poll };
 
@@ -62,7 +62,8 @@ export interface StateNotice {
 export type Notice = { to?: string } & (
     | StateNotice
     | { is: "hello" }
-    | { is: "synced" }
+    /** All subscriptions are in force in this session. */
+    | { is: "synced"; session: string }
     | { is: "subscription"; pattern: string; state: SubscriptionState; reason?: Trouble }
     | { is: "event"; event: any }
     | { is: "reset"; reason: string }
@@ -85,6 +86,8 @@ interface Held {
     /** As JSON; empty: ask again. */
     wish: string;
     state: "subscribing" | "subscribed";
+    /** The server asked to wait. */
+    waits?: boolean;
 }
 
 /** Two wishes for one pattern: the longest queue, and conflation only if both want it. */
@@ -159,9 +162,9 @@ export function connection(
         });
     }
 
-    /** A WebSocket and an EventSource do not say why they were refused. Where nothing else may be used, a request asks whether it is for good. */
+    /** A WebSocket does not say why it was refused. Where nothing else may be used, a request asks whether it is for good. */
     function inquire(): void {
-        if (closed || order.includes("fetch") || order.includes("poll")) return;
+        if (closed || order.join() !== "ws") return;
         const round = failures;
         const control = new AbortController();
         stops.set("inquiry", () => control.abort());
@@ -390,7 +393,8 @@ export function connection(
         }
         for (const [pattern, wish] of wanted) {
             const text = JSON.stringify(wish);
-            if (held.get(pattern)?.wish === text) continue;
+            const old = held.get(pattern);
+            if (old?.waits || old?.wish === text) continue;
             const one: Held = { wish: text, state: "subscribing" };
             held.set(pattern, one);
             tell({ is: "subscription", pattern, state: "subscribing" });
@@ -411,8 +415,12 @@ export function connection(
             fail(pattern, trouble);
         } else {
             // It passes: ask again.
-            one.wish = "";
-            set("sync", Math.max(1000 + 1000 * random(), (trouble.retryAfter ?? 0) * 1000), sync);
+            one.waits = true;
+            set(`sync ${pattern}`, Math.max(1000 + 1000 * random(), (trouble.retryAfter ?? 0) * 1000), () => {
+                one.waits = false;
+                one.wish = "";
+                sync();
+            });
         }
         settle();
     }
@@ -428,7 +436,7 @@ export function connection(
     function settle(): void {
         if (synced || !live || [...held.values()].some((one) => one.state === "subscribing")) return;
         synced = true;
-        tell({ is: "synced" });
+        tell({ is: "synced", session });
     }
 
     // Commands
@@ -447,11 +455,12 @@ export function connection(
     function introduce(to: string): void {
         tell({ ...state, to });
         for (const [pattern, { state }] of held) tell({ is: "subscription", pattern, state, to });
-        if (synced) tell({ is: "synced", to });
+        if (synced) tell({ is: "synced", session, to });
     }
 
     function publishes(one: Publication): void {
-        if (!live) return answer(one, UNSENT);
+        const trouble = tooLarge(one.item);
+        if (!live || trouble) return answer(one, trouble ? { trouble } : UNSENT);
         queue.push(one);
         if (posting || !live.wire!.publish) tell({ is: "queued", to: one.tab, id: one.id });
         pump();
@@ -499,7 +508,11 @@ export function connection(
             if (what === "publish") return publishes(command);
             if (what === "want") {
                 tabs.set(command.tab, command.wishes);
-                if (command.fresh) introduce(command.tab);
+                if (command.fresh) {
+                    // A page that was opened, or loaded again, is the user's way to try again.
+                    if (state.state === "disconnected") open();
+                    introduce(command.tab);
+                }
                 flush();
             }
             if (asks(what)) open();

@@ -62,6 +62,15 @@ export type Transport = (ground: Ground) => Wire;
 /** How long a request may take, in milliseconds. */
 export const REQUEST_MS = 15_000;
 
+/** What the server takes at most in one message or request, in bytes, where it says nothing else. */
+const MESSAGE_MAX = 262_144;
+
+/** Why a text cannot be sent. */
+export function tooLarge(text: string, limit = MESSAGE_MAX): Trouble | undefined {
+    if (text.length * 3 <= limit || new TextEncoder().encode(text).length <= limit) return;
+    return { code: "too-large", message: `A message of more than ${limit} bytes cannot be sent.`, limit };
+}
+
 /** Codes of Close frames after which the same program must not come again. */
 const WRONG = [1002, 1003, 1007, 1009, 4001];
 

@@ -70,6 +70,13 @@ for (const transport of ALL.slice(1)) {
     });
 }
 
+test("by POST, too, a message of more than the server takes is not sent", async () => {
+    const client = await connected("fetch");
+    await assert.rejects(client.publish("/a", "é".repeat(131_072)), { code: "too-large", limit: 262_144 });
+    assert.deepEqual(posts(), []);
+    assert.equal((await client.publish("/a", "é".repeat(131_000))).accepted, 1);
+});
+
 test("a POST whose session has ended published nothing, and says so", async () => {
     const client = await connected("fetch");
     world.doors.publish = { status: 404, detail: "no such session", field: "session" };

@@ -1,7 +1,7 @@
 // The modern client within one session: states, subscriptions, publishing, listeners, loops, losses.
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { PushletError, matches } from "./modern-build.js";
+import { PushletError, matches, world as worldOf } from "./modern-build.js";
 import { World, problem, settle } from "./modern-world.js";
 
 let world;
@@ -244,6 +244,25 @@ test("after reconnect() from disconnected, a subscription waits again: ready() a
     await ready;
     world.line.say(event("/a", { data: 7 }));
     assert.equal((await next).value.data, 7);
+});
+
+test("each subscription waits as long as the server says for it, whatever else is asked meanwhile", async () => {
+    world.refused.set("/long", { status: 503, reason: "slowly", retry_after_s: 30 });
+    world.refused.set("/short", { status: 503, reason: "slowly", retry_after_s: 5 });
+    const client = world.client();
+    const [long, short] = ["/long", "/short"].map((pattern) => client.subscribe(pattern));
+    const asked = (pattern) => world.line.heard.filter(({ subject }) => subject === pattern).length;
+    await world.pass(0);
+    for (let other = 0; other < 5; other += 1) {
+        client.subscribe(`/other/${other}`);
+        await world.pass(100);
+    }
+    assert.deepEqual([asked("/long"), asked("/short")], [1, 1]);
+    world.refused.clear();
+    await world.pass(29_499);
+    assert.deepEqual([long.state, short.state, asked("/long"), asked("/short")], ["subscribing", "subscribed", 1, 2]);
+    await world.pass(1);
+    assert.equal(long.state, "subscribed");
 });
 
 test("a pattern is one text without a comma", () => {
@@ -503,6 +522,21 @@ test("for await: leaving the loop ends a subscription without a callback, and no
     assert.deepEqual([plain.state, called.state], ["unsubscribed", "subscribed"]);
 });
 
+test("for await: of two loops over one subscription with a callback, one may end", async () => {
+    const client = world.client();
+    const one = client.subscribe("/a", () => {});
+    await world.pass(0);
+    const [first, second] = [one[Symbol.asyncIterator](), one[Symbol.asyncIterator]()];
+    await first.return();
+    world.line.say(event("/a", { data: 5 }));
+    assert.equal((await second.next()).value.data, 5);
+    await second.return();
+    world.line.say(event("/a", { data: 6 }));
+    const third = one[Symbol.asyncIterator]();
+    world.line.say(event("/a", { data: 7 }));
+    assert.equal((await third.next()).value.data, 7);
+});
+
 test("for await: a refusal and a connection that will not come again are thrown", async () => {
     world.refused.set("/no", { status: 403, reason: "nobody may" });
     const client = world.client({ transports: ["ws"] });
@@ -553,6 +587,15 @@ test("for await: the default buffer is 256", async () => {
     for (let data = 0; data < 257; data += 1) world.line.say(event("/a", { data }));
     const { value } = await one[Symbol.asyncIterator]().next();
     assert.deepEqual([value.data, value.lost], [1, 1]);
+});
+
+test("a timer of more than 24.8 days does not fire at once", (context) => {
+    const { mock } = context.mock.method(globalThis, "setTimeout", () => 0);
+    for (const ms of [5, 1000 * 86_400 * 30, Infinity]) worldOf().after(ms, () => {});
+    assert.deepEqual(
+        mock.calls.map(({ arguments: [, ms] }) => ms),
+        [5, 2_147_483_647, 2_147_483_647],
+    );
 });
 
 test("errors are errors, with what the server said", () => {

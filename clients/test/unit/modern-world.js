@@ -197,7 +197,8 @@ function sourceOf(tab) {
             this.names = {};
             this.onerror = null;
             const behaviour = world.doors.sse;
-            if (behaviour === "open") tab.soon(() => this.say(world.session()));
+            const refused = this.url.searchParams.getAll("subject").some((one) => world.refused.has(one));
+            if (behaviour === "open" && !refused) tab.soon(() => this.say(world.session()));
             else if (behaviour !== "silent") tab.soon(() => this.end());
         }
 

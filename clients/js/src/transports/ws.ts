@@ -1,7 +1,7 @@
 // WebSocket: /v1/ws. Subscribing, publishing and life signs in one connection.
 import type { Trouble } from "../api.js";
 import { urlOf } from "../http.js";
-import { type Outcome, type Transport, lossOfClose } from "../wire.js";
+import { type Outcome, type Transport, lossOfClose, tooLarge } from "../wire.js";
 
 const OPEN = 1;
 
@@ -11,17 +11,15 @@ export const ws: Transport = (ground) => {
     const socket = new platform.WebSocket!(url, "pushlet.v1.json");
     const waiting = new Map<number, { resolve: (answer: any) => void; reject: (trouble: Trouble) => void }>();
     let ids = 0;
-    let messageMax = 262_144;
+    let messageMax: number | undefined;
 
     function ask(members: string): Promise<any> {
         return new Promise((resolve, reject) => {
             const id = ++ids;
             const text = `{"id":${id},${members}`;
             // The server would close the connection.
-            if (text.length * 3 > messageMax && new TextEncoder().encode(text).length > messageMax) {
-                const message = `A message of more than ${messageMax} bytes cannot be sent.`;
-                return reject({ code: "too-large", message, limit: messageMax });
-            }
+            const trouble = tooLarge(text, messageMax);
+            if (trouble) return reject(trouble);
             if (socket.readyState !== OPEN)
                 return reject({ code: "not-connected", message: "The WebSocket is not open." });
             waiting.set(id, { resolve, reject });
@@ -30,7 +28,7 @@ export const ws: Transport = (ground) => {
     }
 
     function take(message: any): void {
-        if (message.type === "session") messageMax = message.message_max ?? messageMax;
+        if (message.type === "session") messageMax = message.message_max;
         const asked = waiting.get(message.id);
         if (message.type === "ack") {
             waiting.delete(message.id);
