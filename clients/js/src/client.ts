@@ -31,10 +31,10 @@ function baseOf(url: string | UrlObject | undefined, origin: string | undefined)
         // Said below.
     }
     if (!parsed || !/^(http|ws)s?:$/.test(parsed.protocol))
-        throw new TypeError("The server's URL must begin with http:// or https://, or with / in a page.");
+        throw new TypeError("The URL must begin with http:// or https://.");
     const { protocol, host, pathname, search, username, password } = parsed;
     if (search || username || password)
-        throw new TypeError("The server's URL has no query and no user: what says who you are is the option key.");
+        throw new TypeError("The URL must have no query and no user: a key is the option key.");
     return `${protocol.replace(/^ws/, "http")}//${host}${pathname.replace(/\/v1(\/.*)?$/, "").replace(/\/+$/, "")}`;
 }
 
@@ -42,12 +42,12 @@ function usable(platform: Platform, { transports }: Options): TransportName[] {
     const order = transports ?? ["ws", platform.streams ? "fetch" : "sse", "poll"];
     const all = Object.keys(TRANSPORTS);
     if (!(order instanceof Array && order.length))
-        throw new TypeError(`transports must be an array with some of ${all.join(", ")}.`);
+        throw new TypeError(`transports must be an array of ${all.join(", ")}.`);
     for (const name of order) if (!all.includes(name)) throw new TypeError(`There is no transport ${name}.`);
     const missing = { ws: !platform.WebSocket, sse: !platform.EventSource, fetch: !platform.streams, poll: false };
     const found = [...new Set(order)].filter((name) => !missing[name]);
     if (!found.length) {
-        const help = order.includes("ws") ? " The option WebSocket gives ws a class." : "";
+        const help = order.includes("ws") ? " ws needs the option WebSocket." : "";
         throw new TypeError(`None of these transports can be used here: ${order.join(", ")}.${help}`);
     }
     return found;
@@ -181,7 +181,8 @@ export function createClient(platform: Platform, url: string | UrlObject | undef
         } else if (is === "queued") {
             // It answers even if the server does not.
             published.get(notice.id)?.stop();
-        } else {
+        } else if (is === "nack" || is === "error") {
+            // What a newer tab may say besides is passed over.
             emit(is, new PushletError(notice.trouble));
         }
     }
@@ -237,7 +238,7 @@ export function createClient(platform: Platform, url: string | UrlObject | undef
     ): Promise<Published> {
         // Without an address all would get what is meant for one.
         if ("to" in how && (typeof how.to !== "string" || !how.to))
-            throw new TypeError("An address must be a text that is not empty. Nothing was published.");
+            throw new TypeError("The address must be a text that is not empty.");
         const item = itemOf(subject, data, how);
         if (how.wait) await client.ready();
         if (now.state !== "connected") throw unable("published");

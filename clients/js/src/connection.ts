@@ -506,7 +506,8 @@ export function connection(
             if (closed) return;
             const what = command.do;
             if (what === "publish") return publishes(command);
-            if (what === "want") {
+            // Another tab may be of another version.
+            if (what === "want" && command.wishes instanceof Map) {
                 tabs.set(command.tab, command.wishes);
                 if (command.fresh) {
                     // A page that was opened, or loaded again, is the user's way to try again.

@@ -108,7 +108,7 @@ export async function publish(
     try {
         const body = list ? `[${items.join()}]` : items[0];
         said = JSON.parse(await post(ground, urlOf(ground, "publish", { session }), body, control));
-        if (!said.accepted) throw new Error("The answer does not say what was published.");
+        if (!said.accepted) throw new Error("The answer cannot be read.");
     } catch (error) {
         const { trouble, results } = error as Loss;
         const { message } = trouble ?? (error as Error);

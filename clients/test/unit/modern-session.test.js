@@ -80,7 +80,7 @@ test("transports that are unknown or cannot be used here are refused at once", (
             new TypeError(`There is no transport ${wrong}.`),
         );
     for (const wrong of ["ws", [], {}])
-        assert.throws(() => world.client({ transports: wrong }), /must be an array with some of ws, sse, fetch, poll/);
+        assert.throws(() => world.client({ transports: wrong }), /must be an array of ws, sse, fetch, poll/);
     const without = { WebSocket: undefined, EventSource: undefined };
     assert.throws(() => world.tab().client({ transports: ["ws"] }, undefined, without), /None of these.*WebSocket/);
     assert.throws(() => world.tab().client({ transports: ["sse"] }, undefined, without), /used here: sse\.$/);

@@ -91,6 +91,26 @@ test("a tab that is told of the same session twice hears each state once, and no
     assert.deepEqual(two.all("reset"), [{ reason: "reconnected" }]);
 });
 
+test("what another tab says and nobody understands harms nothing", async () => {
+    const [one, two] = await tabs(2);
+    const rubbish = [
+        null,
+        7,
+        { command: { do: "want", tab: "zz", wishes: null } },
+        { command: { do: "want", tab: "yy", wishes: { "/a": {} } } },
+        { command: { do: "something new", tab: "zz" } },
+        { notice: { is: "something new" } },
+    ];
+    for (const data of rubbish) for (const channel of world.channels) channel.onmessage({ data });
+    const late = [one, two].map((client) => client.subscribe("/late"));
+    await world.pass(0);
+    assert.deepEqual(
+        late.map(({ state }) => state),
+        ["subscribed", "subscribed"],
+    );
+    assert.deepEqual([one.all("error"), two.all("error")], [[], []]);
+});
+
 test("a tab that is opened or loaded again tries a refused key again, for all tabs", async () => {
     world.doors.ws = "refuse";
     world.doors.fetch = { status: 401, detail: "the key is not known here" };
