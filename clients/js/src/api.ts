@@ -15,6 +15,11 @@ export type SubscriptionState = "subscribing" | "subscribed" | "unsubscribed" | 
 /** `ws`: WebSocket. `sse`: `EventSource`. `fetch`: the same stream, read by `fetch`. `poll`: long poll. */
 export type TransportName = "ws" | "sse" | "fetch" | "poll";
 
+/** A `URL`. */
+export interface UrlObject {
+    readonly href: string;
+}
+
 /** What can be said when connecting. */
 export interface Options {
     /** The secret that says who you are. In a header where `fetch` is used, else in the URL. */
@@ -37,7 +42,7 @@ export interface PushletEvent<T = unknown> {
     readonly event?: string;
     /** When the server accepted it, in seconds since 1970. */
     readonly time: number;
-    /** The address of the session that published it, if one did: what `send` answers to. */
+    /** The address of the session that published it: what `send` answers to. Not there if no session did, but for example a program by POST. */
     readonly from?: string;
     /** So many events were dropped directly before this one. */
     readonly lost?: number;
@@ -76,7 +81,7 @@ export interface Subscription<T = unknown> extends AsyncIterable<PushletEvent<T>
 export interface PublishOptions {
     /** The name of the event. */
     event?: string;
-    /** Only the session of this address gets it. */
+    /** Only the session of this address gets it. A `TypeError` if it is there and is no text, or an empty one. */
     to?: string;
     /** The media type: `data` is a text or a `Uint8Array` of this type. Default for a `Uint8Array`: `application/octet-stream`. */
     contentType?: string;
@@ -149,9 +154,12 @@ export interface Client {
     /** Listens to a subject (`/news`) or a pattern (`/news/*`, `/news/**`). */
     subscribe<T = unknown>(pattern: string, callback: Callback<T>, wishes?: Wishes): Subscription<T>;
     subscribe<T = unknown>(pattern: string, wishes?: Wishes): Subscription<T>;
-    /** Publishes to one subject or several. Rejects if the client is not connected, if the server refuses, or if nobody knows (code `unknown`). */
+    /**
+     * Publishes to one subject or several. Rejects if the client is not connected, if the server refuses all of it, or if nobody knows (code `unknown`).
+     * Where it refuses a part, that is told as `nack`.
+     */
     publish(subject: string | readonly string[], data?: unknown, options?: PublishOptions): Promise<Published>;
-    /** Publishes to the session of one address only, whatever that is subscribed to. */
+    /** Publishes to the session of one address only, whatever that is subscribed to. Rejects with a `TypeError` without an address. */
     send(address: string, subject: string, data?: unknown, options?: PublishOptions): Promise<Published>;
     /** Calls `listener` for each event of this name; the result ends that. */
     on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void;

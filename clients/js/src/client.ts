@@ -1,5 +1,6 @@
 // What users hold: states, listeners, subscriptions. It speaks to the connection, which may be in another tab, in messages only.
 import {
+    type UrlObject,
     type Callback,
     type Client,
     type Events,
@@ -20,17 +21,35 @@ import { type Waiter, type Wanted, wanted } from "./subscription.js";
 import { REQUEST_MS, type Wish } from "./wire.js";
 
 /** The server's URL, from any URL of it: `http://host:8080` or with a path in front of `/v1/`. */
-function baseOf(url: string | URL | undefined, origin: string | undefined): string {
-    const { protocol, host, pathname } = new URL(url ?? "", origin && origin !== "null" ? origin : undefined);
+function baseOf(url: string | UrlObject | undefined, origin: string | undefined): string {
+    const text = typeof url === "object" ? url.href : (url ?? "");
+    let parsed;
+    try {
+        // "host:80" must not become a path of the page's own server.
+        parsed = new URL(text, /^(\/|$)/.test(text) && origin !== "null" ? origin : undefined);
+    } catch {
+        // Said below.
+    }
+    if (!parsed || !/^(http|ws)s?:$/.test(parsed.protocol))
+        throw new TypeError("The URL must begin with http:// or https://.");
+    const { protocol, host, pathname, search, username, password } = parsed;
+    if (search || username || password)
+        throw new TypeError("The URL must have no query and no user: a key is the option key.");
     return `${protocol.replace(/^ws/, "http")}//${host}${pathname.replace(/\/v1(\/.*)?$/, "").replace(/\/+$/, "")}`;
 }
 
 function usable(platform: Platform, { transports }: Options): TransportName[] {
     const order = transports ?? ["ws", platform.streams ? "fetch" : "sse", "poll"];
-    for (const name of order) if (!TRANSPORTS[name]) throw new TypeError(`There is no transport ${name}.`);
+    const all = Object.keys(TRANSPORTS);
+    if (!(order instanceof Array && order.length))
+        throw new TypeError(`transports must be an array of ${all.join(", ")}.`);
+    for (const name of order) if (!all.includes(name)) throw new TypeError(`There is no transport ${name}.`);
     const missing = { ws: !platform.WebSocket, sse: !platform.EventSource, fetch: !platform.streams, poll: false };
     const found = [...new Set(order)].filter((name) => !missing[name]);
-    if (!found.length) throw new TypeError(`None of these transports can be used here: ${order.join(", ")}.`);
+    if (!found.length) {
+        const help = order.includes("ws") ? " ws needs the option WebSocket." : "";
+        throw new TypeError(`None of these transports can be used here: ${order.join(", ")}.${help}`);
+    }
     return found;
 }
 
@@ -63,7 +82,7 @@ function eventOf({ content_type: contentType, base64: text, ...event }: any): Pu
     return event;
 }
 
-export function createClient(platform: Platform, url: string | URL | undefined, options: Options): Client {
+export function createClient(platform: Platform, url: string | UrlObject | undefined, options: Options): Client {
     if (options.WebSocket) platform = { ...platform, WebSocket: options.WebSocket };
     const { after, window, document } = platform;
     const { key } = options;
@@ -80,7 +99,8 @@ export function createClient(platform: Platform, url: string | URL | undefined, 
     let now: Omit<StateNotice, "is" | "reason"> & { reason?: PushletError | undefined } = { state: "connecting" };
     let hub: Hub | undefined;
     let closed = false;
-    let synced = false;
+    // The session in which all was last in force. A tab may be told twice.
+    let synced: string | undefined;
     let ids = 0;
     let stopDue = (): void => {};
 
@@ -108,8 +128,8 @@ export function createClient(platform: Platform, url: string | URL | undefined, 
 
     /** Says what this tab wishes. */
     function want(fresh = false): void {
-        const wishes: Record<string, Wish> = {};
-        for (const { self, wishes: wish } of all) wishes[self.pattern] = both(wishes[self.pattern], wish);
+        const wishes = new Map<string, Wish>();
+        for (const { self, wishes: wish } of all) wishes.set(self.pattern, both(wishes.get(self.pattern), wish));
         hub?.send({ do: "want", tab, wishes, fresh });
     }
 
@@ -130,8 +150,9 @@ export function createClient(platform: Platform, url: string | URL | undefined, 
     // From the connection
 
     function hear(notice: Notice): void {
-        if (closed) return;
         const { is } = notice;
+        // What was not sent when it was closed is said all the same.
+        if (closed && is !== "answer") return;
         if (is === "hello") {
             forsake("Another tab has taken over the connection");
             want(true);
@@ -146,24 +167,29 @@ export function createClient(platform: Platform, url: string | URL | undefined, 
         } else if (is === "event") {
             deliver(eventOf(notice.event));
         } else if (is === "synced") {
-            if (synced) emit("reset", { reason: "reconnected" });
-            synced = true;
+            const { session } = notice;
+            if (synced && synced !== session) emit("reset", { reason: "reconnected" });
+            synced = session;
         } else if (is === "reset") {
             emit("reset", { reason: notice.reason });
         } else if (is === "answer") {
             const waiter = published.get(notice.id);
             waiter?.stop();
             published.delete(notice.id);
-            if (notice.trouble) waiter?.reject(new PushletError(notice.trouble));
-            else waiter?.resolve(notice.published!);
-        } else {
+            if (notice.published) waiter?.resolve(notice.published);
+            else waiter?.reject(new PushletError(notice.trouble!));
+        } else if (is === "queued") {
+            // It answers even if the server does not.
+            published.get(notice.id)?.stop();
+        } else if (is === "nack" || is === "error") {
+            // What a newer tab may say besides is passed over.
             emit(is, new PushletError(notice.trouble));
         }
     }
 
     function turn({ state, transport, address, reason: trouble, retryIn }: Omit<StateNotice, "is">): void {
-        // The first one says nothing new.
-        if (state === now.state && !transport && !trouble && !now.reason) return;
+        // This one says nothing new.
+        if (state === now.state && address === now.address && !trouble && !now.reason) return;
         const reason = trouble && new PushletError(trouble);
         now = { state, transport, address, reason };
         stopDue();
@@ -210,6 +236,9 @@ export function createClient(platform: Platform, url: string | URL | undefined, 
         data?: unknown,
         how: PublishOptions = {},
     ): Promise<Published> {
+        // Without an address all would get what is meant for one.
+        if ("to" in how && (typeof how.to !== "string" || !how.to))
+            throw new TypeError("The address must be a text that is not empty.");
         const item = itemOf(subject, data, how);
         if (how.wait) await client.ready();
         if (now.state !== "connected") throw unable("published");
@@ -225,7 +254,7 @@ export function createClient(platform: Platform, url: string | URL | undefined, 
                 );
             });
             published.set(id, { resolve, reject, stop });
-            hub!.send({ do: "publish", tab, id, item });
+            hub!.send({ do: "publish", tab, id, item, single: typeof subject === "string" });
         });
     }
 
@@ -284,7 +313,11 @@ export function createClient(platform: Platform, url: string | URL | undefined, 
             those.add(one);
             return () => void those.delete(one);
         },
-        reconnect: () => hub?.send({ do: "reconnect" }),
+        reconnect() {
+            // At once, so that what is asked next waits; another tab may have the connection.
+            if (!closed && now.state === "disconnected") turn({ state: "connecting" });
+            hub?.send({ do: "reconnect" });
+        },
         close() {
             if (closed) return;
             closed = true;

@@ -1,5 +1,5 @@
 // The one physical connection: its transports, its session, and the union of what all tabs wish.
-import type { Published, State, SubscriptionState, TransportName, Trouble } from "./api.js";
+import type { State, SubscriptionState, TransportName, Trouble } from "./api.js";
 import { call, publish } from "./http.js";
 import { memory as memoryOf } from "./memory.js";
 import type { Platform } from "./platform.js";
@@ -9,7 +9,7 @@ import { poll } from "./transports/poll.js";
 import { sse } from "./transports/sse.js";
 import { urlOfStream } from "./transports/stream.js";
 import { ws } from "./transports/ws.js";
-import { type Ground, type Loss, type Transport, type Wish, lossOfEnd } from "./wire.js";
+import { type Ground, type Loss, type Outcome, type Transport, type Wish, lossOfEnd, tooLarge } from "./wire.js";
 
 export const TRANSPORTS: Record<TransportName, Transport> = { ws, sse, fetch: fetchStream, poll };
 
@@ -27,13 +27,25 @@ const SLACK_MS = 2500;
 const PING_MS = 5000;
 /** Subjects in a URL, in bytes; the rest follows by POST. */
 const SUBJECTS_MAX = 2000;
+/** So many publications go in one POST, and so many UTF-16 units: the server takes 1,024, and 262,144 bytes. */
+const BATCH = { items: 1000, units: 80_000 };
+const UNSENT: Outcome = { trouble: { code: "not-connected", message: "Not published: the connection was lost." } };
 /** Statuses after which the same request may be carried out. */
 const PASSING = [408, 429, 503];
 
+interface Publication {
+    do: "publish";
+    tab: string;
+    id: number;
+    item: string;
+    /** It is of one subject. */
+    single: boolean;
+}
+
 /** What a tab asks of the connection. */
 export type Command =
-    | { do: "want"; tab: string; wishes: Record<string, Wish>; fresh?: boolean }
-    | { do: "publish"; tab: string; id: number; item: string }
+    | { do: "want"; tab: string; wishes: Map<string, Wish>; fresh?: boolean }
+    | Publication
     /** `nudge`: try now if it waits, see whether it lives if not. `check`: only the latter. `due`: the pause is over, as this tab sees it. */
     | { do: "nudge" | "check" | "due" | "reconnect" };
 
@@ -50,11 +62,14 @@ export interface StateNotice {
 export type Notice = { to?: string } & (
     | StateNotice
     | { is: "hello" }
-    | { is: "synced" }
+    /** All subscriptions are in force in this session. */
+    | { is: "synced"; session: string }
     | { is: "subscription"; pattern: string; state: SubscriptionState; reason?: Trouble }
     | { is: "event"; event: any }
     | { is: "reset"; reason: string }
-    | { is: "answer"; id: number; published?: Published; trouble?: Trouble }
+    /** It is answered in any case, perhaps later than a request may take. */
+    | { is: "queued"; id: number }
+    | ({ is: "answer"; id: number } & Outcome)
     | { is: "nack"; trouble: Trouble }
     | { is: "error"; trouble: Trouble }
 );
@@ -71,6 +86,8 @@ interface Held {
     /** As JSON; empty: ask again. */
     wish: string;
     state: "subscribing" | "subscribed";
+    /** The server asked to wait. */
+    waits?: boolean;
 }
 
 /** Two wishes for one pattern: the longest queue, and conflation only if both want it. */
@@ -92,7 +109,7 @@ export function connection(
 ): Connection {
     const { now, random } = platform;
     const memory = memoryOf(platform, base);
-    const tabs = new Map<string, Record<string, Wish>>();
+    const tabs = new Map<string, Map<string, Wish>>();
     const held = new Map<string, Held>();
     const stops = new Map<string, () => void>();
     let state: StateNotice = { is: "state", state: "connecting" };
@@ -111,8 +128,11 @@ export function connection(
     let closed = false;
     // Subjects go one by one, because one of them was refused.
     let alone = false;
-    // The last publication by POST.
-    let posts: Promise<unknown> = Promise.resolve();
+    let session = "";
+    // Publications that are not sent. Invariant: empty without a session.
+    let queue: Publication[] = [];
+    // The POST that is on its way.
+    let posting: AbortController | undefined;
 
     /** Calls once after so many ms, unless something else takes the name. */
     function set(name: string, ms: number, call: () => void): void {
@@ -142,9 +162,9 @@ export function connection(
         });
     }
 
-    /** A WebSocket and an EventSource do not say why they were refused. Where nothing else may be used, a request asks whether it is for good. */
+    /** A WebSocket does not say why it was refused. Where nothing else may be used, a request asks whether it is for good. */
     function inquire(): void {
-        if (closed || order.includes("fetch") || order.includes("poll")) return;
+        if (closed || order.join() !== "ws") return;
         const round = failures;
         const control = new AbortController();
         stops.set("inquiry", () => control.abort());
@@ -164,6 +184,7 @@ export function connection(
         const old = live;
         live = undefined;
         drop(old);
+        for (const one of queue.splice(0)) answer(one, UNSENT);
     }
 
     /** Forgets a session. */
@@ -257,15 +278,16 @@ export function connection(
         }
     }
 
-    function won(self: Attempt, mine: Race, session: any): void {
+    function won(self: Attempt, mine: Race, message: any): void {
         const old = live;
         live = self;
+        session = message.session;
         mine.won(self);
         drop(old);
         alone = false;
         retryMs = undefined;
         since = now();
-        const heartbeat = session.heartbeat_ms ?? HEARTBEAT_MS;
+        const heartbeat = message.heartbeat_ms ?? HEARTBEAT_MS;
         silenceMs = heartbeat && heartbeat * 1.25 + SLACK_MS;
         watch();
         set("stable", STABLE_MS, () => {
@@ -278,9 +300,10 @@ export function connection(
             for (const [pattern, wish] of self.subjects)
                 held.set(pattern, { wish: JSON.stringify(wish), state: "subscribed" });
         }
-        turn({ state: "connected", transport: self.name, address: session.address });
+        turn({ state: "connected", transport: self.name, address: message.address });
         for (const [pattern, { state }] of held) tell({ is: "subscription", pattern, state });
         sync();
+        pump();
     }
 
     /** Tries better transports after a while, and goes over to the one that works. */
@@ -343,7 +366,7 @@ export function connection(
     function union(): Map<string, Wish> {
         const all = new Map<string, Wish>();
         for (const wishes of tabs.values()) {
-            for (const [pattern, wish] of Object.entries(wishes)) all.set(pattern, both(all.get(pattern), wish));
+            for (const [pattern, wish] of wishes) all.set(pattern, both(all.get(pattern), wish));
         }
         return all;
     }
@@ -370,7 +393,8 @@ export function connection(
         }
         for (const [pattern, wish] of wanted) {
             const text = JSON.stringify(wish);
-            if (held.get(pattern)?.wish === text) continue;
+            const old = held.get(pattern);
+            if (old?.waits || old?.wish === text) continue;
             const one: Held = { wish: text, state: "subscribing" };
             held.set(pattern, one);
             tell({ is: "subscription", pattern, state: "subscribing" });
@@ -391,15 +415,19 @@ export function connection(
             fail(pattern, trouble);
         } else {
             // It passes: ask again.
-            one.wish = "";
-            set("sync", Math.max(1000 + 1000 * random(), (trouble.retryAfter ?? 0) * 1000), sync);
+            one.waits = true;
+            set(`sync ${pattern}`, Math.max(1000 + 1000 * random(), (trouble.retryAfter ?? 0) * 1000), () => {
+                one.waits = false;
+                one.wish = "";
+                sync();
+            });
         }
         settle();
     }
 
     function fail(pattern: string, reason: Trouble): void {
         held.delete(pattern);
-        for (const wishes of tabs.values()) delete wishes[pattern];
+        for (const wishes of tabs.values()) wishes.delete(pattern);
         tell({ is: "subscription", pattern, state: "failed", reason });
         tell({ is: "nack", trouble: reason });
     }
@@ -408,7 +436,7 @@ export function connection(
     function settle(): void {
         if (synced || !live || [...held.values()].some((one) => one.state === "subscribing")) return;
         synced = true;
-        tell({ is: "synced" });
+        tell({ is: "synced", session });
     }
 
     // Commands
@@ -427,26 +455,47 @@ export function connection(
     function introduce(to: string): void {
         tell({ ...state, to });
         for (const [pattern, { state }] of held) tell({ is: "subscription", pattern, state, to });
-        if (synced) tell({ is: "synced", to });
+        if (synced) tell({ is: "synced", session, to });
     }
 
-    function answer({ tab: to, id, item }: Command & { do: "publish" }): void {
-        const wire = live?.wire;
-        let done;
-        if (wire?.publish) {
-            done = wire.publish(item);
-        } else {
-            // One after the other: what goes over several connections may arrive in another order.
-            done = posts.then(() => publish({ platform, base, key } as Ground, item));
-            posts = done.catch(() => {});
+    function publishes(one: Publication): void {
+        const trouble = tooLarge(one.item);
+        if (!live || trouble) return answer(one, trouble ? { trouble } : UNSENT);
+        queue.push(one);
+        if (posting || !live.wire!.publish) tell({ is: "queued", to: one.tab, id: one.id });
+        pump();
+    }
+
+    /** Sends what waits. By POST one request after the other: what goes over several connections may arrive in another order. */
+    function pump(): void {
+        const { wire } = live ?? {};
+        if (posting || !wire) return;
+        if (wire.publish) {
+            for (const one of queue.splice(0)) void wire.publish(one.item).then((outcome) => answer(one, outcome));
+            return;
         }
-        done.then(
-            (published) => tell({ is: "answer", to, id, published }),
-            (trouble: Trouble) => {
-                if (trouble.code === "refused") tell({ is: "nack", to, trouble });
-                tell({ is: "answer", to, id, trouble });
-            },
+        const [first] = queue;
+        if (!first) return;
+        // What waits meanwhile goes together.
+        let units = 0;
+        const end = queue.findIndex(
+            ({ item, single }, place) =>
+                (units += item.length) > BATCH.units || !(single && first.single) || place === BATCH.items,
         );
+        const batch = queue.splice(0, end < 0 ? queue.length : Math.max(1, end));
+        posting = new AbortController();
+        const items = batch.map(({ item }) => item);
+        void publish({ platform, base, key } as Ground, session, items, posting).then((outcomes) => {
+            posting = undefined;
+            for (const [place, one] of batch.entries()) answer(one, outcomes[place]!);
+            pump();
+        });
+    }
+
+    function answer({ tab: to, id }: Publication, outcome: Outcome): void {
+        const { trouble } = outcome;
+        if (trouble?.code === "refused") tell({ is: "nack", to, trouble });
+        tell({ is: "answer", to, id, ...outcome });
     }
 
     // What is subscribed in the same turn goes with the first request.
@@ -456,10 +505,15 @@ export function connection(
         take(command) {
             if (closed) return;
             const what = command.do;
-            if (what === "publish") return answer(command);
-            if (what === "want") {
+            if (what === "publish") return publishes(command);
+            // Another tab may be of another version.
+            if (what === "want" && command.wishes instanceof Map) {
                 tabs.set(command.tab, command.wishes);
-                if (command.fresh) introduce(command.tab);
+                if (command.fresh) {
+                    // A page that was opened, or loaded again, is the user's way to try again.
+                    if (state.state === "disconnected") open();
+                    introduce(command.tab);
+                }
                 flush();
             }
             if (asks(what)) open();
@@ -470,11 +524,13 @@ export function connection(
         },
         drop(tab) {
             tabs.delete(tab);
+            queue = queue.filter((one) => one.tab !== tab);
             flush();
         },
         close() {
             closed = true;
             leave();
+            posting?.abort();
         },
     };
 }

@@ -1,6 +1,6 @@
 // Requests that are answered at once, and problem documents.
-import type { Published, Trouble } from "./api.js";
-import { type Ground, type Loss, REQUEST_MS, type Request, type Wire, type Wish } from "./wire.js";
+import type { Trouble } from "./api.js";
+import { type Ground, type Loss, type Outcome, REQUEST_MS, type Request, type Wire, type Wish } from "./wire.js";
 
 type Parameters = Record<string, string | number | boolean | undefined>;
 
@@ -52,9 +52,11 @@ async function problem(response: Response, random: number): Promise<Loss> {
     const { status } = response;
     const seconds = Number(response.headers.get("retry-after"));
     const trouble: Trouble = { code: "transport", message: `The answer was ${status}.`, status };
+    let list;
     // Somebody in between may answer 401 or 403, too: only the server's own word is final.
     if (/^application\/problem\+json/.test(response.headers.get("content-type") ?? "")) {
-        const { detail, field, limit } = await response.json().catch(() => ({}));
+        const { detail, field, limit, results } = await response.json().catch(() => ({}));
+        list = results;
         Object.assign(
             trouble,
             { code: "refused", message: detail ?? trouble.message },
@@ -70,12 +72,17 @@ async function problem(response: Response, random: number): Promise<Loss> {
         fatal: trouble.code === "refused" && [400, 401, 403].includes(status),
         // Not all at the same moment.
         retryMs: seconds ? seconds * 1000 * (1 + random / 4) : undefined,
+        results: list,
     };
 }
 
 /** A POST; resolves with the answer's text. */
-export async function post(ground: Ground, url: string, body?: string): Promise<string> {
-    const control = new AbortController();
+export async function post(
+    ground: Ground,
+    url: string,
+    body?: string,
+    control = new AbortController(),
+): Promise<string> {
     const cancel = ground.platform.after(REQUEST_MS, () => control.abort());
     try {
         const headers = body ? { "Content-Type": "application/json" } : {};
@@ -88,17 +95,39 @@ export async function post(ground: Ground, url: string, body?: string): Promise<
     }
 }
 
-/** Publishes an item. Rejects with a `Trouble`. */
-export async function publish(ground: Ground, item: string): Promise<Published> {
+/** Publishes items of a session in one request: one of any number of subjects, or several of one each. What becomes of each; never rejects. */
+export async function publish(
+    ground: Ground,
+    session: string,
+    items: readonly string[],
+    control: AbortController,
+): Promise<Outcome[]> {
+    const list = items.length > 1;
+    let said: any = {};
+    let whole: Trouble | undefined;
     try {
-        const { accepted, refused } = JSON.parse(await post(ground, urlOf(ground, "publish", {}), item));
-        return { accepted, refused };
+        const body = list ? `[${items.join()}]` : items[0];
+        said = JSON.parse(await post(ground, urlOf(ground, "publish", { session }), body, control));
+        if (!said.accepted) throw new Error("The answer cannot be read.");
     } catch (error) {
-        const { trouble } = error as Loss;
-        if (trouble?.code === "refused") throw trouble;
-        const message = `${trouble?.message ?? error} It may have been published or not.`;
-        throw { ...trouble, code: "unknown", message } satisfies Trouble;
+        const { trouble, results } = error as Loss;
+        const { message } = trouble ?? (error as Error);
+        said = { results };
+        if (trouble?.code !== "refused")
+            whole = { ...trouble, code: "unknown", message: `${message} It may have been published or not.` };
+        // The session has ended, and its connection will learn it.
+        else
+            whole =
+                trouble.status === 404 && trouble.field === "session" ? { ...trouble, code: "not-connected" } : trouble;
     }
+    return items.map((_, place): Outcome => {
+        const { status, detail: message, field, limit } = said.results?.[place] ?? {};
+        const trouble: Trouble | undefined =
+            status && status !== 202 ? { code: "refused", message, status, field, limit } : whole;
+        if (list) return trouble ? { trouble } : { published: { accepted: 1, refused: 0 } };
+        const { accepted, refused } = said;
+        return { trouble, published: accepted && { accepted, refused } };
+    });
 }
 
 /** Changes subscriptions of a session by POST, one request after the other, so that they are carried out in order. */

@@ -1,5 +1,5 @@
 // The package `pushletd`.
-import type { Client, Options } from "./api.js";
+import type { UrlObject, Client, Options } from "./api.js";
 import { createClient } from "./client.js";
 import { world } from "./platform.js";
 
@@ -10,6 +10,6 @@ export * from "./api.js";
  *
  * `url`: `http(s)://HOST[:PORT][/PATH]`, by default where the page is from.
  */
-export function connect(url?: string | URL, options?: Options): Client {
+export function connect(url?: string | UrlObject, options?: Options): Client {
     return createClient(world(), url, options ?? {});
 }

@@ -72,7 +72,8 @@ export function world(): Platform {
         streams: typeof ReadableStream === "function" && typeof Response === "function" && "body" in Response.prototype,
         fetch: (url, init) => all.fetch(url, init),
         after(ms, call) {
-            const timer = setTimeout(call, ms);
+            // A longer one would fire at once.
+            const timer = setTimeout(call, Math.min(ms, 2 ** 31 - 1));
             return () => clearTimeout(timer);
         },
         now: () => Date.now(),

@@ -85,8 +85,8 @@ export function shared(
     }
 
     channel.onmessage = ({ data }) => {
-        if (connection && data.command) take(data.command);
-        else if (!connection && data.notice && (data.notice.to ?? tab) === tab) tell(data.notice);
+        if (connection && data?.command) take(data.command);
+        else if (!connection && data?.notice && (data.notice.to ?? tab) === tab) tell(data.notice);
     };
     hold(`${name} ${tab}`, () => release(() => {}));
     hold(name, () => {

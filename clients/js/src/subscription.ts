@@ -43,7 +43,7 @@ export function wanted(
     let reason: PushletError | undefined;
     // Events that went while nobody looked.
     let missed = 0;
-    let looping = false;
+    let loops = 0;
     let broken: PushletError | undefined;
     let readers: Waiter<IteratorResult<PushletEvent<any>>>[] = [];
     let waiters: Waiter<void>[] = [];
@@ -53,13 +53,15 @@ export function wanted(
         broken ?? reason ?? new PushletError({ code: "closed", message: `The subscription to ${pattern} has ended.` });
 
     function turn(next: SubscriptionState, trouble?: Trouble): void {
-        if (over() || next === state) return;
+        if (over()) return;
+        // It is tried anew.
+        if (next === "subscribing") broken = undefined;
+        if (next === state) return;
         state = next;
         if (trouble) reason = new PushletError(trouble);
         if (over()) {
             stop(reason);
         } else if (state === "subscribed") {
-            broken = undefined;
             for (const { resolve } of waiters.splice(0)) resolve();
         }
         changed(one);
@@ -89,7 +91,7 @@ export function wanted(
         },
         unsubscribe: () => turn("unsubscribed"),
         [Symbol.asyncIterator]() {
-            looping = true;
+            loops += 1;
             if (missed && events[0]) dropped(self, events[0].subject, missed);
             missed = 0;
             return {
@@ -102,8 +104,7 @@ export function wanted(
                         else readers.push({ resolve, reject });
                     }),
                 async return() {
-                    looping = false;
-                    events.length = 0;
+                    if (!--loops) events.length = 0;
                     if (!callback) turn("unsubscribed");
                     return { done: true, value: undefined };
                 },
@@ -119,7 +120,7 @@ export function wanted(
         give(event) {
             if (over()) return;
             if (callback) guard(() => callback(event, self));
-            if (callback && !looping) return;
+            if (callback && !loops) return;
             const reader = readers.shift();
             if (reader) return reader.resolve({ done: false, value: event });
             events.push(event);
@@ -128,7 +129,7 @@ export function wanted(
             const [next] = events;
             // The next one says it, as the server's would.
             if (next) events[0] = { ...next, lost: (next.lost ?? 0) + (gone.lost ?? 0) + 1 };
-            if (looping) dropped(self, (next ?? gone).subject, 1);
+            if (loops) dropped(self, (next ?? gone).subject, 1);
             else missed += 1;
         },
     };

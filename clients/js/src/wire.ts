@@ -17,6 +17,14 @@ export interface Loss {
     retryMs?: number | undefined;
     /** It was cut, without a word of the server. */
     cut?: boolean;
+    /** What became of each item of a list. */
+    results?: any;
+}
+
+/** What became of a publication: both where a part of it was refused. */
+export interface Outcome {
+    published?: Published | undefined;
+    trouble?: Trouble | undefined;
 }
 
 /** What a transport stands on. */
@@ -43,8 +51,8 @@ export interface Wire {
     close(): void;
     /** Changes one subscription. Rejects with a `Trouble`. */
     change(request: Request, pattern: string, wish?: Wish): Promise<unknown>;
-    /** Publishes an item, a JSON object as text. Where there is none, POST does it. */
-    publish?(item: string): Promise<Published>;
+    /** Publishes an item, a JSON object as text; never rejects. Where there is none, POST does it. */
+    publish?(item: string): Promise<Outcome>;
     /** Asks for a sign of life. */
     ping?(): void;
 }
@@ -53,6 +61,15 @@ export type Transport = (ground: Ground) => Wire;
 
 /** How long a request may take, in milliseconds. */
 export const REQUEST_MS = 15_000;
+
+/** What the server takes at most in one message or request, in bytes, where it says nothing else. */
+const MESSAGE_MAX = 262_144;
+
+/** Why a text cannot be sent. */
+export function tooLarge(text: string, limit = MESSAGE_MAX): Trouble | undefined {
+    if (text.length * 3 <= limit || new TextEncoder().encode(text).length <= limit) return;
+    return { code: "too-large", message: `A message of more than ${limit} bytes cannot be sent.`, limit };
+}
 
 /** Codes of Close frames after which the same program must not come again. */
 const WRONG = [1002, 1003, 1007, 1009, 4001];

@@ -274,7 +274,7 @@ test("401 where only a WebSocket or an EventSource may be used, which do not say
             world.doors[transport] = "refuse";
             world.doors.fetch = behaviour;
             const other = world.client({ transports: [transport] });
-            await world.pass(10_000);
+            await world.pass(40_000);
             assert.equal(other.state, "connecting");
             assert.ok(world.count(transport) > 2);
             assert.deepEqual(
@@ -287,7 +287,7 @@ test("401 where only a WebSocket or an EventSource may be used, which do not say
 });
 
 test("a subject that is refused while a stream opens fails alone; the others are subscribed", async () => {
-    for (const transport of ["fetch", "poll"]) {
+    for (const transport of ["sse", "fetch", "poll"]) {
         world = new World();
         world.refused.set("/no", { status: 403, reason: "nobody may", field: "subject" });
         const client = world.client({ transports: [transport] });

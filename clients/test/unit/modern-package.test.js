@@ -1,6 +1,6 @@
 // The package of the modern client: what is built, how it loads, its types, and that it lets a program end.
 import assert from "node:assert/strict";
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -16,6 +16,7 @@ const execute = promisify(execFile);
 const clients = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const dist = join(clients, "js/dist");
 const served = readFileSync(join(clients, "modern/pushletd.js"));
+const COMPILER = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin/tsc");
 let folder;
 
 before(() => {
@@ -118,14 +119,42 @@ test("the types are what users need, and hold with every strictness", () => {
         "--types",
         "",
     ];
-    const compiler = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin/tsc");
     try {
-        execFileSync(process.execPath, [compiler, ...flags, "--lib", "es2022,dom", join(folder, "use.ts")], {
+        execFileSync(process.execPath, [COMPILER, ...flags, "--lib", "es2022,dom", join(folder, "use.ts")], {
             encoding: "utf8",
         });
     } catch (error) {
         assert.fail(error.stdout || error.message);
     }
+});
+
+test("the declarations need no DOM and no types of Node", () => {
+    const path = join(folder, "alone.d.ts");
+    writeFileSync(path, readFileSync(join(dist, "pushletd.d.ts")));
+    const { status, stdout } = spawnSync(
+        process.execPath,
+        [COMPILER, "--noEmit", "--strict", "--skipLibCheck", "false", "--types", "", "--lib", "es2022", path],
+        { encoding: "utf8" },
+    );
+    assert.equal(status, 0, stdout);
+});
+
+test("the package has what the docs install, and its licences", () => {
+    const [{ filename, files }] = JSON.parse(
+        execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+            cwd: join(clients, "js"),
+            encoding: "utf8",
+            stdio: ["ignore", "pipe", "ignore"],
+        }),
+    );
+    const names = files.map(({ path }) => path);
+    for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) {
+        assert.ok(names.includes(name), `${names}`);
+        assert.ok(readFileSync(join(clients, "js", name)).equals(readFileSync(join(clients, "..", name))), name);
+    }
+    assert.ok(names.includes("dist/pushletd.mjs") && names.includes("README.md"));
+    for (const page of ["../docs/client.md", "js/README.md"])
+        assert.ok(readFileSync(join(clients, page), "utf8").includes(`npm install ./${filename}`), page);
 });
 
 // A program that is done with the client must be able to end: nothing may keep it alive, of which the shortest would be 10 s (a late answer of a poll).

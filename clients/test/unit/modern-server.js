@@ -185,11 +185,16 @@ export class FakeServer {
         json(waiting, { session: session.id, events: queue, ...more });
     }
 
-    at_publish(_query, answer, body) {
+    at_publish(query, answer, body) {
+        const from = this.sessions.get(query.get("session"))?.address;
         const item = JSON.parse(body);
+        if (Array.isArray(item)) {
+            for (const one of item) this.publish(one, from);
+            return json(answer, { accepted: item.length, refused: 0, results: item.map(() => ({ status: 202 })) }, 202);
+        }
         if (`${item.subject}`.startsWith("$"))
             return problem(answer, { status: 403, detail: "the server's own", field: "subject" });
-        json(answer, this.publish(item), 202);
+        json(answer, this.publish(item, from), 202);
     }
 
     at_subscribe(query, answer) {

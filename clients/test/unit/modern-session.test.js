@@ -1,7 +1,7 @@
 // The modern client within one session: states, subscriptions, publishing, listeners, loops, losses.
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { PushletError, matches } from "./modern-build.js";
+import { PushletError, matches, world as worldOf } from "./modern-build.js";
 import { World, problem, settle } from "./modern-world.js";
 
 let world;
@@ -43,7 +43,7 @@ test("the URL: by default the page's origin; paths in front of /v1 and ws:// are
         ["https://a.test", "wss://a.test/v1/ws"],
         ["ws://a.test:81/", "ws://a.test:81/v1/ws"],
         ["http://a.test/push/", "ws://a.test/push/v1/ws"],
-        ["http://a.test/push/v1/sse?x=1#y", "ws://a.test/push/v1/ws"],
+        ["http://a.test/push/v1/sse#y", "ws://a.test/push/v1/ws"],
         ["/push", "ws://page.test/push/v1/ws"],
         [new URL("http://b.test/v1"), "ws://b.test/v1/ws"],
     ]);
@@ -53,15 +53,37 @@ test("the URL: by default the page's origin; paths in front of /v1 and ws:// are
         const { protocol, host, pathname } = world.lines.at(-1).url;
         assert.equal(`${protocol}//${host}${pathname}`, address);
     }
-    assert.throws(() => world.tab().client({}, "", { origin: undefined }), TypeError);
+});
+
+test("a URL of no server, and one with a key in it, is refused at once, with a sentence that helps", () => {
+    const scheme = { name: "TypeError", message: /begin with http:\/\/ or https:\/\// };
+    for (const wrong of ["localhost:8080", "127.0.0.1:8080", "ftp://a.test", "push", "http://"])
+        assert.throws(() => world.client({}, wrong), scheme, wrong);
+    for (const origin of [undefined, "null"])
+        for (const url of ["", "/push"]) assert.throws(() => world.tab().client({}, url, { origin }), scheme);
+    for (const wrong of ["http://a.test/?key=secret", "http://me:secret@a.test", "ws://me@a.test/v1/ws"]) {
+        assert.throws(
+            () => world.client({}, wrong),
+            ({ name, message }) => name === "TypeError" && /option key/.test(message) && !/secret/.test(message),
+        );
+    }
+    assert.equal(
+        world.tabs.every(({ clients }) => clients.length === 0),
+        true,
+    );
 });
 
 test("transports that are unknown or cannot be used here are refused at once", () => {
-    assert.throws(() => world.client({ transports: ["ws", "carrier pigeon"] }), /no transport carrier pigeon/);
-    assert.throws(
-        () => world.tab().client({ transports: ["ws"] }, undefined, { WebSocket: undefined }),
-        /None of these/,
-    );
+    for (const wrong of ["carrier pigeon", "toString", "__proto__"])
+        assert.throws(
+            () => world.client({ transports: ["ws", wrong] }),
+            new TypeError(`There is no transport ${wrong}.`),
+        );
+    for (const wrong of ["ws", [], {}])
+        assert.throws(() => world.client({ transports: wrong }), /must be an array of ws, sse, fetch, poll/);
+    const without = { WebSocket: undefined, EventSource: undefined };
+    assert.throws(() => world.tab().client({ transports: ["ws"] }, undefined, without), /None of these.*WebSocket/);
+    assert.throws(() => world.tab().client({ transports: ["sse"] }, undefined, without), /used here: sse\.$/);
 });
 
 test("the key stands in the URL of a WebSocket and of an EventSource, and in a header of fetch", async () => {
@@ -193,6 +215,56 @@ test("a subscription that the server is too busy for is asked again when it says
     assert.deepEqual(client.all("nack"), []);
 });
 
+test("patterns that are names of every object's own members are patterns", async () => {
+    const client = world.client();
+    const wishes = { queue: 5 };
+    const all = ["__proto__", "constructor", "toString"].map((pattern) => client.subscribe(pattern, wishes));
+    await world.pass(0);
+    for (const { pattern, state } of all) assert.deepEqual([pattern, state], [pattern, "subscribed"]);
+    assert.deepEqual(
+        world.line.heard.map(({ subject, queue }) => [subject, queue]),
+        all.map(({ pattern }) => [pattern, 5]),
+    );
+});
+
+test("after reconnect() from disconnected, a subscription waits again: ready() and its loop", async () => {
+    const client = world.client({ transports: ["ws"] });
+    const one = client.subscribe("/a");
+    await world.pass(0);
+    const loop = one[Symbol.asyncIterator]();
+    const thrown = assert.rejects(loop.next(), { status: 4100 });
+    world.line.end(4100);
+    await thrown;
+    await assert.rejects(one.ready(), { status: 4100 });
+    client.reconnect();
+    assert.equal(client.state, "connecting");
+    const ready = Promise.all([client.ready(), one.ready()]);
+    const next = loop.next();
+    await world.pass(0);
+    await ready;
+    world.line.say(event("/a", { data: 7 }));
+    assert.equal((await next).value.data, 7);
+});
+
+test("each subscription waits as long as the server says for it, whatever else is asked meanwhile", async () => {
+    world.refused.set("/long", { status: 503, reason: "slowly", retry_after_s: 30 });
+    world.refused.set("/short", { status: 503, reason: "slowly", retry_after_s: 5 });
+    const client = world.client();
+    const [long, short] = ["/long", "/short"].map((pattern) => client.subscribe(pattern));
+    const asked = (pattern) => world.line.heard.filter(({ subject }) => subject === pattern).length;
+    await world.pass(0);
+    for (let other = 0; other < 5; other += 1) {
+        client.subscribe(`/other/${other}`);
+        await world.pass(100);
+    }
+    assert.deepEqual([asked("/long"), asked("/short")], [1, 1]);
+    world.refused.clear();
+    await world.pass(29_499);
+    assert.deepEqual([long.state, short.state, asked("/long"), asked("/short")], ["subscribing", "subscribed", 1, 2]);
+    await world.pass(1);
+    assert.equal(long.state, "subscribed");
+});
+
 test("a pattern is one text without a comma", () => {
     const client = world.client();
     for (const wrong of ["", "/a,/b", undefined, 7, ["/a"]]) assert.throws(() => client.subscribe(wrong), TypeError);
@@ -256,7 +328,7 @@ test("publishing over a WebSocket: acknowledged, refused, broken in between, wit
     await world.pass(0);
     const done = client.publish(["/a", "/b"], { x: 1 }, { event: "alarm", to: "A7" });
     await world.pass(0);
-    assert.deepEqual(await done, { accepted: 1, refused: 0 });
+    assert.deepEqual(await done, { accepted: 2, refused: 0 });
     assert.deepEqual(world.line.heard[0], {
         id: 1,
         type: "publish",
@@ -343,12 +415,10 @@ test("publications by POST are sent one after the other, also after one that fai
     open[0].reject(new TypeError("fetch failed"));
     await assert.rejects(all[0], { code: "unknown" });
     await settle();
-    assert.deepEqual([open.length, open[1].data], [2, 2]);
+    // What has waited goes together.
+    assert.equal(open.length, 2);
     open[1].resolve();
-    assert.equal((await all[1]).accepted, 1);
-    await settle();
-    open[2].resolve();
-    assert.equal((await all[2]).accepted, 1);
+    assert.deepEqual(await Promise.all(all.slice(1)), Array(2).fill({ accepted: 1, refused: 0 }));
 });
 
 test("publishing while not connected rejects at once, or waits if asked to", async () => {
@@ -452,6 +522,21 @@ test("for await: leaving the loop ends a subscription without a callback, and no
     assert.deepEqual([plain.state, called.state], ["unsubscribed", "subscribed"]);
 });
 
+test("for await: of two loops over one subscription with a callback, one may end", async () => {
+    const client = world.client();
+    const one = client.subscribe("/a", () => {});
+    await world.pass(0);
+    const [first, second] = [one[Symbol.asyncIterator](), one[Symbol.asyncIterator]()];
+    await first.return();
+    world.line.say(event("/a", { data: 5 }));
+    assert.equal((await second.next()).value.data, 5);
+    await second.return();
+    world.line.say(event("/a", { data: 6 }));
+    const third = one[Symbol.asyncIterator]();
+    world.line.say(event("/a", { data: 7 }));
+    assert.equal((await third.next()).value.data, 7);
+});
+
 test("for await: a refusal and a connection that will not come again are thrown", async () => {
     world.refused.set("/no", { status: 403, reason: "nobody may" });
     const client = world.client({ transports: ["ws"] });
@@ -502,6 +587,15 @@ test("for await: the default buffer is 256", async () => {
     for (let data = 0; data < 257; data += 1) world.line.say(event("/a", { data }));
     const { value } = await one[Symbol.asyncIterator]().next();
     assert.deepEqual([value.data, value.lost], [1, 1]);
+});
+
+test("a timer of more than 24.8 days does not fire at once", (context) => {
+    const { mock } = context.mock.method(globalThis, "setTimeout", () => 0);
+    for (const ms of [5, 1000 * 86_400 * 30, Infinity]) worldOf().after(ms, () => {});
+    assert.deepEqual(
+        mock.calls.map(({ arguments: [, ms] }) => ms),
+        [5, 2_147_483_647, 2_147_483_647],
+    );
 });
 
 test("errors are errors, with what the server said", () => {

@@ -75,6 +75,77 @@ test("a tab that comes later joins what is there and hears no reset", async () =
     assert.equal(world.line.heard.length, 1);
 });
 
+test("a tab that is told of the same session twice hears each state once, and no reset", async () => {
+    const [one, two] = await tabs(2);
+    for (const client of [one, two]) client.subscribe("/a");
+    await world.pass(0);
+    // Where tabs open together, the leader's hello may come after its answer to the first wish.
+    for (const channel of world.channels) channel.onmessage({ data: { notice: { is: "hello" } } });
+    await world.pass(0);
+    assert.deepEqual(
+        [one, two].map((client) => [client.all("state").map(({ state }) => state), client.all("reset")]),
+        Array(2).fill([["connected"], []]),
+    );
+    world.line.end(1006);
+    await world.pass(5000);
+    assert.deepEqual(two.all("reset"), [{ reason: "reconnected" }]);
+});
+
+test("what another tab says and nobody understands harms nothing", async () => {
+    const [one, two] = await tabs(2);
+    const rubbish = [
+        null,
+        7,
+        { command: { do: "want", tab: "zz", wishes: null } },
+        { command: { do: "want", tab: "yy", wishes: { "/a": {} } } },
+        { command: { do: "something new", tab: "zz" } },
+        { notice: { is: "something new" } },
+    ];
+    for (const data of rubbish) for (const channel of world.channels) channel.onmessage({ data });
+    const late = [one, two].map((client) => client.subscribe("/late"));
+    await world.pass(0);
+    assert.deepEqual(
+        late.map(({ state }) => state),
+        ["subscribed", "subscribed"],
+    );
+    assert.deepEqual([one.all("error"), two.all("error")], [[], []]);
+});
+
+test("a tab that is opened or loaded again tries a refused key again, for all tabs", async () => {
+    world.doors.ws = "refuse";
+    world.doors.fetch = { status: 401, detail: "the key is not known here" };
+    const one = world.tab().client();
+    await world.pass(60_000);
+    assert.deepEqual([one.state, world.count("ws")], ["disconnected", 1]);
+    const two = world.tab().client();
+    await world.pass(1000);
+    assert.deepEqual(
+        [one.state, two.state, two.reason.status, world.count("ws")],
+        ["disconnected", "disconnected", 401, 2],
+    );
+    await world.pass(600_000);
+    assert.equal(world.count("ws"), 2);
+    world.doors.ws = "open";
+    const three = world.tab().client();
+    await world.pass(1000);
+    assert.deepEqual([one.state, two.state, three.state], ["connected", "connected", "connected"]);
+});
+
+test("a tab that has not the connection waits at once after reconnect()", async () => {
+    const [one, two] = await tabs(2);
+    const heard = two.subscribe("/a");
+    await world.pass(0);
+    world.line.end(4100);
+    await world.pass(0);
+    assert.deepEqual([one.state, two.state], ["disconnected", "disconnected"]);
+    two.reconnect();
+    assert.equal(two.state, "connecting");
+    const ready = Promise.all([two.ready(), heard.ready()]);
+    await world.pass(1000);
+    await ready;
+    assert.equal(one.state, "connected");
+});
+
 test("a refusal is told to the tabs that wished it", async () => {
     world.refused.set("/no", { status: 403, reason: "nobody may", field: "subject" });
     const [one, two] = await tabs(2);

@@ -57,7 +57,7 @@ for (const transport of ["ws", "sse", "fetch", "poll"]) {
         assert.deepEqual(await one.publish("/news/a", { x: 1 }, { event: "alarm" }), { accepted: 1, refused: 0 });
         const event = await heard;
         assert.deepEqual([event.subject, event.event, event.data], ["/news/a", "alarm", { x: 1 }]);
-        assert.equal(event.from, transport === "ws" ? "A1" : undefined);
+        assert.equal(event.from, "A1");
 
         // A second pattern in the same session, and one that is refused.
         const prices = one.subscribe("/prices", { queue: 10, conflate: true });
@@ -74,6 +74,19 @@ for (const transport of ["ws", "sse", "fetch", "poll"]) {
         await one.send(one.address, "/mine", new Uint8Array([1, 254]));
         const bytes = await mine;
         assert.deepEqual([bytes.data, bytes.contentType], [new Uint8Array([1, 254]), "application/octet-stream"]);
+
+        // Many at once, in their order.
+        const counted = one.subscribe("/count");
+        await counted.ready();
+        const numbers = Array.from({ length: 50 }, (_, number) => number);
+        await Promise.all(numbers.map((number) => one.publish("/count", number)));
+        const order = [];
+        for await (const { data } of counted) {
+            order.push(data);
+            if (order.length === numbers.length) break;
+        }
+        assert.deepEqual(order, numbers);
+        assert.ok(server.count("/v1/publish") <= 6, `${server.count("/v1/publish")} requests`);
 
         news.unsubscribe();
         prices.unsubscribe();

@@ -97,6 +97,26 @@ export class World {
         return live[0];
     }
 
+    // The answer of /v1/publish.
+    published(body) {
+        const items = [body].flat();
+        const all = items.flatMap(({ subject, subjects = [subject] }) => subjects);
+        const refused = all.filter((one) => this.refused.has(one)).length;
+        const results = items.map(({ subject, subjects = [subject] }) => {
+            const {
+                status = 202,
+                reason: detail,
+                ...more
+            } = this.refused.get(subjects.find((one) => this.refused.has(one))) ?? {};
+            return { status, detail, ...more };
+        });
+        const counts = { accepted: all.length - refused, refused, ...((refused || body.length) && { results }) };
+        if (counts.accepted) return Response.json(counts, { status: 202 });
+        const statuses = new Set(results.map(({ status }) => status));
+        const [{ status, detail }] = results;
+        return problem(statuses.size > 1 ? { status: 400, detail: "none", ...counts } : { status, detail, ...counts });
+    }
+
     session() {
         this.ids += 1;
         return { type: "session", session: `S${this.ids}`, address: `A${this.ids}`, ...this.greeting };
@@ -152,11 +172,13 @@ function socketOf(tab) {
             if (!this.deaf) tab.soon(() => this.answer(message));
         }
 
-        answer({ id, type, subject }) {
-            const refused = world.refused.get(subject);
+        answer({ id, type, subject, subjects = [subject] }) {
+            const refusals = subjects.map((one) => world.refused.get(one)).filter(Boolean);
+            const counts = { accepted: subjects.length - refusals.length, refused: refusals.length };
+            const refused = refusals[0] && { ...refusals[0], ...(type === "publish" && counts) };
             if (refused) this.say({ type: "nack", id, ...refused });
             else if (type === "ping") this.say({ type: "pong", id, time: 1 });
-            else this.say({ type: "ack", id, ...(type === "publish" && { accepted: 1, refused: 0 }) });
+            else this.say({ type: "ack", id, ...(type === "publish" && counts) });
         }
 
         close(code) {
@@ -175,7 +197,8 @@ function sourceOf(tab) {
             this.names = {};
             this.onerror = null;
             const behaviour = world.doors.sse;
-            if (behaviour === "open") tab.soon(() => this.say(world.session()));
+            const refused = this.url.searchParams.getAll("subject").some((one) => world.refused.has(one));
+            if (behaviour === "open" && !refused) tab.soon(() => this.say(world.session()));
             else if (behaviour !== "silent") tab.soon(() => this.end());
         }
 
@@ -208,7 +231,7 @@ function fetchOf(tab) {
         const path = url.pathname.split("/").at(-1);
         const door = path === "sse" ? "fetch" : path;
         const behaviour = world.doors[door];
-        const about = { at: world.time, door, url: address, method, headers, body: body && JSON.parse(body) };
+        const about = { at: world.time, door, url: address, method, headers, signal, body: body && JSON.parse(body) };
         const broken = new Promise((_, reject) => {
             const abort = () => reject(new DOMException("aborted", "AbortError"));
             if (signal?.aborted) abort();
@@ -226,7 +249,7 @@ function fetchOf(tab) {
             .find(Boolean);
         if (refused) return problem({ detail: refused.reason, ...refused });
         if (door === "fetch") return stream(tab, url, signal, headers);
-        if (door === "publish") return Response.json({ accepted: 1, refused: 0 }, { status: 202 });
+        if (door === "publish") return world.published(about.body);
         if (door !== "poll") return new Response(null, { status: 204 });
         return Promise.race([pollAnswer(world, url, about, signal), broken]);
     };

@@ -1,6 +1,6 @@
 // Server-Sent Events by the browser's EventSource: /v1/sse. It tells no status, and hears no event whose name it does not know.
-import { changer } from "../http.js";
-import type { Transport } from "../wire.js";
+import { call, changer } from "../http.js";
+import type { Loss, Transport } from "../wire.js";
 import { NAMES, hear, urlOfStream } from "./stream.js";
 
 export const sse: Transport = (ground) => {
@@ -12,14 +12,26 @@ export const sse: Transport = (ground) => {
             if (source.onerror) session = hear(ground, name, data) ?? session;
         });
     }
+    const control = new AbortController();
     function close(): void {
         source.onerror = null;
         source.close();
+        control.abort();
     }
     source.onerror = () => {
         // It would come again by a law of its own.
-        close();
-        ground.down({ trouble: { code: "transport", message: "The EventSource failed." }, cut: true });
+        source.onerror = null;
+        source.close();
+        const loss: Loss = { trouble: { code: "transport", message: "The EventSource failed." }, cut: true };
+        if (session) return ground.down(loss);
+        // Refused? Perhaps for one subject only: a request is told.
+        call(ground, urlOfStream(ground, {}), {}, control.signal).then(
+            () => {
+                control.abort();
+                ground.down(loss);
+            },
+            (told: Loss) => ground.down(told.trouble.code === "refused" ? told : loss),
+        );
     };
     return { close, change: changer(ground, () => session) };
 };

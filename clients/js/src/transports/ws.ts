@@ -1,7 +1,7 @@
 // WebSocket: /v1/ws. Subscribing, publishing and life signs in one connection.
-import type { Published, Trouble } from "../api.js";
+import type { Trouble } from "../api.js";
 import { urlOf } from "../http.js";
-import { type Transport, lossOfClose } from "../wire.js";
+import { type Outcome, type Transport, lossOfClose, tooLarge } from "../wire.js";
 
 const OPEN = 1;
 
@@ -11,17 +11,15 @@ export const ws: Transport = (ground) => {
     const socket = new platform.WebSocket!(url, "pushlet.v1.json");
     const waiting = new Map<number, { resolve: (answer: any) => void; reject: (trouble: Trouble) => void }>();
     let ids = 0;
-    let messageMax = 262_144;
+    let messageMax: number | undefined;
 
     function ask(members: string): Promise<any> {
         return new Promise((resolve, reject) => {
             const id = ++ids;
             const text = `{"id":${id},${members}`;
             // The server would close the connection.
-            if (text.length * 3 > messageMax && new TextEncoder().encode(text).length > messageMax) {
-                const message = `A message of more than ${messageMax} bytes cannot be sent.`;
-                return reject({ code: "too-large", message, limit: messageMax });
-            }
+            const trouble = tooLarge(text, messageMax);
+            if (trouble) return reject(trouble);
             if (socket.readyState !== OPEN)
                 return reject({ code: "not-connected", message: "The WebSocket is not open." });
             waiting.set(id, { resolve, reject });
@@ -30,7 +28,7 @@ export const ws: Transport = (ground) => {
     }
 
     function take(message: any): void {
-        if (message.type === "session") messageMax = message.message_max ?? messageMax;
+        if (message.type === "session") messageMax = message.message_max;
         const asked = waiting.get(message.id);
         if (message.type === "ack") {
             waiting.delete(message.id);
@@ -40,7 +38,8 @@ export const ws: Transport = (ground) => {
             const trouble: Trouble = { code: "refused", message: reason, status, field, limit, retryAfter };
             waiting.delete(id);
             // What belongs to no request is told by the connection.
-            if (asked) asked.reject(trouble);
+            if (message.accepted) asked?.resolve({ ...message, trouble });
+            else if (asked) asked.reject(trouble);
             else ground.say({ type: "nack", trouble });
         } else if (message.type !== "pong") {
             ground.say(message);
@@ -78,10 +77,10 @@ export const ws: Transport = (ground) => {
         },
         change: (type, subject, wish) => ask(JSON.stringify({ type, subject, ...wish }).slice(1)),
         publish: (item) =>
-            ask(`"type":"publish",${item.slice(1)}`).then(({ accepted, refused }): Published => ({
-                accepted,
-                refused,
-            })),
+            ask(`"type":"publish",${item.slice(1)}`).then(
+                ({ accepted, refused, trouble }): Outcome => ({ published: { accepted, refused }, trouble }),
+                (trouble) => ({ trouble }),
+            ),
         ping: () => void ask('"type":"ping"}').catch(() => {}),
     };
 };

@@ -37,7 +37,7 @@ for (const transport of TRANSPORTS) {
                 [first.pattern, first.subject, first.event, first.data],
                 ["/a/*", "/a/1", "a name of its own", { n: 1 }],
             );
-            assert.equal(first.from, transport === "ws" ? about.address : undefined);
+            assert.equal(first.from, about.address);
 
             const subject = '/texts/中文 "&c" </script>';
             await server.post({ subject, event: "名 \" ' </script>", data: HARD });
@@ -109,6 +109,34 @@ for (const transport of TRANSPORTS) {
             await modern.told("event", ({ data }) => data === "after the crash");
         },
     );
+}
+
+for (const transport of TRANSPORTS) {
+    test(`modern client, ${transport}: a subject that is refused harms no other`, {}, async (bench) => {
+        bench.allow(NO_SERVER);
+        const more = `
+[[access]]
+subject = "/staff/**"
+publish = "anyone"
+subscribe = "nobody"
+`;
+        const server = await bench.server({ more });
+        const front = await Modern.front(bench, server);
+        const options = { ...ALONE, transports: [transport] };
+        const modern = await Modern.open(bench, front, ["/staff/a", "/free"], { options });
+        const ended = ({ state }) => state === "subscribed" || state === "failed";
+        for (const [pattern, state] of [
+            ["/staff/a", "failed"],
+            ["/free", "subscribed"],
+        ])
+            assert.equal(
+                (await modern.told("subscription", (one) => one.pattern === pattern && ended(one))).state,
+                state,
+            );
+        assert.equal((await modern.call("publish", ["/free", "$server/x"], 1)).accepted, 1);
+        await modern.told("event", (one) => one.subject === "/free");
+        await modern.told("nack", (one) => one.status === 403 && /\$/.test(one.message));
+    });
 }
 
 test(
