@@ -290,6 +290,7 @@ PUBLISHING = [
     post("data of nothing but depth", 100_000 * b"[", 400, "body", 64, target="/v1/publish?subject=/a"),
     post("a parameter that is not UTF-8", item(), 400, target="/v1/publish?subject=%FF"),
     post("a key that is too long", item(), 400, "Idempotency-Key", 255, (("Idempotency-Key", 256 * "k"),)),
+    post("an unknown session that publishes", item(), 404, "session", target=f"/v1/publish?session={UNKNOWN}"),
     post("a key with a blank", item(), 400, "Idempotency-Key", 255, (("Idempotency-Key", "a b"),)),
     raw("a reserved field", (FORM,), b"subject=/a&p_id=1", 400, "body"),
     raw("a form that is not UTF-8", (FORM,), b"subject=/a&data=%FF", 400),

@@ -349,6 +349,27 @@ def test_a_session_changes_its_subjects(listener, server):
     assert listener.hears("/twice") == ["/twice"]
 
 
+def test_a_session_may_publish_by_post(listener, server):
+    """Whichever core the request comes to, its events tell the session's address."""
+    headers = {"Content-Type": "application/json"}
+    with Web(server.port, "subject=/spoken") as web:
+        for number in range(6):
+            item = json.dumps({"subject": "/spoken", "data": number}).encode()
+            answer = ask(server.port, "POST", f"/v1/publish?session={listener.session}", item, headers)
+            assert answer.status == 202, answer
+            event = web.message()
+            assert (event["data"], event["from"]) == (number, listener.address)
+    item = b'{"subject":"/spoken","data":1}'
+    for query, more, status, field in [
+        ("session=AAAAAAAAAAAAAAAAAAAAAAAA", {}, 404, "session"),
+        ("session=nobody", {}, 404, "session"),
+        (f"session={listener.session}", {"Idempotency-Key": "k"}, 400, "Idempotency-Key"),
+        (f"session={listener.session}", {"Content-Type": "application/x-ndjson"}, 400, "session"),
+    ]:
+        answer = ask(server.port, "POST", f"/v1/publish?{query}", item, headers | more)
+        assert (answer.status, answer.json()["field"]) == (status, field), answer
+
+
 def test_an_amendment_is_all_or_nothing(listener, server):
     for verb, query, status, field in [
         ("subscribe", "subject=/n/1,/closed/x", 403, "subject"),
