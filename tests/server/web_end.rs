@@ -240,3 +240,22 @@ fn two_thousand_websockets_leave_nothing() {
         wait_metric(&server, "joins_total", 2_000, SOON);
     });
 }
+
+/// A message that has begun must come whole in the time that the body of a request has, whatever signs of life come between its parts: its bytes
+/// are held for so long.
+#[test]
+fn a_message_must_come_whole_in_time() {
+    on_both_drivers_at_once(|driver| {
+        let server = Server::start(driver, &[], "[http]\nbody_timeout = \"300ms\"\n");
+        let mut idle = WebSocket::open(server.addr(), "subject=/a");
+        let mut slow = WebSocket::open(server.addr(), "subject=/a");
+        slow.send(&frame(0x01, b"["));
+        let cut_off = wait_for(SOON, || {
+            let _ = slow.connection.try_send(&frame(0x8a, b""));
+            slow.wait_until(Duration::from_millis(20), |_| false);
+            slow.closed().is_some()
+        });
+        assert!(cut_off && slow.wait_close(1008).contains("complete"));
+        assert_eq!(idle.ask(json!({"type": "ping"}))["type"], "pong");
+    });
+}
