@@ -240,27 +240,34 @@ impl Core {
                 ws::write(Opcode::Pong, &payload, &mut frame);
                 self.interject(now, key, &frame);
             }
-            Incoming::Text(text) => match v1::requests(&text) {
-                Ok(requests) => {
-                    // A compressed message may be much larger than what was read.
-                    self.charge(text.len() / BYTES_PER_REQUEST);
-                    if let Some(connection) = self.connection(key) {
-                        let work = connection.web.work();
-                        (work.message, work.requests) = (text, requests.into());
-                    }
-                }
-                Err(problem) => {
-                    self.hub.counters_mut().requests += 1;
-                    self.requests_left = self.requests_left.saturating_sub(1);
-                    self.nack(now, key, None, &problem);
-                }
-            },
+            Incoming::Text(text) => {
+                // A compressed message may be much larger than what was read.
+                self.charge(text.len() / BYTES_PER_REQUEST);
+                self.take_text(now, key, text);
+            }
             Incoming::Binary(_) => {
                 self.hub.counters_mut().requests_refused += 1;
                 let reason = "messages are JSON text, not binary";
                 self.close_web(now, key, Some((UNSUPPORTED_DATA, reason)));
             }
             Incoming::Close(closing) => self.answer_close(now, key, closing.as_ref()),
+        }
+    }
+
+    /// Keeps the requests of a message, to be carried out one by one.
+    fn take_text(&mut self, now: Now, key: ConnectionKey, text: String) {
+        match v1::requests(&text) {
+            Ok(requests) => {
+                if let Some(connection) = self.connection(key) {
+                    let work = connection.web.work();
+                    (work.message, work.requests) = (text, requests.into());
+                }
+            }
+            Err(problem) => {
+                self.hub.counters_mut().requests += 1;
+                self.requests_left = self.requests_left.saturating_sub(1);
+                self.nack(now, key, None, &problem);
+            }
         }
     }
 
