@@ -129,12 +129,18 @@ impl State {
     }
 
     /// The connection is gone: nobody knows what became of what was under way. Subscriptions are asked for again at the next one.
+    ///
+    /// In the order in which they were asked for: of a subscribe and an unsubscribe of one subject the later holds.
     pub(super) fn disconnected(&mut self) {
         self.link = None;
         for (_, (about, asker)) in std::mem::take(&mut self.waiting) {
             match about {
                 About::Subscribe(subscriptions) => self.want(subscriptions, asker),
-                About::Again(_) => {}
+                About::Again(subject) => {
+                    if let Some((_, place)) = self.wanted.iter_mut().find(|(known, _)| known.subject == subject) {
+                        *place = asker;
+                    }
+                }
                 About::Unsubscribe(subjects) => {
                     self.forget(&subjects);
                     // Where there is no session there is no subscription.
@@ -158,7 +164,12 @@ impl State {
     }
 
     fn forget(&mut self, subjects: &[String]) {
-        self.wanted.retain(|(known, _)| !subjects.contains(&known.subject));
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.wanted).into_iter().partition(|(known, _)| subjects.contains(&known.subject));
+        self.wanted = kept;
+        for (_, asker) in gone {
+            answer(asker, Err(Error::Link("another request for the same subject came before the answer".to_owned())));
+        }
     }
 
     /// Takes in what came, and hands on what the program is to hear of it. Says whether the connection goes on.
@@ -208,11 +219,21 @@ impl State {
         if self.waiting.len() >= CLIENT_UNANSWERED_MAX {
             return Err(Error::Busy);
         }
+        let mut asker = asker;
+        self.send(request, about, &mut asker)
+    }
+
+    /// Sends a request; only if that works it takes `asker`.
+    fn send(&mut self, request: &Request<'_>, about: About, asker: &mut Option<Asker>) -> Result<(), Error> {
         let link = self.link.as_mut().ok_or(Error::Unsent(Unsent::NotOpen))?;
-        let mask = self.masks.next().map_err(|error| Error::Link(format!("there is no randomness: {error}")))?;
+        let mask = self.masks.next().map_err(|error| {
+            // The thread that reads finds the end, and tries again later.
+            link.broken();
+            Error::Link(format!("there is no randomness: {error}"))
+        })?;
         let mut out = Vec::new();
         let id = link.conversation.request(request, mask, &mut out).map_err(Error::Unsent)?;
-        self.waiting.insert(id, (about, asker));
+        self.waiting.insert(id, (about, asker.take()));
         link.write(&out);
         Ok(())
     }
@@ -245,15 +266,24 @@ impl State {
         }
     }
 
-    /// Asks for all subscriptions that are wanted: the session is new.
-    pub(super) fn subscribe_again(&mut self) {
-        let mut wanted = std::mem::take(&mut self.wanted);
-        for (subscription, asker) in &mut wanted {
+    /// Asks for all subscriptions that are wanted: the session is new. Says what the program is to hear: which the server would not take.
+    ///
+    /// They are as many as one session may have, so they stand outside of the bound of requests that are not answered: what the program has asked
+    /// for in the meantime must not cost it its subscriptions.
+    pub(super) fn subscribe_again(&mut self) -> Vec<Told> {
+        let mut refused = Vec::new();
+        for (subscription, mut asker) in std::mem::take(&mut self.wanted) {
             let about = About::Again(subscription.subject.clone());
-            // What cannot be sent breaks the connection, and is asked for at the next one.
-            let _ = self.ask(&Request::Subscribe(subscription), about, asker.take());
+            match self.send(&Request::Subscribe(&subscription), about, &mut asker) {
+                Err(Error::Unsent(Unsent::TooLong { bytes, max })) => {
+                    answer(asker, Err(Error::Unsent(Unsent::TooLong { bytes, max })));
+                    refused.push(too_long(subscription.subject, max));
+                }
+                // What is not out is asked for at the next connection, and whoever waits for it waits on.
+                Ok(()) | Err(_) => self.wanted.push((subscription, asker)),
+            }
         }
-        self.wanted = wanted;
+        refused
     }
 
     /// A request was carried out.
@@ -285,6 +315,13 @@ impl State {
         answer(asker, Err(Error::Nack(nack)));
         told
     }
+}
+
+/// A subscription that the server takes no more: its message is longer than `max` bytes, as a server of other settings allows.
+fn too_long(subject: String, max: usize) -> Told {
+    let reason = "The request is longer than the server takes.".to_owned();
+    let (field, limit) = (Some("subject".to_owned()), u64::try_from(max).ok());
+    Told::Refused { subject, nack: Nack { status: 413, reason, field, limit, ..Nack::default() } }
 }
 
 /// Tells whoever waits. That he may have gone is his affair.

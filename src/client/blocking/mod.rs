@@ -169,6 +169,11 @@ pub struct Pending {
 impl Pending {
     /// Waits for the answer, for 30 s at most.
     ///
+    /// The answer comes behind the events that the server sent before it, so while somebody waits, the client takes in up to 65,536 events or
+    /// 64 MiB that the program has not taken yet. A thread that takes an event, waits for an answer and takes the next one falls behind when
+    /// more than one event comes in the meantime; with that many behind it no answer comes any more ([`Error::NoAnswer`]), although the request
+    /// is carried out. Such a program drops the pending answer, or waits for it in another thread.
+    ///
     /// # Errors
     ///
     /// The server refuses the request, the connection was lost, or nothing comes.
@@ -263,8 +268,10 @@ impl Handle {
 
 /// A client with a thread of its own, which reads, answers pings and connects again. Dropping it ends the session in the background.
 ///
-/// A program that does not take what it is told is waited for: after 1,024 events or 16 MiB the client reads no further, and the server drops
-/// events by its own bounds and says how many.
+/// A program that does not take what it is told is waited for: after 1,024 events or 16 MiB the client reads no further, and the server's queue
+/// for it fills. What happens then the server's setting `overflow` says. By default it ends the session (close code 4004); the client comes
+/// again by itself, and [`Told::Reset`] says that events are missing. With `drop-oldest` or `conflate`, the server's or those of the
+/// [`Subscription`], the session goes on, and [`Told::Lost`] says how many.
 #[derive(Debug)]
 pub struct Client {
     handle: Handle,

@@ -175,7 +175,7 @@ impl Worker {
             Incoming::Session(session) => {
                 let mut state = self.shared.lock();
                 // Before the program hears of it: an answer to what it asks for then says that these are there as well.
-                state.subscribe_again();
+                let refused = state.subscribe_again();
                 state.first.get_or_insert(Ok(()));
                 drop(state);
                 self.shared.notify();
@@ -185,6 +185,7 @@ impl Worker {
                     let reason = "what was published while there was no connection did not come".to_owned();
                     self.tell(Told::Reset { reason });
                 }
+                refused.into_iter().for_each(|told| self.tell(told));
             }
             Incoming::Event(event) => {
                 if event.lost() > 0 {
