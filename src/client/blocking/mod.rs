@@ -132,7 +132,7 @@ pub enum Error {
     Nack(Nack),
     /// The server has ended the connection.
     Closed(Closed),
-    /// Too many requests are unanswered, or there are too many subscriptions.
+    /// Too many requests are unanswered or not sent yet, or there are too many subscriptions.
     Busy,
     /// The request was not sent.
     Unsent(Unsent),
@@ -149,7 +149,9 @@ impl fmt::Display for Error {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Nack(nack) => write!(f, "the server refused: {nack}"),
             Self::Closed(closed) => closed.fmt(f),
-            Self::Busy => f.write_str("too many requests are unanswered, or there are too many subscriptions"),
+            Self::Busy => {
+                f.write_str("too many requests are unanswered or not sent yet, or there are too many subscriptions")
+            }
             Self::Unsent(unsent) => unsent.fmt(f),
             Self::Json(what) => write!(f, "this cannot be written as JSON: {what}"),
             Self::NoAnswer => f.write_str("the server does not answer"),
@@ -211,7 +213,15 @@ impl Handle {
         (sender, Pending { answer, shared: Arc::clone(&self.shared) })
     }
 
-    /// Publishes `value` as JSON.
+    fn ask(&self, request: &Request<'_>, asker: Asker) -> Result<(), Error> {
+        let mut state = self.shared.room()?;
+        state.ask(request, About::Other, Some(asker))?;
+        self.shared.sent(state);
+        Ok(())
+    }
+
+    /// Publishes `value` as JSON. Where the server takes requests more slowly than they are made, this waits: 1 MiB of them is held, and after
+    /// 10 s without room it is [`Error::Busy`].
     ///
     /// # Errors
     ///
@@ -228,7 +238,7 @@ impl Handle {
     /// As [`Handle::publish`].
     pub fn send(&self, publication: &Publication) -> Result<Pending, Error> {
         let (asker, pending) = self.pair();
-        self.shared.lock().ask(&Request::Publish(publication), About::Other, Some(asker))?;
+        self.ask(&Request::Publish(publication), asker)?;
         Ok(pending)
     }
 
@@ -239,7 +249,9 @@ impl Handle {
     /// It was neither sent nor kept for later.
     pub fn subscribe(&self, subscription: &Subscription) -> Result<Pending, Error> {
         let (asker, pending) = self.pair();
-        self.shared.lock().subscribe(subscription, asker)?;
+        let mut state = self.shared.room()?;
+        state.subscribe(subscription, asker)?;
+        self.shared.sent(state);
         Ok(pending)
     }
 
@@ -250,7 +262,9 @@ impl Handle {
     /// It was not sent.
     pub fn unsubscribe(&self, subject: &str) -> Result<Pending, Error> {
         let (asker, pending) = self.pair();
-        self.shared.lock().unsubscribe(subject, asker)?;
+        let mut state = self.shared.room()?;
+        state.unsubscribe(subject, asker)?;
+        self.shared.sent(state);
         Ok(pending)
     }
 
@@ -261,7 +275,7 @@ impl Handle {
     /// It was not sent.
     pub fn ping(&self) -> Result<Pending, Error> {
         let (asker, pending) = self.pair();
-        self.shared.lock().ask(&Request::Ping, About::Other, Some(asker))?;
+        self.ask(&Request::Ping, asker)?;
         Ok(pending)
     }
 }

@@ -240,3 +240,34 @@ fn subscriptions_do_not_count_as_unanswered() {
         client.close();
     });
 }
+
+/// A server that takes nothing before its own messages are taken: what the client has to send waits, and it reads on.
+#[test]
+fn reading_goes_on_while_writing_waits() {
+    const EVENTS: usize = 640;
+    const REQUESTS: usize = 256;
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::join(listener);
+        let event = format!(r#"{{"subject":"/a","data":"{}"}}"#, "x".repeat(65_000));
+        for _ in 0..EVENTS {
+            peer.say(&event);
+        }
+        for _ in 0..REQUESTS {
+            peer.asked(&["publish"]);
+        }
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+    };
+    with_client(Options::new(), server, |client| {
+        let client = client.expect("a session");
+        let data = "y".repeat(65_000);
+        for number in 0..REQUESTS {
+            assert!(client.publish("/b", &data).is_ok(), "{number}");
+        }
+        assert!(matches!(next(&client), Told::Joined(_)));
+        for _ in 0..EVENTS {
+            let told = next(&client);
+            assert!(matches!(told, Told::Event(_)), "{told:?}");
+        }
+        client.close();
+    });
+}
