@@ -174,7 +174,7 @@ impl Pending {
     /// The answer comes behind the events that the server sent before it, so while somebody waits, the client takes in up to 65,536 events or
     /// 64 MiB that the program has not taken yet. A thread that takes an event, waits for an answer and takes the next one falls behind when
     /// more than one event comes in the meantime; with that many behind it no answer comes any more ([`Error::NoAnswer`]), although the request
-    /// is carried out. Such a program drops the pending answer, or waits for it in another thread.
+    /// may be carried out. Such a program drops the pending answer, or waits for it in another thread.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::fake::{Peer, SESSION, SOON};
 use super::*;
 use crate::limits::CLIENT_UNANSWERED_MAX;
-use crate::wire::ws::{self, Incoming};
+use crate::wire::ws::{self, Incoming, Opcode};
 
 /// A server, and the client that connects to it.
 fn with_client<T: Send>(
@@ -268,6 +268,41 @@ fn reading_goes_on_while_writing_waits() {
             let told = next(&client);
             assert!(matches!(told, Told::Event(_)), "{told:?}");
         }
+        client.close();
+    });
+}
+
+/// The connection has ended, but the program does not take its events, so nothing is settled yet: what it asks for now comes behind the rest.
+#[test]
+fn what_is_asked_for_at_the_end_keeps_its_order() {
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::join(listener);
+        peer.asked(&["\"subscribe\"", "/a"]);
+        let mut frames = Vec::new();
+        for _ in 0..1100 {
+            ws::write(Opcode::Text, br#"{"subject":"/b"}"#, &mut frames);
+        }
+        ws::close(4004, "", &mut frames);
+        peer.stream.write_all(&frames).expect("a connection");
+        let mut peer = Peer::join(listener);
+        peer.acks(&["ping"]);
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+    };
+    with_client(Options::new(), server, |client| {
+        let client = client.expect("a session");
+        let subscribed = client.subscribe("/a").expect("it is sent");
+        let end = std::time::Instant::now() + SOON;
+        // What is too long is never sent; when there is no connection, that is said instead.
+        let long = "x".repeat(300_000);
+        while !matches!(client.publish("/a", &long), Err(Error::Unsent(Unsent::NotOpen))) {
+            assert!(std::time::Instant::now() < end, "the connection does not end");
+            thread::yield_now();
+        }
+        let unsubscribed = client.unsubscribe("/a").expect("it is kept");
+        while !matches!(next(&client), Told::Reset { .. }) {}
+        assert_eq!(unsubscribed.wait(), Ok(Ack::default()));
+        assert!(matches!(subscribed.wait(), Err(Error::Link(what)) if what.contains("another request")));
+        client.ping().and_then(Pending::wait).expect("a pong");
         client.close();
     });
 }
