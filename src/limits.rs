@@ -324,6 +324,8 @@ pub const CLIENT_UNANSWERED_MAX: usize = 16_384;
 pub const CLIENT_KEPT_EVENTS_MAX: usize = 1024;
 /// Bound of the same in bytes.
 pub const CLIENT_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A client holds this many bytes of requests that are not sent yet, and one request more; who asks for another one waits.
+pub const CLIENT_UNSENT_BYTES_MAX: usize = 1024 * 1024;
 /// When they end, they give the server this long to hear of it, in milliseconds.
 pub const CLIENT_LEAVE_MS: u64 = 2_000;
 /// They send nothing more on a connection that was idle for this long, in milliseconds: the server may be closing it just now.

@@ -39,6 +39,13 @@ impl Peer {
 
     /// The next connection, with a session.
     pub(crate) fn join(listener: &TcpListener) -> Self {
+        let mut peer = Self::upgrade(listener);
+        peer.say(SESSION);
+        peer
+    }
+
+    /// The next connection, before its session is there.
+    pub(crate) fn upgrade(listener: &TcpListener) -> Self {
         let mut peer = Self::next(listener);
         let key = peer.head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
         let head = format!(
@@ -47,7 +54,6 @@ impl Peer {
             ws::accept_key(key)
         );
         peer.stream.write_all(head.as_bytes()).expect("a connection");
-        peer.say(SESSION);
         peer
     }
 

@@ -11,7 +11,9 @@ use super::masks::Masks;
 use super::queue::Queue;
 use super::{Ack, Error, Told};
 use crate::client::{Conversation, Incoming, Nack, Request, Subscription, Unsent};
-use crate::limits::{CLIENT_UNANSWERED_MAX, SUBSCRIPTIONS_MAX};
+use crate::limits::{
+    CLIENT_CONNECT_MS, CLIENT_LEAVE_MS, CLIENT_UNANSWERED_MAX, CLIENT_UNSENT_BYTES_MAX, SUBSCRIPTIONS_MAX,
+};
 use crate::time::Instant;
 
 /// Who waits for an answer.
@@ -55,10 +57,22 @@ pub(super) struct State {
     pub(super) over: bool,
 }
 
+/// A connection. What it sends is put into `out` under the lock and written by a thread of its own outside of it: a server that takes
+/// nothing before its own messages are taken must not hold up the thread that reads them.
 #[derive(Debug)]
 struct Link {
     socket: TcpStream,
     conversation: Conversation,
+    /// Whole frames in their order.
+    out: Vec<u8>,
+    /// What was taken out of `out` is not written yet.
+    writing: bool,
+    /// When something was put into `out` last.
+    put: Clock,
+    /// Nothing is written any more.
+    broken: bool,
+    /// When the program had not taken its events last.
+    paused: Option<Clock>,
 }
 
 /// Patterns of a comma list, each by itself.
@@ -114,27 +128,157 @@ impl Shared {
         drop(state);
         self.notify();
     }
+
+    /// Takes in what came, and hands on what the program is to hear of it. Says whether the connection goes on.
+    pub(super) fn step(&self, came: &io::Result<usize>, piece: &[u8], now: Instant) -> (bool, Vec<Incoming>) {
+        let mut state = self.lock();
+        let step = state.step(came, piece, now);
+        self.sent(state);
+        step
+    }
+
+    /// Wakes the thread that writes, if there is something for it that it does not see by itself.
+    pub(super) fn sent(&self, state: MutexGuard<'_, State>) {
+        let wakes = state.link.as_ref().is_some_and(|link| !link.writing && !link.is_written());
+        drop(state);
+        if wakes {
+            self.notify();
+        }
+    }
+
+    /// The state, as soon as there is room for a request: for 10 s at most, then it is busy.
+    ///
+    /// Meanwhile there is more room for events, too: who asks for something does not take them, and the server may take nothing before they are.
+    pub(super) fn room(&self) -> Result<MutexGuard<'_, State>, Error> {
+        let mut state = self.lock();
+        if state.has_room() {
+            return Ok(state);
+        }
+        self.queue.wait_for_answers(true);
+        let end = Clock::now() + Duration::from_millis(CLIENT_CONNECT_MS);
+        while !state.has_room() {
+            let left = end.saturating_duration_since(Clock::now());
+            if left.is_zero() {
+                self.queue.wait_for_answers(false);
+                return Err(Error::Busy);
+            }
+            state = self.wait(state, left);
+        }
+        self.queue.wait_for_answers(false);
+        Ok(state)
+    }
+
+    /// Writes what there is to be sent, until the connection is gone: the work of its second thread.
+    pub(super) fn write(&self, mut socket: &TcpStream) {
+        let mut batch = Vec::new();
+        while self.next_batch(&mut batch) {
+            let mut rest = batch.as_slice();
+            while !rest.is_empty() {
+                let wrote = socket.write(rest);
+                match wrote {
+                    Ok(count) if count > 0 => rest = rest.get(count..).unwrap_or_default(),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if is_pause(&error) && self.lock().is_paused() => {}
+                    Ok(_) | Err(_) => {
+                        // Half a frame may be out: the connection is of no use any more.
+                        self.lock().broken();
+                        self.notify();
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for bytes to write. False: there will be none.
+    fn next_batch(&self, batch: &mut Vec<u8>) -> bool {
+        batch.clear();
+        let mut state = self.lock();
+        if let Some(link) = &mut state.link {
+            link.writing = false;
+        }
+        loop {
+            state.flush();
+            let Some(link) = state.link.as_mut().filter(|link| !link.broken) else { return false };
+            let is_full = link.out.len() >= CLIENT_UNSENT_BYTES_MAX;
+            std::mem::swap(&mut link.out, batch);
+            link.writing = !batch.is_empty();
+            if is_full || batch.is_empty() {
+                // Whoever waits for room, or for the end.
+                self.notify();
+            }
+            if !batch.is_empty() {
+                return true;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets what is still to be sent go out, such as the answer to a Close frame, for a short time; then the connection is given up.
+    pub(super) fn finish(&self) {
+        let mut state = self.lock();
+        while let Some(link) = state.link.as_ref().filter(|link| !link.is_written()) {
+            let patience = Duration::from_millis(CLIENT_LEAVE_MS);
+            let left = patience.saturating_sub(link.put.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            state = self.wait(state, left);
+        }
+        state.broken();
+        drop(state);
+        self.notify();
+    }
 }
 
 impl State {
     /// There is a new connection, whose handshake is to be sent.
-    pub(super) fn connected(&mut self, socket: TcpStream, conversation: Conversation, request: &[u8], now: Instant) {
-        let mut link = Link { socket, conversation };
+    pub(super) fn connected(&mut self, socket: TcpStream, conversation: Conversation, request: Vec<u8>, now: Instant) {
+        let (put, out) = (Clock::now(), if self.stopping { Vec::new() } else { request });
+        let mut link = Link { socket, conversation, out, writing: false, put, broken: false, paused: None };
         if self.stopping {
             link.conversation.close(now);
-        } else {
-            link.write(request);
         }
         self.link = Some(link);
     }
 
+    /// Whether another request may be put behind what is to be sent.
+    fn has_room(&self) -> bool {
+        self.stopping || self.over || self.link.as_ref().is_none_or(Link::has_room)
+    }
+
+    /// The program does not take its events, so nothing is read: that a server takes nothing then is no fault of its.
+    pub(super) fn paused(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.paused = Some(Clock::now());
+        }
+    }
+
+    /// Whether it was so a short time ago.
+    fn is_paused(&self) -> bool {
+        let paused = self.link.as_ref().filter(|link| !link.broken).and_then(|link| link.paused);
+        paused.is_some_and(|paused| paused.elapsed() < Duration::from_millis(CLIENT_CONNECT_MS))
+    }
+
+    fn broken(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.broken();
+        }
+    }
+
     /// The connection is gone: nobody knows what became of what was under way. Subscriptions are asked for again at the next one.
+    ///
+    /// In the order in which they were asked for: of a subscribe and an unsubscribe of one subject the later holds.
     pub(super) fn disconnected(&mut self) {
         self.link = None;
         for (_, (about, asker)) in std::mem::take(&mut self.waiting) {
             match about {
                 About::Subscribe(subscriptions) => self.want(subscriptions, asker),
-                About::Again(_) => {}
+                About::Again(subject) => {
+                    if let Some((_, place)) = self.wanted.iter_mut().find(|(known, _)| known.subject == subject) {
+                        *place = asker;
+                    }
+                }
                 About::Unsubscribe(subjects) => {
                     self.forget(&subjects);
                     // Where there is no session there is no subscription.
@@ -158,11 +302,16 @@ impl State {
     }
 
     fn forget(&mut self, subjects: &[String]) {
-        self.wanted.retain(|(known, _)| !subjects.contains(&known.subject));
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.wanted).into_iter().partition(|(known, _)| subjects.contains(&known.subject));
+        self.wanted = kept;
+        for (_, asker) in gone {
+            answer(asker, Err(Error::Link("another request for the same subject came before the answer".to_owned())));
+        }
     }
 
-    /// Takes in what came, and hands on what the program is to hear of it. Says whether the connection goes on.
-    pub(super) fn step(&mut self, came: &io::Result<usize>, piece: &[u8], now: Instant) -> (bool, Vec<Incoming>) {
+    /// As [`Shared::step`].
+    fn step(&mut self, came: &io::Result<usize>, piece: &[u8], now: Instant) -> (bool, Vec<Incoming>) {
         let Some(Link { conversation, .. }) = &mut self.link else { return (false, Vec::new()) };
         match came {
             Ok(0) => conversation.handle_end("the server closed the connection"),
@@ -177,18 +326,16 @@ impl State {
         (goes_on, told)
     }
 
-    /// Sends what the conversation has to say by itself.
+    /// Has sent what the conversation has to say by itself. Whoever calls this wakes the thread that writes.
     fn flush(&mut self) {
         let Some(link) = &mut self.link else { return };
-        let mut out = Vec::new();
-        while link.conversation.wants_transmit() {
+        // Where there is no room, the conversation keeps what it has to say: of pongs the last.
+        while link.has_room() && link.conversation.wants_transmit() {
             match self.masks.next() {
-                Ok(mask) => link.conversation.transmit(mask, &mut out),
+                Ok(mask) => link.conversation.transmit(mask, &mut link.out),
                 Err(_) => return link.broken(),
             };
-        }
-        if !out.is_empty() {
-            link.write(&out);
+            link.put = Clock::now();
         }
     }
 
@@ -208,12 +355,30 @@ impl State {
         if self.waiting.len() >= CLIENT_UNANSWERED_MAX {
             return Err(Error::Busy);
         }
+        let mut asker = asker;
+        self.send(request, about, &mut asker)
+    }
+
+    /// Sends a request; only if that works it takes `asker`.
+    fn send(&mut self, request: &Request<'_>, about: About, asker: &mut Option<Asker>) -> Result<(), Error> {
         let link = self.link.as_mut().ok_or(Error::Unsent(Unsent::NotOpen))?;
-        let mask = self.masks.next().map_err(|error| Error::Link(format!("there is no randomness: {error}")))?;
-        let mut out = Vec::new();
-        let id = link.conversation.request(request, mask, &mut out).map_err(Error::Unsent)?;
-        self.waiting.insert(id, (about, asker));
-        link.write(&out);
+        if link.conversation.is_over() && !matches!(about, About::Other) {
+            // What is unanswered is settled soon, and this behind it.
+            let id = self.waiting.last_key_value().map_or(1, |(id, _)| id.saturating_add(1));
+            self.waiting.insert(id, (about, asker.take()));
+            return Ok(());
+        }
+        let mask = self.masks.next().map_err(|error| {
+            // The thread that reads finds the end, and tries again later.
+            link.broken();
+            Error::Link(format!("there is no randomness: {error}"))
+        })?;
+        let id = link.conversation.request(request, mask, &mut link.out).map_err(Error::Unsent)?;
+        self.waiting.insert(id, (about, asker.take()));
+        link.put = Clock::now();
+        if link.broken {
+            link.out.clear();
+        }
         Ok(())
     }
 
@@ -245,15 +410,24 @@ impl State {
         }
     }
 
-    /// Asks for all subscriptions that are wanted: the session is new.
-    pub(super) fn subscribe_again(&mut self) {
-        let mut wanted = std::mem::take(&mut self.wanted);
-        for (subscription, asker) in &mut wanted {
+    /// Asks for all subscriptions that are wanted: the session is new. Says what the program is to hear: which the server would not take.
+    ///
+    /// They are as many as one session may have, so they stand outside of the bound of requests that are not answered: what the program has asked
+    /// for in the meantime must not cost it its subscriptions.
+    pub(super) fn subscribe_again(&mut self) -> Vec<Told> {
+        let mut refused = Vec::new();
+        for (subscription, mut asker) in std::mem::take(&mut self.wanted) {
             let about = About::Again(subscription.subject.clone());
-            // What cannot be sent breaks the connection, and is asked for at the next one.
-            let _ = self.ask(&Request::Subscribe(subscription), about, asker.take());
+            match self.send(&Request::Subscribe(&subscription), about, &mut asker) {
+                Err(Error::Unsent(Unsent::TooLong { bytes, max })) => {
+                    answer(asker, Err(Error::Unsent(Unsent::TooLong { bytes, max })));
+                    refused.push(too_long(subscription.subject, max));
+                }
+                // What is not out is asked for at the next connection, and whoever waits for it waits on.
+                Ok(()) | Err(_) => self.wanted.push((subscription, asker)),
+            }
         }
-        self.wanted = wanted;
+        refused
     }
 
     /// A request was carried out.
@@ -287,6 +461,13 @@ impl State {
     }
 }
 
+/// A subscription that the server takes no more: its message is longer than `max` bytes, as a server of other settings allows.
+fn too_long(subject: String, max: usize) -> Told {
+    let reason = "The request is longer than the server takes.".to_owned();
+    let (field, limit) = (Some("subject".to_owned()), u64::try_from(max).ok());
+    Told::Refused { subject, nack: Nack { status: 413, reason, field, limit, ..Nack::default() } }
+}
+
 /// Tells whoever waits. That he may have gone is his affair.
 fn answer(asker: Option<Asker>, what: Result<Ack, Error>) {
     if let Some(asker) = asker {
@@ -300,15 +481,18 @@ pub(super) fn is_pause(error: &io::Error) -> bool {
 }
 
 impl Link {
-    /// Writes whole frames. If that does not work, half a frame may be out, and the connection is of no use any more.
-    fn write(&mut self, bytes: &[u8]) {
-        if self.socket.write_all(bytes).is_err() {
-            self.broken();
-        }
+    const fn has_room(&self) -> bool {
+        self.broken || self.out.len() < CLIENT_UNSENT_BYTES_MAX
     }
 
-    /// The thread that reads finds the end.
+    /// Whether all that was to be sent is.
+    fn is_written(&self) -> bool {
+        self.broken || (!self.writing && self.out.is_empty() && !self.conversation.wants_transmit())
+    }
+
+    /// The thread that reads finds the end, and the one that writes does.
     fn broken(&mut self) {
+        self.broken = true;
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 }

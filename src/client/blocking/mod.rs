@@ -132,7 +132,7 @@ pub enum Error {
     Nack(Nack),
     /// The server has ended the connection.
     Closed(Closed),
-    /// Too many requests are unanswered, or there are too many subscriptions.
+    /// Too many requests are unanswered or not sent yet, or there are too many subscriptions.
     Busy,
     /// The request was not sent.
     Unsent(Unsent),
@@ -149,7 +149,9 @@ impl fmt::Display for Error {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Nack(nack) => write!(f, "the server refused: {nack}"),
             Self::Closed(closed) => closed.fmt(f),
-            Self::Busy => f.write_str("too many requests are unanswered, or there are too many subscriptions"),
+            Self::Busy => {
+                f.write_str("too many requests are unanswered or not sent yet, or there are too many subscriptions")
+            }
             Self::Unsent(unsent) => unsent.fmt(f),
             Self::Json(what) => write!(f, "this cannot be written as JSON: {what}"),
             Self::NoAnswer => f.write_str("the server does not answer"),
@@ -168,6 +170,11 @@ pub struct Pending {
 
 impl Pending {
     /// Waits for the answer, for 30 s at most.
+    ///
+    /// The answer comes behind the events that the server sent before it, so while somebody waits, the client takes in up to 65,536 events or
+    /// 64 MiB that the program has not taken yet. A thread that takes an event, waits for an answer and takes the next one falls behind when
+    /// more than one event comes in the meantime; with that many behind it no answer comes any more ([`Error::NoAnswer`]), although the request
+    /// may be carried out. Such a program drops the pending answer, or waits for it in another thread.
     ///
     /// # Errors
     ///
@@ -206,7 +213,15 @@ impl Handle {
         (sender, Pending { answer, shared: Arc::clone(&self.shared) })
     }
 
-    /// Publishes `value` as JSON.
+    fn ask(&self, request: &Request<'_>, asker: Asker) -> Result<(), Error> {
+        let mut state = self.shared.room()?;
+        state.ask(request, About::Other, Some(asker))?;
+        self.shared.sent(state);
+        Ok(())
+    }
+
+    /// Publishes `value` as JSON. Where the server takes requests more slowly than they are made, this waits: 1 MiB of them is held, and after
+    /// 10 s without room it is [`Error::Busy`].
     ///
     /// # Errors
     ///
@@ -223,7 +238,7 @@ impl Handle {
     /// As [`Handle::publish`].
     pub fn send(&self, publication: &Publication) -> Result<Pending, Error> {
         let (asker, pending) = self.pair();
-        self.shared.lock().ask(&Request::Publish(publication), About::Other, Some(asker))?;
+        self.ask(&Request::Publish(publication), asker)?;
         Ok(pending)
     }
 
@@ -234,7 +249,9 @@ impl Handle {
     /// It was neither sent nor kept for later.
     pub fn subscribe(&self, subscription: &Subscription) -> Result<Pending, Error> {
         let (asker, pending) = self.pair();
-        self.shared.lock().subscribe(subscription, asker)?;
+        let mut state = self.shared.room()?;
+        state.subscribe(subscription, asker)?;
+        self.shared.sent(state);
         Ok(pending)
     }
 
@@ -245,7 +262,9 @@ impl Handle {
     /// It was not sent.
     pub fn unsubscribe(&self, subject: &str) -> Result<Pending, Error> {
         let (asker, pending) = self.pair();
-        self.shared.lock().unsubscribe(subject, asker)?;
+        let mut state = self.shared.room()?;
+        state.unsubscribe(subject, asker)?;
+        self.shared.sent(state);
         Ok(pending)
     }
 
@@ -256,15 +275,17 @@ impl Handle {
     /// It was not sent.
     pub fn ping(&self) -> Result<Pending, Error> {
         let (asker, pending) = self.pair();
-        self.shared.lock().ask(&Request::Ping, About::Other, Some(asker))?;
+        self.ask(&Request::Ping, asker)?;
         Ok(pending)
     }
 }
 
 /// A client with a thread of its own, which reads, answers pings and connects again. Dropping it ends the session in the background.
 ///
-/// A program that does not take what it is told is waited for: after 1,024 events or 16 MiB the client reads no further, and the server drops
-/// events by its own bounds and says how many.
+/// A program that does not take what it is told is waited for: after 1,024 events or 16 MiB the client reads no further, and the server's queue
+/// for it fills. What happens then the server's setting `overflow` says. By default it ends the session (close code 4004); the client comes
+/// again by itself, and [`Told::Reset`] says that events are missing. With `drop-oldest` or `conflate`, the server's or those of the
+/// [`Subscription`], the session goes on, and [`Told::Lost`] says how many.
 #[derive(Debug)]
 pub struct Client {
     handle: Handle,

@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use super::fake::{Peer, SOON};
+use super::fake::{Peer, SESSION, SOON};
 use super::*;
-use crate::wire::ws::{self, Incoming};
+use crate::limits::CLIENT_UNANSWERED_MAX;
+use crate::wire::ws::{self, Incoming, Opcode};
 
 /// A server, and the client that connects to it.
 fn with_client<T: Send>(
@@ -150,4 +151,158 @@ fn a_dropped_client_leaves() {
     let server = |listener: &TcpListener| Peer::join(listener).hear();
     let heard = with_client(Options::new(), server, |client| drop(client.expect("a session")));
     assert_eq!(heard, Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+}
+
+/// What was unanswered when the connection was lost counts in the order in which it was asked for.
+#[test]
+fn unanswered_requests_keep_their_order() {
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::join(listener);
+        for number in 0..8 {
+            let subject = format!("\"/{number}\"");
+            let (first, then) =
+                if number % 2 == 0 { ("subscribe", "unsubscribe") } else { ("unsubscribe", "subscribe") };
+            peer.asked(&[&format!("\"{first}\""), &subject]);
+            peer.asked(&[&format!("\"{then}\""), &subject]);
+        }
+        drop(peer);
+        let mut peer = Peer::join(listener);
+        for number in [1, 3, 5, 7] {
+            peer.acks(&["\"subscribe\"", &format!("\"/{number}\"")]);
+        }
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+    };
+    with_client(Options::new(), server, |client| {
+        let client = client.expect("a session");
+        let mut answers = Vec::new();
+        for number in 0..8 {
+            let subject = format!("/{number}");
+            let ask = |subscribes| if subscribes { client.subscribe(&subject) } else { client.unsubscribe(&subject) };
+            answers.push(ask(number % 2 == 0).expect("it is sent"));
+            answers.push(ask(number % 2 == 1).expect("it is sent"));
+        }
+        // Of the even ones nobody hears again: their asker went with the unsubscribe.
+        let held = answers.into_iter().filter_map(|pending| pending.wait().ok()).count();
+        assert_eq!(held, 8 + 4);
+        client.close();
+    });
+}
+
+/// A server of other settings takes no such long request: the program hears it, and whoever waits for it does.
+#[test]
+fn a_subscription_that_is_too_long_is_told() {
+    let long = format!("/{}", "x".repeat(200));
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::upgrade(listener);
+        peer.say(&SESSION.replace("262144", "200"));
+        peer.acks(&["subscribe", "/short"]);
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+    };
+    with_client(Options::new().subject(long.clone()).subject("/short"), server, |client| {
+        let client = client.expect("a session");
+        assert!(matches!(next(&client), Told::Joined(_)));
+        let told = next(&client);
+        assert!(
+            matches!(&told, Told::Refused { subject, nack } if *subject == long && nack.limit == Some(200)),
+            "{told:?}"
+        );
+        client.close();
+    });
+}
+
+/// What the program asks for before the session is there does not take the place of what held.
+#[test]
+fn subscriptions_do_not_count_as_unanswered() {
+    let server = |listener: &TcpListener| {
+        drop(Peer::join(listener));
+        let mut peer = Peer::upgrade(listener);
+        for _ in 0..CLIENT_UNANSWERED_MAX {
+            peer.asked(&["ping"]);
+        }
+        peer.say(SESSION);
+        peer.acks(&["subscribe", "/held"]);
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+    };
+    with_client(Options::new().subject("/held"), server, |client| {
+        let client = client.expect("a session");
+        while !matches!(next(&client), Told::Disconnected { .. }) {}
+        let mut sent = 0;
+        let end = std::time::Instant::now() + SOON;
+        while sent < CLIENT_UNANSWERED_MAX {
+            assert!(std::time::Instant::now() < end, "{sent}");
+            match client.ping() {
+                Ok(_) => sent += 1,
+                Err(Error::Unsent(Unsent::NotOpen)) => thread::yield_now(),
+                Err(error) => panic!("{error:?} after {sent}"),
+            }
+        }
+        while !matches!(next(&client), Told::Reset { .. }) {}
+        client.close();
+    });
+}
+
+/// A server that takes nothing before its own messages are taken: what the client has to send waits, and it reads on.
+#[test]
+fn reading_goes_on_while_writing_waits() {
+    const EVENTS: usize = 640;
+    const REQUESTS: usize = 256;
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::join(listener);
+        let event = format!(r#"{{"subject":"/a","data":"{}"}}"#, "x".repeat(65_000));
+        for _ in 0..EVENTS {
+            peer.say(&event);
+        }
+        for _ in 0..REQUESTS {
+            peer.asked(&["publish"]);
+        }
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+    };
+    with_client(Options::new(), server, |client| {
+        let client = client.expect("a session");
+        let data = "y".repeat(65_000);
+        for number in 0..REQUESTS {
+            assert!(client.publish("/b", &data).is_ok(), "{number}");
+        }
+        assert!(matches!(next(&client), Told::Joined(_)));
+        for _ in 0..EVENTS {
+            let told = next(&client);
+            assert!(matches!(told, Told::Event(_)), "{told:?}");
+        }
+        client.close();
+    });
+}
+
+/// The connection has ended, but the program does not take its events, so nothing is settled yet: what it asks for now comes behind the rest.
+#[test]
+fn what_is_asked_for_at_the_end_keeps_its_order() {
+    let server = |listener: &TcpListener| {
+        let mut peer = Peer::join(listener);
+        peer.asked(&["\"subscribe\"", "/a"]);
+        let mut frames = Vec::new();
+        for _ in 0..1100 {
+            ws::write(Opcode::Text, br#"{"subject":"/b"}"#, &mut frames);
+        }
+        ws::close(4004, "", &mut frames);
+        peer.stream.write_all(&frames).expect("a connection");
+        let mut peer = Peer::join(listener);
+        peer.acks(&["ping"]);
+        assert_eq!(peer.hear(), Incoming::Close(Some(ws::Closing { code: 1000, reason: String::new() })));
+    };
+    with_client(Options::new(), server, |client| {
+        let client = client.expect("a session");
+        let subscribed = client.subscribe("/a").expect("it is sent");
+        let end = std::time::Instant::now() + SOON;
+        // What is too long is never sent; when there is no connection, that is said instead.
+        let long = "x".repeat(300_000);
+        while !matches!(client.publish("/a", &long), Err(Error::Unsent(Unsent::NotOpen))) {
+            assert!(std::time::Instant::now() < end, "the connection does not end");
+            thread::yield_now();
+        }
+        let unsubscribed = client.unsubscribe("/a").expect("it is kept");
+        while !matches!(next(&client), Told::Reset { .. }) {}
+        assert_eq!(unsubscribed.wait(), Ok(Ack::default()));
+        assert!(matches!(subscribed.wait(), Err(Error::Link(what)) if what.contains("another request")));
+        client.ping().and_then(Pending::wait).expect("a pong");
+        client.close();
+    });
 }

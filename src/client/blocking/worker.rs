@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use super::link::Shared;
@@ -122,9 +123,12 @@ impl Worker {
             if state.stopping {
                 return;
             }
+            state.paused();
             if waited >= LIVE_SIGN {
                 waited = Duration::ZERO;
                 state.live_sign();
+                drop(state);
+                self.shared.notify();
             }
         }
     }
@@ -138,11 +142,23 @@ impl Worker {
         if let Err(what) = self.begin(&socket) {
             return Ended::Link(what);
         }
+        thread::scope(|scope| {
+            let writer = thread::Builder::new().name("pushlet-writer".to_owned());
+            if let Err(error) = writer.spawn_scoped(scope, || self.shared.write(&socket)) {
+                return Ended::Link(format!("there is no thread: {error}"));
+            }
+            let ended = self.read(&socket, sessions);
+            self.shared.finish();
+            ended
+        })
+    }
+
+    fn read(&self, mut socket: &TcpStream, sessions: &mut u32) -> Ended {
         let mut piece = vec![0; READ_BYTES];
         loop {
-            let came = (&socket).read(&mut piece);
+            let came = socket.read(&mut piece);
             let now = self.shared.now();
-            let (goes_on, told) = self.shared.lock().step(&came, &piece, now);
+            let (goes_on, told) = self.shared.step(&came, &piece, now);
             for incoming in told {
                 if let Some(ended) = self.take(incoming, sessions) {
                     return ended;
@@ -165,7 +181,7 @@ impl Worker {
         let now = self.shared.now();
         let conversation = Conversation::new(&offer, now, &mut request).map_err(str::to_owned)?;
         let writer = socket.try_clone().map_err(|error| format!("there is no descriptor: {error}"))?;
-        self.shared.lock().connected(writer, conversation, &request, now);
+        self.shared.lock().connected(writer, conversation, request, now);
         Ok(())
     }
 
@@ -175,7 +191,7 @@ impl Worker {
             Incoming::Session(session) => {
                 let mut state = self.shared.lock();
                 // Before the program hears of it: an answer to what it asks for then says that these are there as well.
-                state.subscribe_again();
+                let refused = state.subscribe_again();
                 state.first.get_or_insert(Ok(()));
                 drop(state);
                 self.shared.notify();
@@ -185,6 +201,7 @@ impl Worker {
                     let reason = "what was published while there was no connection did not come".to_owned();
                     self.tell(Told::Reset { reason });
                 }
+                refused.into_iter().for_each(|told| self.tell(told));
             }
             Incoming::Event(event) => {
                 if event.lost() > 0 {
