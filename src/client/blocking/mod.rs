@@ -280,7 +280,8 @@ impl Handle {
     }
 }
 
-/// A client with a thread of its own, which reads, answers pings and connects again. Dropping it ends the session in the background.
+/// A client with a thread of its own, which reads, answers pings and connects again; a second one writes. Dropping it ends the session in the
+/// background.
 ///
 /// A program that does not take what it is told is waited for: after 1,024 events or 16 MiB the client reads no further, and the server's queue
 /// for it fills. What happens then the server's setting `overflow` says. By default it ends the session (close code 4004); the client comes
