@@ -39,9 +39,9 @@ const LATER_MS: (u64, u64) = (1_000, 5_000);
 pub const fn advice_for(code: u16) -> Advice {
     match code {
         1000 | 4001 => Advice::Nothing,
-        // Wrong bytes, wrong kind, no UTF-8, policy, extension, too large: the same again would end the same. 3000 and 3003 are registered for
+        // Wrong bytes, wrong kind, no UTF-8, too large, extension: the same again would end the same. 3000 and 3003 are registered for
         // "unauthorized" and "forbidden".
-        1002 | 1003 | 1007..=1010 | 3000 | 3003 | 4100..=4999 => Advice::Stop,
+        1002 | 1003 | 1007 | 1009 | 1010 | 3000 | 3003 | 4100..=4999 => Advice::Stop,
         1012 | 1013 => Advice::RejoinLater,
         _ => Advice::Rejoin,
     }

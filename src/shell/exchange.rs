@@ -182,7 +182,7 @@ impl Core {
             }
             State::Closing => self.set_deadline(key, now.instant + LINGER_MS),
             State::Asked | State::Data(_) => self.set_deadline(key, Instant::NEVER),
-            State::Web(_) => self.await_sign_of_life(now, key),
+            State::Web(_) => self.listens_again(now, key),
             State::Leaving(_) => self.set_deadline(key, now.instant + OVERLOAD_MS),
         }
     }

@@ -207,6 +207,9 @@ impl Core {
         {
             connection.unread.extend_from_slice(input);
             connection.web.rest();
+            if connection.web.whole_by().is_some() {
+                self.await_sign_of_life(now, key);
+            }
         }
     }
 
@@ -408,6 +411,16 @@ impl Core {
         self.go_on_later(key);
     }
 
+    /// It was not read for a while, so nothing could come.
+    pub(super) fn listens_again(&mut self, now: Now, key: ConnectionKey) {
+        let body_ms = self.parts.patience.body_ms;
+        let work = self.connection(key).and_then(|connection| connection.web.work.as_mut());
+        if let Some(at) = work.and_then(|work| work.whole_by.as_mut()) {
+            *at = now.instant + body_ms;
+        }
+        self.await_sign_of_life(now, key);
+    }
+
     /// Its client lives.
     pub(super) fn saw_sign_of_life(&mut self, now: Now, key: ConnectionKey) {
         if let Some(connection) = self.connection(key) {
@@ -427,14 +440,14 @@ impl Core {
     pub(super) fn web_is_silent(&mut self, now: Now, key: ConnectionKey, home: Home) {
         let core = self.parts.number;
         let Some(connection) = self.connection(key) else { return };
+        if connection.readable || connection.web.is_asking() || connection.web.has_requests() {
+            // It has been heard, only not listened to: what it asked before comes first.
+            return self.listens_again(now, key);
+        }
         if connection.web.whole_by().is_some_and(|at| at <= now.instant) {
             self.hub.counters_mut().connections_timed_out += 1;
             let reason = "a message must be complete within the time that a request has";
             return self.close_web(now, key, Some((POLICY_VIOLATION, reason)));
-        }
-        if connection.readable || connection.web.is_asking() || connection.web.has_requests() {
-            // It has been heard, only not listened to: what it asked before comes first.
-            return self.await_sign_of_life(now, key);
         }
         if std::mem::replace(&mut connection.web.is_pinged, true) {
             self.hub.counters_mut().connections_timed_out += 1;

@@ -22,7 +22,7 @@ import { REQUEST_MS, type Wish } from "./wire.js";
 
 /** The server's URL, from any URL of it: `http://host:8080` or with a path in front of `/v1/`. */
 function baseOf(url: string | UrlObject | undefined, origin: string | undefined): string {
-    const text = typeof url === "object" ? url.href : (url ?? "");
+    const text = ((url as URL | undefined)?.href ?? url ?? "") as string;
     let parsed;
     try {
         // "host:80" must not become a path of the page's own server.

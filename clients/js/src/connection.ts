@@ -459,7 +459,7 @@ export function connection(
     }
 
     function publishes(one: Publication): void {
-        const trouble = tooLarge(one.item);
+        const trouble = live && !live.wire!.publish && tooLarge(one.item);
         if (!live || trouble) return answer(one, trouble ? { trouble } : UNSENT);
         queue.push(one);
         if (posting || !live.wire!.publish) tell({ is: "queued", to: one.tab, id: one.id });

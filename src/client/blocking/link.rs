@@ -301,6 +301,13 @@ impl State {
         }
     }
 
+    /// There is no further connection: whoever waits for a subscription hears it.
+    pub(super) fn give_up(&mut self) {
+        for (_, asker) in &mut self.wanted {
+            answer(asker.take(), Err(Error::Link("the client has ended".to_owned())));
+        }
+    }
+
     fn forget(&mut self, subjects: &[String]) {
         let (gone, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.wanted).into_iter().partition(|(known, _)| subjects.contains(&known.subject));

@@ -69,6 +69,7 @@ impl Worker {
         }
         let mut state = self.shared.lock();
         state.over = true;
+        state.give_up();
         let stopped = state.stopping;
         let error = last.unwrap_or_else(|| Error::Link("the client was closed".to_owned()));
         if state.first.is_none() {
