@@ -36,7 +36,7 @@ mod message;
 mod request;
 #[cfg(test)]
 mod tests;
-mod url;
+pub(crate) mod url;
 
 pub use backoff::Backoff;
 #[cfg(feature = "server")]

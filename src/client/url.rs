@@ -66,8 +66,7 @@ impl Url {
     /// The value of the `Host` header.
     #[must_use]
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        authority(&self.host, self.port)
     }
 }
 
@@ -77,7 +76,14 @@ impl fmt::Display for Url {
     }
 }
 
-fn split_authority(authority: &str) -> Option<(&str, u16)> {
+/// A host and a port as they stand in a URL and in `Host`: an IPv6 address in brackets, the usual port left out.
+pub(crate) fn authority(host: &str, port: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == 80 { host } else { format!("{host}:{port}") }
+}
+
+/// The host and the port of an authority; 80 if it names none. `None` if it is no authority.
+pub(crate) fn split_authority(authority: &str) -> Option<(&str, u16)> {
     let (host, rest) = match authority.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?,
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),

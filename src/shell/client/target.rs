@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::key::Key;
+use crate::client::url::{authority, split_authority};
 
 /// Where a Pushlet server is: what to connect to, which path to ask for, and what opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,26 +73,13 @@ impl Target {
 
     /// The value of the `Host` header.
     pub(in crate::shell) fn host_header(&self) -> String {
-        let brackets = self.host.contains(':');
-        let host = if brackets { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        authority(&self.host, self.port)
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}{}", self.host_header(), self.path)
-    }
-}
-
-fn split_authority(authority: &str) -> Option<(&str, u16)> {
-    let (host, rest) = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?,
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
-    };
-    match rest.strip_prefix(':') {
-        None => rest.is_empty().then_some((host, 80)),
-        Some(port) => Some((host, port.parse().ok().filter(|port| *port != 0)?)),
     }
 }
 
