@@ -269,7 +269,8 @@ impl Publisher {
         }
         let under_way = self.delivering.len().max(self.pending.len());
         match self.delivering.front() {
-            _ if under_way < self.share => Ok(now),
+            // The clock may have been read before the run began, and nothing is due before: it would be taken for warming up.
+            _ if under_way < self.share => Ok(now.max(shared.run_ns.load(Ordering::Acquire))),
             Some(first) => Err(When::Settled(first.settled)),
             None => Err(When::Event),
         }
