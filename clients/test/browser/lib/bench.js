@@ -108,7 +108,10 @@ export class Bench {
         const number = this.pages.push(page);
         const note = (kind, text) => this.console.push(`page ${number} ${kind}: ${text}`);
         page.on("console", (message) => {
-            note(message.type(), `${message.text()} (${message.location().url})`);
+            const { url } = message.location();
+            note(message.type(), `${message.text()} (${url})`);
+            // A browser with a tab strip looks for this by itself, now and then; no page asked for it.
+            if (url.endsWith("/favicon.ico")) return;
             if (message.type() === "error") this.faults.push(message.text());
         });
         page.on("pageerror", (error) => {
