@@ -131,8 +131,8 @@ impl Broker {
         match session.subscriptions.add(key.slot, list, label, self.visit, &mut self.trie) {
             Err(error) => self.refuse(asked, key, &error.to_string()),
             Ok(added) => {
-                let id = session.id.to_string();
-                let mut fields = vec![("p_id", id.as_str()), ("p_subject", list), ("p_sid", added.sid())];
+                let (id, sid) = (session.id.to_string(), added.sid());
+                let mut fields = vec![("p_id", id.as_str()), ("p_subject", list), ("p_sid", sid.as_str())];
                 fields.extend(added.text().map(|text| ("p_label", text)));
                 self.note_presence(key, &was_at);
                 self.ack(asked, key, "subscribe-ack", &fields)
@@ -164,8 +164,9 @@ impl Broker {
         let Some(gone) = session.subscriptions.remove(key.slot, sid, &mut self.trie) else {
             return self.refuse(asked, key, &format!("no subscription for sid={}", shown(sid)));
         };
-        let mut fields = vec![("p_id", id.as_str()), ("p_sid", gone.label().sid()), ("p_subject", gone.list())];
-        fields.extend(gone.label().text().map(|text| ("p_label", text)));
+        let label = gone.label();
+        let mut fields = vec![("p_id", id.as_str()), ("p_sid", sid), ("p_subject", gone.list())];
+        fields.extend(label.text().map(|text| ("p_label", text)));
         self.note_presence(key, &was_at);
         self.ack(asked, key, "unsubscribe-ack", &fields)
     }

@@ -1,7 +1,6 @@
 //! Data requests: listen and refresh, and how their answers begin and end (rules P-14 to P-18, P-26).
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Answer, Asked, Broker, Output};
@@ -109,7 +108,7 @@ impl Broker {
         key: SessionKey,
         name: &str,
         mode: &str,
-        label: Option<&Rc<Label>>,
+        label: Option<&Label>,
         out: &mut Vec<u8>,
     ) {
         let Some((id, session)) = self.named(key) else { return };
@@ -119,8 +118,9 @@ impl Broker {
         if name == "join-listen-ack" {
             fields.push(("p_from", &address));
         }
-        if let Some(label) = label {
-            fields.push(("p_sid", label.sid()));
+        let sid = label.map(Label::sid);
+        if let Some((label, sid)) = label.zip(sid.as_ref()) {
+            fields.push(("p_sid", sid.as_str()));
             fields.extend(label.text().map(|text| ("p_label", text)));
         }
         fields.push(("p_time", text.format(asked.now.unix_s)));

@@ -228,7 +228,7 @@ impl Outboxes<'_> {
         }
         let subject = encoding.event.subject.as_str();
         let matched = session.subscriptions.matched(interest.place, subject, self.visit);
-        let (label, looked_at) = (matched.label.map(Rc::clone), matched.looked_at / ITEMS_PER_WORK);
+        let (label, looked_at) = (matched.label, matched.looked_at / ITEMS_PER_WORK);
         looked_at + if label.is_some() { self.put(key, label, encoding) } else { 1 }
     }
 
@@ -244,7 +244,7 @@ impl Outboxes<'_> {
     }
 
     /// P-30: puts the event into the session's outbox, or notes that the session is to be ended for it.
-    fn put(&mut self, key: SessionKey, label: Option<Rc<Label>>, encoding: &mut Encoding) -> usize {
+    fn put(&mut self, key: SessionKey, label: Option<Label>, encoding: &mut Encoding) -> usize {
         let Some(session) = self.sessions.get_mut(key) else { return 1 };
         let (frame, bounds, policy) = (
             encoding.frame_for(session, self.deflater),

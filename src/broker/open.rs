@@ -1,14 +1,12 @@
 //! Sessions of the modern doors: how they begin, and how a long poll goes on. What happens to them otherwise is what happens to all sessions.
 
-use std::rc::Rc;
-
 use super::{Answer, Asked, Broker};
 use crate::limits::{
     ECHO_CHARS_MAX, PATTERN_STARS_MAX, RETRY_AFTER_S, SSE_RETRY_MS, SUBJECT_BYTES_MAX, SUBSCRIPTIONS_MAX,
     WIDE_PATTERNS_MAX,
 };
 use crate::protocol::{ClaimedId, Door, EndReason, Format, Framing, Mode, Opening, Problem, WantedSubscription};
-use crate::session::{Label, SessionKey, SubscribeError};
+use crate::session::{Label, SessionKey, SubscribeError, Subscription};
 use crate::topic::{PatternError, SubjectError};
 use crate::wire::{v1, ws};
 
@@ -95,7 +93,7 @@ impl Broker {
             let Self { sessions, trie, visit, .. } = broker;
             let Some(session) = sessions.get_mut(key) else { return Ok(()) };
             let subscriptions = &mut session.subscriptions;
-            let mut added: Vec<Rc<Label>> = Vec::new();
+            let mut added: Vec<Label> = Vec::new();
             for WantedSubscription { list, wish } in wanted {
                 if subscriptions.asked_for(list).next().is_some() {
                     continue;
@@ -104,7 +102,7 @@ impl Broker {
                     Ok(label) => added.push(label),
                     Err(error) => {
                         for label in &added {
-                            subscriptions.remove(key.slot, label.sid(), trie);
+                            subscriptions.remove(key.slot, label.sid().as_str(), trie);
                         }
                         return Err(unsubscribable(&error));
                     }
@@ -126,14 +124,14 @@ impl Broker {
             let Self { sessions, trie, .. } = broker;
             let Some(session) = sessions.get_mut(key) else { return Ok(()) };
             let subscriptions = &mut session.subscriptions;
-            let mut gone: Vec<Rc<Label>> = Vec::new();
+            let mut gone: Vec<Label> = Vec::new();
             for list in lists {
                 if list.split(',').all(|item| item.trim().is_empty()) {
                     return Err(Problem::field("subject", "No subject is named."));
                 }
-                let labels = |list| subscriptions.asked_for(list).map(|known| Rc::clone(known.label())).collect();
+                let labels = |list| subscriptions.asked_for(list).map(Subscription::label).collect();
                 // As it was asked for, or one by one.
-                let mut found: Vec<Rc<Label>> = labels(list);
+                let mut found: Vec<Label> = labels(list);
                 if found.is_empty() {
                     let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
                     let items: Vec<Vec<_>> = items.map(labels).collect();
@@ -149,7 +147,7 @@ impl Broker {
                 gone.extend(found);
             }
             for label in &gone {
-                subscriptions.remove(key.slot, label.sid(), trie);
+                subscriptions.remove(key.slot, label.sid().as_str(), trie);
             }
             Ok(())
         });

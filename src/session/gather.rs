@@ -106,6 +106,11 @@ impl Gather {
 
     /// Calls `write` with the bytes to send: one slice in the common case, at most [`SLICES_PER_WRITE_MAX`].
     pub fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        if let [Piece::Copied(range)] = &self.pieces[..]
+            && self.skip < range.len()
+        {
+            return write(&[IoSlice::new(&self.scratch[range.start + self.skip..range.end])]);
+        }
         let mut skip = self.skip;
         let mut slices: [IoSlice<'_>; SLICES_PER_WRITE_MAX] = std::array::from_fn(|_| IoSlice::new(&[]));
         let mut used = 0;

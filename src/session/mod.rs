@@ -12,7 +12,7 @@ mod tests;
 pub use channel::{Channel, Envelope};
 pub use gather::Gather;
 pub use outbox::{Bounds, Frame, Item, Outbox, Pushed};
-pub use subscriptions::{Interest, Label, Matched, SubscribeError, Subscription, Subscriptions};
+pub use subscriptions::{Interest, Label, Matched, Sid, SubscribeError, Subscription, Subscriptions};
 pub use table::{SessionKey, Sessions};
 
 use core::num::NonZeroU16;

@@ -67,7 +67,7 @@ pub struct Item {
     /// The bytes that all share.
     pub frame: Rc<Frame>,
     /// The subscription that it matched; `None` for unicast and for the server's own events.
-    pub label: Option<Rc<Label>>,
+    pub label: Option<Label>,
     /// How many events before it were dropped (rule P-30).
     pub lost: u64,
 }
@@ -105,8 +105,9 @@ impl Item {
             pairs[used] = (name, value);
             used += 1;
         };
-        if let Some(label) = &self.label {
-            add("p_sid", label.sid());
+        let sid = self.label.as_ref().map(Label::sid);
+        if let Some((label, sid)) = self.label.as_ref().zip(sid.as_ref()) {
+            add("p_sid", sid.as_str());
             if let Some(text) = label.text() {
                 add("p_label", text);
             }
@@ -187,7 +188,7 @@ impl Outbox {
     /// Reads what the next write will read, and says nothing with it: see [`crate::broker::Broker::warm_up`].
     #[must_use]
     pub fn touch(&self) -> u64 {
-        self.items.front().map_or(0, |item| item.lost ^ item.label.as_ref().map_or(0, |label| label.sid().len() as u64))
+        self.items.front().map_or(0, |item| item.lost)
     }
 
     /// Whether nothing is queued.
@@ -219,7 +220,7 @@ impl Outbox {
     ///
     /// An event that is larger than the bound by itself is refused under every policy: no reader is quick enough for it, so it says nothing
     /// about this one.
-    pub fn push(&mut self, frame: Rc<Frame>, label: Option<Rc<Label>>, bounds: Bounds, policy: Overflow) -> Pushed {
+    pub fn push(&mut self, frame: Rc<Frame>, label: Option<Label>, bounds: Bounds, policy: Overflow) -> Pushed {
         debug_assert!(frame.subject.is_some(), "heartbeats have a way of their own");
         let charge = frame.charge();
         let (mut dropped, mut looked_at, mut distinct) = (0, 0, false);
@@ -267,13 +268,13 @@ impl Outbox {
     ///
     /// An event that was sent in part can not be dropped, so it does not count; if its connection breaks it waits again, and the next push of
     /// its subscription finds it.
-    fn outdated(&self, label: &Rc<Label>, incoming: Option<&Subject>) -> Outdated {
+    fn outdated(&self, label: &Label, incoming: Option<&Subject>) -> Outdated {
         let wish = label.wish();
         let mut room = wish.queue.map_or(usize::MAX, |events| usize::from(events.get()) - 1);
         let mut found = Outdated::default();
         // The newest first, so that the oldest go, and so that the places stay what they are while they are dropped in this order.
         for (at, item) in self.items.iter().enumerate().skip(self.first_droppable()).rev() {
-            if !item.label.as_ref().is_some_and(|known| Rc::ptr_eq(known, label)) {
+            if !item.label.as_ref().is_some_and(|known| known.is(label)) {
                 continue;
             }
             if room == 0 || wish.conflate && item.frame.subject.as_ref() == incoming {

@@ -1,8 +1,11 @@
 //! What one session wants to hear, and its entries in the trie.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::rc::Rc;
+
+use smallvec::SmallVec;
 
 use crate::limits::{LABEL_BYTES_MAX, NARROW_STARS_MAX, SUBSCRIPTIONS_MAX, WIDE_PATTERNS_MAX};
 use crate::protocol::SubscriptionWish;
@@ -17,59 +20,83 @@ pub struct Interest {
     pub place: u32,
 }
 
-/// The personal attributes that a subscription gives to its events (rule P-20). Shared with the events in the outbox, so that one that was
-/// matched before the subscription went still tells what it matched.
-#[derive(Debug, PartialEq, Eq)]
+/// The personal attributes that a subscription gives to its events (rule P-20). It goes with the events into the outbox, so that one that was
+/// matched before the subscription went still tells what it matched. Mostly it is a number and nothing else: then no memory is behind it.
+#[derive(Clone, Debug)]
 pub struct Label {
-    sid: Sid,
+    number: NonZeroU32,
+    wordy: Option<Rc<Wordy>>,
+}
+
+/// What few subscriptions have.
+#[derive(Debug)]
+struct Wordy {
     text: Option<Box<str>>,
     wish: SubscriptionWish,
 }
 
 impl Label {
+    fn new(number: NonZeroU32, text: Option<&str>, wish: SubscriptionWish) -> Self {
+        let is_wordy = text.is_some() || wish.is_some();
+        Self { number, wordy: is_wordy.then(|| Rc::new(Wordy { text: text.map(Box::from), wish })) }
+    }
+
     /// The subscription's id, unique within its session (rule P-34).
     #[must_use]
-    pub fn sid(&self) -> &str {
-        self.sid.as_str()
+    pub fn sid(&self) -> Sid {
+        Sid::new(self.number)
     }
 
     /// The subscriber's own `p_label`.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
-        self.text.as_deref()
+        self.wordy.as_ref()?.text.as_deref()
     }
 
     /// P-30: what the subscriber asked for this subscription's part of its queue.
     #[must_use]
-    pub const fn wish(&self) -> SubscriptionWish {
-        self.wish
+    pub fn wish(&self) -> SubscriptionWish {
+        self.wordy.as_ref().map_or_else(SubscriptionWish::default, |wordy| wordy.wish)
+    }
+
+    /// Whether both are of one subscription of one session, and of one time: a subscription that gets another wish gets another label.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        let same_words = match (&self.wordy, &other.wordy) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Rc::ptr_eq(one, other),
+            _ => false,
+        };
+        self.number == other.number && same_words
     }
 }
 
-/// The text of a subscription's id: `s` and its number. In place, because every session has one and an allocation is larger.
+/// The text of a subscription's id: `s` and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sid {
+pub struct Sid {
     len: u8,
     text: [u8; 11],
 }
 
 impl Sid {
-    fn new(number: u32) -> Self {
+    fn new(number: NonZeroU32) -> Self {
         let mut sid = Self { len: 1, text: [b's'; 11] };
-        for digit in itoa::Buffer::new().format(number).bytes() {
-            sid.text[usize::from(sid.len)] = digit;
-            sid.len += 1;
-        }
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number.get()).as_bytes();
+        sid.text[1..=digits.len()].copy_from_slice(digits);
+        sid.len += digits.len() as u8;
         sid
     }
 
-    fn as_str(&self) -> &str {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or_default()
     }
 }
 
 /// One item of a comma list.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Item {
     start: u32,
     end: u32,
@@ -77,26 +104,74 @@ struct Item {
     entry: Option<EntryId>,
 }
 
+/// The items of a comma list. Most lists have one, which is all of it: that one needs no memory of its own.
+#[derive(Debug)]
+enum Items {
+    Whole(Option<EntryId>),
+    Several(Box<[Item]>),
+}
+
+impl Items {
+    fn new(items: Vec<Item>, list: &str) -> Self {
+        match items[..] {
+            [Item { start: 0, end, entry }] if end as usize == list.len() => Self::Whole(entry),
+            _ => Self::Several(items.into_boxed_slice()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Whole(_) => 1,
+            Self::Several(items) => items.len(),
+        }
+    }
+
+    /// The item at a place that there is, of the list `list`.
+    fn at(&self, place: usize, list: &str) -> Item {
+        match self {
+            // A list is as long as a request at most.
+            Self::Whole(entry) => Item { start: 0, end: list.len() as u32, entry: *entry },
+            Self::Several(items) => items[place],
+        }
+    }
+
+    fn entry_mut(&mut self, place: usize) -> &mut Option<EntryId> {
+        match self {
+            Self::Whole(entry) => entry,
+            Self::Several(items) => &mut items[place].entry,
+        }
+    }
+}
+
 /// One subscription: a comma list of prefixes or of patterns under one id.
 #[derive(Debug)]
 pub struct Subscription {
-    number: u32,
+    // The parts of its label, which would not fit in as closely.
+    number: NonZeroU32,
+    wordy: Option<Rc<Wordy>>,
     syntax: Syntax,
     /// Whether another item of the session, here or elsewhere, has had the same head as one of these. Then the trie cannot say which of
     /// the two a session was meant by.
     is_rivalled: bool,
     /// The last delivery that had begun when it was made: it takes part in later ones only.
     since: u64,
-    label: Rc<Label>,
     list: Box<str>,
-    items: Box<[Item]>,
+    items: Items,
 }
 
 impl Subscription {
     /// What its events carry.
     #[must_use]
-    pub const fn label(&self) -> &Rc<Label> {
-        &self.label
+    pub fn label(&self) -> Label {
+        Label { number: self.number, wordy: self.wordy.clone() }
+    }
+
+    fn sid(&self) -> Sid {
+        Sid::new(self.number)
+    }
+
+    fn text(&self) -> Option<&str> {
+        self.wordy.as_ref()?.text.as_deref()
     }
 
     /// The comma list, as it came.
@@ -114,15 +189,19 @@ impl Subscription {
     /// Its items that no older subscription of the session has as well. Directly after it was made these are the ones that are new to the
     /// session; of one that was removed, the ones that the session has no more.
     pub fn own(&self) -> impl Iterator<Item = Want<'_>> {
-        self.items.iter().filter(|item| item.entry.is_some()).map(|item| self.want(item))
+        self.items().filter(|item| item.entry.is_some()).map(|item| self.want(item))
     }
 
-    fn want(&self, item: &Item) -> Want<'_> {
+    fn items(&self) -> impl Iterator<Item = Item> {
+        (0..self.items.len()).map(|place| self.items.at(place, &self.list))
+    }
+
+    fn want(&self, item: Item) -> Want<'_> {
         Want { syntax: self.syntax, text: &self.list[item.start as usize..item.end as usize] }
     }
 
     fn wants(&self) -> impl Iterator<Item = Want<'_>> {
-        self.items.iter().map(|item| self.want(item))
+        self.items().map(|item| self.want(item))
     }
 
     /// P-19: the longest head, in bytes, of its items that match.
@@ -132,10 +211,10 @@ impl Subscription {
 }
 
 /// Which subscription an event comes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Matched<'a> {
+#[derive(Clone, Debug)]
+pub struct Matched {
     /// What the event carries. `None` if the session has no subscription to it.
-    pub label: Option<&'a Rc<Label>>,
+    pub label: Option<Label>,
     /// How many items of comma lists were compared with the subject to find it: none, mostly.
     pub looked_at: usize,
 }
@@ -195,8 +274,9 @@ struct Order<'a> {
 /// belongs to the oldest subscription with that (rule P-19: ties go to the oldest). The same text is two things in the two syntaxes.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    /// By place; a place stays while its subscription lives, because the trie names it.
-    places: Vec<Option<Subscription>>,
+    /// By place; a place stays while its subscription lives, because the trie names it. The first one lies here: most sessions have no other,
+    /// and an event that comes by it finds it in memory that it reads anyway.
+    places: SmallVec<[Option<Subscription>; 1]>,
     /// Number of the last subscription made.
     last: u32,
 }
@@ -205,7 +285,7 @@ impl Subscriptions {
     /// None.
     #[must_use]
     pub const fn new() -> Self {
-        Self { places: Vec::new(), last: 0 }
+        Self { places: SmallVec::new_const(), last: 0 }
     }
 
     fn all(&self) -> impl Iterator<Item = &Subscription> {
@@ -226,7 +306,7 @@ impl Subscriptions {
     /// The subscription with this id.
     #[must_use]
     pub fn get(&self, sid: &str) -> Option<&Subscription> {
-        self.all().find(|known| known.label.sid() == sid)
+        self.all().find(|known| known.sid().as_str() == sid)
     }
 
     /// The subscription at a place that the trie named.
@@ -244,10 +324,10 @@ impl Subscriptions {
     /// Where the heads of two items are the same, a prefix and a pattern, or two patterns, the trie names any of them: the oldest is looked
     /// for among all items of the session.
     #[must_use]
-    pub fn matched(&self, place: u32, subject: &str, delivery: u64) -> Matched<'_> {
+    pub fn matched(&self, place: u32, subject: &str, delivery: u64) -> Matched {
         match self.at(place) {
             Some(known) if known.since < delivery && !known.is_rivalled => {
-                Matched { label: Some(&known.label), looked_at: 0 }
+                Matched { label: Some(known.label()), looked_at: 0 }
             }
             _ => Matched {
                 label: self.longest(subject, delivery).map(Subscription::label),
@@ -276,7 +356,7 @@ impl Subscriptions {
         label: Option<&str>,
         since: u64,
         trie: &mut Trie<Interest>,
-    ) -> Result<Rc<Label>, SubscribeError> {
+    ) -> Result<Label, SubscribeError> {
         let items = prefixes(list).map_err(SubscribeError::Subject)?;
         if let Some(bytes) = label.map(str::len).filter(|bytes| *bytes > LABEL_BYTES_MAX) {
             return Err(SubscribeError::LabelTooLong { bytes });
@@ -297,7 +377,7 @@ impl Subscriptions {
         wish: SubscriptionWish,
         since: u64,
         trie: &mut Trie<Interest>,
-    ) -> Result<Rc<Label>, SubscribeError> {
+    ) -> Result<Label, SubscribeError> {
         let joined;
         let list = match lists {
             [list] => *list,
@@ -321,12 +401,12 @@ impl Subscriptions {
         order: Order<'_>,
         since: u64,
         trie: &mut Trie<Interest>,
-    ) -> Result<Rc<Label>, SubscribeError> {
+    ) -> Result<Label, SubscribeError> {
         if self.prefix_count() + order.items.len() > SUBSCRIPTIONS_MAX {
             return Err(SubscribeError::TooMany);
         }
         // An id is never used twice: who unsubscribes late must not hit another subscription.
-        let number = self.last.checked_add(1).ok_or(SubscribeError::TooMany)?;
+        let number = self.last.checked_add(1).and_then(NonZeroU32::new).ok_or(SubscribeError::TooMany)?;
         let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
         let interest = Interest { session, place: place as u32 };
         let Order { syntax, list, items, text, wish } = order;
@@ -339,19 +419,15 @@ impl Subscriptions {
                 Item { start: at.start as u32, end: at.end as u32, entry }
             })
             .collect();
-        self.last = number;
-        let label = Rc::new(Label { sid: Sid::new(number), text: text.map(Box::from), wish });
-        let (list, is_rivalled) = (Box::from(list), false);
-        let mut new = Subscription { number, syntax, is_rivalled, since, label: Rc::clone(&label), list, items };
+        self.last = number.get();
+        let label = Label::new(number, text, wish);
+        let items = Items::new(items, list);
+        let (wordy, list, is_rivalled) = (label.wordy.clone(), Box::from(list), false);
+        let mut new = Subscription { number, wordy, syntax, is_rivalled, since, list, items };
         self.note_rivals(&mut new);
-        if place == self.places.len() {
-            if place == 0 {
-                // Most sessions have one subscription, or few.
-                self.places.reserve_exact(1);
-            }
-            self.places.push(Some(new));
-        } else {
-            self.places[place] = Some(new);
+        match self.places.get_mut(place) {
+            Some(free) => *free = Some(new),
+            None => self.places.push(Some(new)),
         }
         Ok(label)
     }
@@ -374,11 +450,10 @@ impl Subscriptions {
 
     /// What the events of a subscription to prefixes with just this list and label carry, if there is one.
     #[must_use]
-    pub fn same(&self, list: &str, label: Option<&str>) -> Option<Rc<Label>> {
-        let same = |known: &&Subscription| {
-            known.syntax == Syntax::Prefix && *known.list == *list && known.label.text() == label
-        };
-        self.all().find(same).map(|known| Rc::clone(&known.label))
+    pub fn same(&self, list: &str, label: Option<&str>) -> Option<Label> {
+        let same =
+            |known: &&Subscription| known.syntax == Syntax::Prefix && *known.list == *list && known.text() == label;
+        self.all().find(same).map(Subscription::label)
     }
 
     /// The subscriptions to patterns that were asked for in just these words. Mostly there is one, but a session may begin with several.
@@ -391,24 +466,25 @@ impl Subscriptions {
     pub fn change_wish(&mut self, list: &str, wish: SubscriptionWish) {
         let asked_for = |known: &&mut Subscription| known.syntax == Syntax::Pattern && *known.list == *list;
         for known in self.places.iter_mut().flatten().filter(asked_for) {
-            let Label { sid, text, .. } = &*known.label;
-            known.label = Rc::new(Label { sid: *sid, text: text.clone(), wish });
+            known.wordy = Label::new(known.number, known.text(), wish).wordy;
         }
     }
 
     /// Removes the subscription called `sid` of the session in slot `session` and returns it.
     pub fn remove(&mut self, session: u32, sid: &str, trie: &mut Trie<Interest>) -> Option<Subscription> {
-        let place = self.places.iter().position(|slot| slot.as_ref().is_some_and(|known| known.label.sid() == sid))?;
+        let place =
+            self.places.iter().position(|slot| slot.as_ref().is_some_and(|known| known.sid().as_str() == sid))?;
         let mut gone = self.places[place].take()?;
         for at in 0..gone.items.len() {
-            let Some(entry) = gone.items[at].entry else { continue };
-            match self.heir(gone.want(&gone.items[at])) {
+            let item = gone.items.at(at, &gone.list);
+            let Some(entry) = item.entry else { continue };
+            match self.heir(gone.want(item)) {
                 None => {
                     trie.remove(entry);
                 }
                 Some((place, heir)) => {
-                    heir.entry = Some(entry);
-                    gone.items[at].entry = None;
+                    *heir = Some(entry);
+                    *gone.items.entry_mut(at) = None;
                     trie.set(entry, Interest { session, place });
                 }
             }
@@ -416,11 +492,14 @@ impl Subscriptions {
         while self.places.last().is_some_and(Option::is_none) {
             self.places.pop();
         }
+        if self.places.len() <= 1 {
+            self.places.shrink_to_fit();
+        }
         Some(gone)
     }
 
-    /// The oldest subscription's item that is the same.
-    fn heir(&mut self, want: Want<'_>) -> Option<(u32, &mut Item)> {
+    /// Where the oldest subscription's item that is the same keeps its entry.
+    fn heir(&mut self, want: Want<'_>) -> Option<(u32, &mut Option<EntryId>)> {
         let (place, at) = (0_u32..)
             .zip(&self.places)
             .filter_map(|(place, slot)| {
@@ -430,7 +509,7 @@ impl Subscriptions {
             })
             .min()
             .map(|(_, place, at)| (place, at))?;
-        self.places[place as usize].as_mut().map(|subscription| (place, &mut subscription.items[at]))
+        self.places[place as usize].as_mut().map(|subscription| (place, subscription.items.entry_mut(at)))
     }
 
     /// As if so many subscriptions had been made before.
@@ -441,9 +520,10 @@ impl Subscriptions {
 
     /// Removes all of them.
     pub fn clear(&mut self, trie: &mut Trie<Interest>) {
-        for entry in self.places.drain(..).flatten().flat_map(|gone| gone.items).filter_map(|item| item.entry) {
-            trie.remove(entry);
+        for gone in std::mem::take(&mut self.places).into_iter().flatten() {
+            gone.items().filter_map(|item| item.entry).for_each(|entry| {
+                trie.remove(entry);
+            });
         }
-        self.places = Vec::new();
     }
 }

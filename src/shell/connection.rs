@@ -51,8 +51,9 @@ impl Kind {
 
 /// One client connection.
 ///
-/// Invariant: `unread` holds bytes only while an answer is owed or being written, or the beginning of a frame's head (14 bytes); `unsent` only while the socket is not writable or a turn
-/// is under way.
+/// It is two cache lines, for one that listens is read with every event.
+///
+/// Invariant: `unsent` holds bytes only while the socket is not writable or a turn is under way.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: OwnedFd,
@@ -61,20 +62,13 @@ pub(super) struct Connection {
     pub(super) serial: u32,
     pub(super) state: State,
     pub(super) reader: RequestReader,
-    /// A body of lines that is on its way in.
-    pub(super) upload: Option<Box<Upload>>,
     /// What it is as a WebSocket, or is about to become.
     pub(super) web: Web,
-    /// Bytes read and not parsed yet: pipelined requests.
-    pub(super) unread: Vec<u8>,
     /// Bytes of answers that the socket has not taken.
     pub(super) unsent: Vec<u8>,
-    /// Events in `unsent` that stand in no queue any more. Several answers may wait in it: one for each pipelined request of a turn.
-    pub(super) carried: Vec<Carried>,
     /// How the request that is being answered wants its answer.
     pub(super) reply: ReplyTo,
-    /// The page that asked, if it may read the answer (CORS).
-    pub(super) origin: Option<Box<str>>,
+    aside: Option<Box<Aside>>,
     /// When it is given up; meaning by `state`.
     pub(super) deadline: Instant,
     /// The earliest deadline that the wheel holds for it.
@@ -90,6 +84,28 @@ pub(super) struct Connection {
     /// The socket did not take all of `unsent`: `deadline` is how long it is given.
     pub(super) blocked: bool,
     pub(super) kind: Kind,
+}
+
+/// What a connection has now and then, and none that is idle.
+///
+/// Invariant: one of these is something. `unread` holds bytes only while an answer is owed or being written, or the beginning of a frame's
+/// head (14 bytes).
+#[derive(Debug, Default)]
+struct Aside {
+    /// Bytes read and not parsed yet: pipelined requests.
+    unread: Vec<u8>,
+    /// Events in `unsent` that stand in no queue any more. Several answers may wait in it: one for each pipelined request of a turn.
+    carried: Vec<Carried>,
+    /// A body of lines that is on its way in.
+    upload: Option<Upload>,
+    /// The page that asked, if it may read the answer (CORS).
+    origin: Option<Box<str>>,
+}
+
+impl Aside {
+    fn is_nothing(&self) -> bool {
+        self.unread.is_empty() && self.carried.is_empty() && self.upload.is_none() && self.origin.is_none()
+    }
 }
 
 /// Events that are lost to a session if their answer is not taken.
@@ -116,20 +132,80 @@ impl Connection {
     /// Whether it has to take some of its answers before it may ask for more. Who asks for many pages at once gets them as quickly as it takes them,
     /// and no more is held for it than that. Answers with events are bounded by the queues that they come from.
     pub(super) fn is_owed_much(&self) -> bool {
-        self.carried.is_empty() && self.unsent.len() > READ_BYTES_PER_TURN_MAX
+        self.carried().is_empty() && self.unsent.len() > READ_BYTES_PER_TURN_MAX
+    }
+
+    /// Changes what is aside, and gives its memory back if nothing is left.
+    fn aside<R>(&mut self, change: impl FnOnce(&mut Aside) -> R) -> Option<R> {
+        let aside = self.aside.as_mut()?;
+        let result = change(aside);
+        if aside.is_nothing() {
+            self.aside = None;
+        }
+        Some(result)
+    }
+
+    /// Whether bytes wait to be parsed.
+    pub(super) fn has_unread(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| !aside.unread.is_empty())
+    }
+
+    /// Bytes that cannot be parsed now.
+    pub(super) fn keep_unread(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.aside.get_or_insert_default().unread.extend_from_slice(bytes);
+        }
+    }
+
+    /// The bytes that wait to be parsed; they wait no more.
+    pub(super) fn take_unread(&mut self) -> Vec<u8> {
+        self.aside(|aside| std::mem::take(&mut aside.unread)).unwrap_or_default()
+    }
+
+    /// The page that asks now, if it may read the answer (CORS).
+    pub(super) fn set_origin(&mut self, origin: Option<Box<str>>) {
+        match origin {
+            Some(_) => self.aside.get_or_insert_default().origin = origin,
+            None => drop(self.take_origin()),
+        }
+    }
+
+    /// The page whose request is answered now.
+    pub(super) fn take_origin(&mut self) -> Option<Box<str>> {
+        self.aside(|aside| aside.origin.take()).flatten()
+    }
+
+    /// A body of lines that is on its way in.
+    pub(super) fn upload(&mut self) -> Option<&mut Upload> {
+        self.aside.as_mut()?.upload.as_mut()
+    }
+
+    pub(super) fn begin_upload(&mut self, upload: Upload) {
+        self.aside.get_or_insert_default().upload = Some(upload);
+    }
+
+    pub(super) fn take_upload(&mut self) -> Option<Upload> {
+        self.aside(|aside| aside.upload.take()).flatten()
+    }
+
+    /// Events that stand in no queue any more.
+    pub(super) fn carried(&self) -> &[Carried] {
+        self.aside.as_ref().map_or(&[], |aside| &aside.carried)
+    }
+
+    /// An answer with such events is in `unsent`, or announced.
+    pub(super) fn carries(&mut self, carried: Carried) {
+        self.aside.get_or_insert_default().carried.push(carried);
     }
 
     /// The answer that was announced is in `unsent` now.
     pub(super) fn carries_now(&mut self) {
-        self.carried.iter_mut().for_each(|carried| carried.ahead = false);
+        self.aside(|aside| aside.carried.iter_mut().for_each(|carried| carried.ahead = false));
     }
 
     /// The kernel has taken all that was in `unsent`.
     pub(super) fn carries_no_more(&mut self) {
-        self.carried.retain(|carried| carried.ahead);
-        if self.carried.is_empty() {
-            self.carried = Vec::new();
-        }
+        self.aside(|aside| aside.carried.retain(|carried| carried.ahead));
     }
 
     pub(super) fn new(socket: OwnedFd, generation: u32, kind: Kind) -> Self {
@@ -139,13 +215,10 @@ impl Connection {
             serial: 0,
             state: State::Reading,
             reader: RequestReader::new(),
-            upload: None,
             web: Web::default(),
-            unread: Vec::new(),
             unsent: Vec::new(),
-            carried: Vec::new(),
             reply: ReplyTo { version: Version::Http11, keep_alive: true, to_head: false },
-            origin: None,
+            aside: None,
             deadline: Instant::NEVER,
             wake_at: Instant::NEVER,
             readable: false,
@@ -179,3 +252,6 @@ impl Connection {
         outcome
     }
 }
+
+// A connection is read with every event that it gets; whoever makes it larger finds out here.
+const _: () = assert!(size_of::<Connection>() <= 128, "a connection is two cache lines");

@@ -445,7 +445,7 @@ impl Core {
     pub(super) fn end_if_idle(&mut self, now: Now, key: ConnectionKey) {
         let Some(connection) = self.connection(key) else { return };
         let between = connection.state == State::Reading && connection.reader.phase() == Phase::Idle;
-        let nothing_left = connection.unread.is_empty() && connection.unsent.is_empty() && !connection.queued;
+        let nothing_left = !connection.has_unread() && connection.unsent.is_empty() && !connection.queued;
         if between && nothing_left && connection.kind != Kind::Admin {
             self.close(now, key);
         }
@@ -639,7 +639,7 @@ impl Core {
 
     fn tell_undelivered(&mut self, connection: &Connection) {
         // What the kernel has taken is out of the list.
-        for Carried { home, events, .. } in &connection.carried {
+        for Carried { home, events, .. } in connection.carried() {
             self.hub.handle_undelivered(*home, *events);
         }
     }

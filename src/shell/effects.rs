@@ -37,7 +37,7 @@ impl Core {
                     return self.open_web(now, key, home, &upgrade, &lead);
                 }
                 connection.state = State::Data(home);
-                let (reply, origin) = (connection.reply, connection.origin.take());
+                let (reply, origin) = (connection.reply, connection.take_origin());
                 let mut head = std::mem::take(&mut connection.unsent);
                 let sent = self.events_head(&mut head, reply, &date, framing, origin.as_deref(), Body::Stream);
                 head.extend_from_slice(&lead);
@@ -53,7 +53,7 @@ impl Core {
                 let Some((_, connection)) = self.asking(token) else {
                     return self.hub.handle_undelivered(home, events);
                 };
-                connection.carried.push(Carried { home, events, ahead: true });
+                connection.carries(Carried { home, events, ahead: true });
             }
             Output::Finish { token, tail } => {
                 let Some((key, connection)) = self.asking(token) else { return };
@@ -82,7 +82,7 @@ impl Core {
             return self.answer_message(now, key, answer);
         }
         connection.web = Web::default();
-        if let Some(upload) = &mut connection.upload {
+        if let Some(upload) = connection.upload() {
             // Some lines of many: the connection goes on with the others, and its answer comes at their end.
             match answer {
                 Answer::Posted(posted) => upload.absorb(&posted),
@@ -99,7 +99,7 @@ impl Core {
             return;
         }
         connection.carries_now();
-        let (reply, origin) = (connection.reply, connection.origin.take());
+        let (reply, origin) = (connection.reply, connection.take_origin());
         let mut out = std::mem::take(&mut connection.unsent);
         let sent = match answer {
             Answer::Events { framing, body } => {

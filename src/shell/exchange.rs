@@ -48,7 +48,7 @@ impl Core {
             }
             let out_of_requests = self.requests_left == 0;
             let Some(connection) = self.connection(key) else { return };
-            if connection.upload.is_some() {
+            if connection.upload().is_some() {
                 if out_of_requests {
                     self.go_on_later(key);
                     break;
@@ -59,14 +59,14 @@ impl Core {
                 }
             }
             let Some(connection) = self.connection(key) else { return };
-            let is_unread = !connection.unread.is_empty();
+            let is_unread = connection.has_unread();
             if !is_unread && !connection.readable {
                 break;
             } else if out_of_requests {
                 self.go_on_later(key);
                 break;
             } else if is_unread {
-                let unread = std::mem::take(&mut connection.unread);
+                let unread = connection.take_unread();
                 self.parse(now, key, &unread);
             } else if budget == 0 {
                 self.go_on_later(key);
@@ -138,7 +138,7 @@ impl Core {
             let Some(connection) = self.connection(key) else { return };
             if connection.state != State::Reading || out_of_requests || connection.is_owed_much() {
                 // One request at a time: the next one waits here until this one is answered, or until the next turn.
-                connection.unread.extend_from_slice(input);
+                connection.keep_unread(input);
                 return;
             }
             let before = connection.reader.phase();
@@ -154,8 +154,12 @@ impl Core {
                         Progress::Complete(request) if v1::streams(&request.head) => {
                             self.end_pieces(now, key, &request);
                             // Its lines are published, and it is answered, before what comes behind it.
-                            let rest = self.connection(key).filter(|connection| connection.upload.is_some());
-                            return rest.into_iter().for_each(|connection| connection.unread.extend_from_slice(input));
+                            if let Some(connection) = self.connection(key)
+                                && connection.upload().is_some()
+                            {
+                                connection.keep_unread(input);
+                            }
+                            return;
                         }
                         Progress::Complete(request) => {
                             self.requests_left = self.requests_left.saturating_sub(1);
@@ -223,7 +227,7 @@ impl Core {
                 (command, agent, path)
             }
         };
-        connection.origin = request.head.origin.as_deref().map(Box::from);
+        connection.set_origin(request.head.origin.as_deref().map(Box::from));
         let chunked = request.head.version == Version::Http11;
         let draw = match self.draw(&command) {
             Ok(draw) => draw,
@@ -295,7 +299,7 @@ impl Core {
             http::write_error(&mut connection.unsent, &error, &date)
         };
         connection.state = State::Closing;
-        connection.unread = Vec::new();
+        connection.take_unread();
         self.set_deadline(key, now.instant + LINGER_MS);
     }
 
@@ -303,7 +307,7 @@ impl Core {
     /// unread bytes would be a reset, and the peer might never see the answer.
     fn farewell(&mut self, now: Now, key: ConnectionKey) {
         let Some(connection) = self.connection(key) else { return };
-        connection.unread = Vec::new();
+        connection.take_unread();
         if !connection.unsent.is_empty() && !self.write_out(now, key) {
             return;
         }

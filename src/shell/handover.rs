@@ -91,8 +91,8 @@ impl Core {
             ticket,
             request,
             reply: connection.reply,
-            origin: connection.origin.take(),
-            unread: std::mem::take(&mut connection.unread),
+            origin: connection.take_origin(),
+            unread: connection.take_unread(),
             peer_finished: connection.peer_finished,
         };
         self.set_deadline(key, Instant::NEVER);
@@ -161,8 +161,8 @@ impl Core {
             connection.state = State::Asked;
             connection.serial = serial;
             connection.reply = arrival.reply;
-            connection.origin = arrival.origin;
-            connection.unread = arrival.unread;
+            connection.set_origin(arrival.origin);
+            connection.keep_unread(&arrival.unread);
             connection.peer_finished = arrival.peer_finished;
             // Bytes may have come while nobody watched; the set tells them again, and whether the socket takes bytes too.
             connection.readable = true;

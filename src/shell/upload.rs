@@ -52,14 +52,15 @@ impl Core {
         let date = self.date(now);
         let routes = self.parts.routes.clone();
         let Some(connection) = self.connection(key) else { return };
+        let has_begun = connection.upload().is_some();
         let Some((head, piece)) = connection.reader.take_piece() else { return };
-        if connection.upload.is_none() {
-            match routes.upload(head, &date) {
-                Ok(uploader) => connection.upload = Some(Box::new(Upload::new(uploader, head))),
+        if !has_begun {
+            match routes.upload(head, &date).map(|uploader| Upload::new(uploader, head)) {
+                Ok(upload) => connection.begin_upload(upload),
                 Err(answer) => return self.refuse_upload(now, key, &answer),
             }
         }
-        let Some(upload) = &mut connection.upload else { return };
+        let Some(upload) = connection.upload() else { return };
         // A line must be complete in the time of a pause: who sends byte by byte would hold a line of memory for as long as it likes.
         let is_fresh = upload.lines.is_between() || piece.contains(&b'\n');
         upload.lines.feed(&piece);
@@ -74,13 +75,13 @@ impl Core {
         let routes = self.parts.routes.clone();
         let draining = self.draining;
         let Some(connection) = self.connection(key) else { return };
-        if connection.upload.is_none() {
+        if connection.upload().is_none() {
             match routes.upload(&request.head, &date) {
-                Ok(uploader) => connection.upload = Some(Box::new(Upload::new(uploader, &request.head))),
+                Ok(uploader) => connection.begin_upload(Upload::new(uploader, &request.head)),
                 Err(answer) => return self.refuse_upload(now, key, &answer),
             }
         }
-        if let Some(upload) = &mut connection.upload {
+        if let Some(upload) = connection.upload() {
             upload.reply.keep_alive &= !draining;
             upload.lines.feed(&request.body);
             upload.lines.finish();
@@ -94,7 +95,7 @@ impl Core {
         let Some(connection) = self.connection(key) else { return };
         connection.unsent.extend_from_slice(answer);
         connection.reply = ReplyTo { version: Version::Http11, keep_alive: false, to_head: false };
-        connection.unread = Vec::new();
+        connection.take_unread();
         self.answered(now, key);
     }
 
@@ -104,7 +105,7 @@ impl Core {
         let (serial, core, draining) = (self.serial, self.parts.number, self.draining);
         let routes = self.parts.routes.clone();
         let Some(connection) = self.connection(key) else { return false };
-        let Some(upload) = &mut connection.upload else { return false };
+        let Some(upload) = connection.upload() else { return false };
         if draining && upload.cut_off.is_none() {
             upload.give_up(Problem::new(503, EndReason::Shutdown.text()).retry_after(RETRY_AFTER_S));
         }
@@ -131,7 +132,7 @@ impl Core {
 
     /// The rest of a body of lines cannot be read: its client is told why, and what was published before. Says whether there is such a body.
     pub(super) fn cut_upload_off(&mut self, now: Now, key: ConnectionKey, problem: Problem) -> bool {
-        let Some(upload) = self.connection(key).and_then(|connection| connection.upload.as_mut()) else { return false };
+        let Some(upload) = self.connection(key).and_then(|connection| connection.upload()) else { return false };
         upload.give_up(problem);
         self.end_upload(now, key);
         true
@@ -141,7 +142,7 @@ impl Core {
         let date = self.date(now);
         let routes = self.parts.routes.clone();
         let Some(connection) = self.connection(key) else { return };
-        let Some(upload) = connection.upload.take() else { return };
+        let Some(upload) = connection.take_upload() else { return };
         let extra = routes.cross_origin_fields(upload.uploader.origin.as_deref());
         let mut reply = upload.reply;
         // What is left of a body that is not read cannot be told from a request.
@@ -154,7 +155,7 @@ impl Core {
         let (sent, refused) = (v1::write_posted(out, reply, &text, false, &date, &extra), text.status >= 400);
         connection.reply = ReplyTo { keep_alive: sent.keep_alive, ..reply };
         if upload.cut_off.is_some() {
-            connection.unread = Vec::new();
+            connection.take_unread();
         }
         self.hub.counters_mut().requests += 1;
         self.hub.counters_mut().requests_refused += u64::from(refused);

@@ -119,7 +119,7 @@ impl Core {
                 return;
             }
             let has_requests = connection.web.has_requests();
-            let has_unread = !connection.unread.is_empty() && !connection.web.is_cut;
+            let has_unread = connection.has_unread() && !connection.web.is_cut;
             if !has_requests && !has_unread && !connection.readable {
                 connection.web.rest();
                 return;
@@ -130,7 +130,7 @@ impl Core {
             if has_requests {
                 self.carry_out_all(now, key);
             } else if has_unread {
-                let unread = std::mem::take(&mut connection.unread);
+                let unread = connection.take_unread();
                 self.take_frames(now, key, &unread);
             } else {
                 budget = budget.saturating_sub(self.read_frames(now, key));
@@ -146,7 +146,7 @@ impl Core {
             Transfer::Bytes(bytes) => {
                 connection.readable = bytes == buffer.len() || connection.peer_finished;
                 connection.web.is_cut = false;
-                let cut = std::mem::take(&mut connection.unread);
+                let cut = connection.take_unread();
                 self.saw_sign_of_life(now, key);
                 if cut.is_empty() {
                     self.take_frames(now, key, &buffer[..bytes]);
@@ -205,7 +205,7 @@ impl Core {
         if let Some(connection) = self.connection(key)
             && matches!(connection.state, State::Web(_))
         {
-            connection.unread.extend_from_slice(input);
+            connection.keep_unread(input);
             connection.web.rest();
             if connection.web.whole_by().is_some() {
                 self.await_sign_of_life(now, key);
@@ -377,7 +377,7 @@ impl Core {
         connection.unsent.extend_from_slice(&rest);
         connection.unsent.extend_from_slice(frames);
         if missed > 0 {
-            connection.carried.push(Carried { home, events: missed, ahead: false });
+            connection.carries(Carried { home, events: missed, ahead: false });
         }
         self.put(now, key);
         true
@@ -403,7 +403,7 @@ impl Core {
         let State::Web(home) = connection.state else { return };
         let token = ReplyToken { core, connection: key.slot, serial: connection.serial };
         connection.state = State::Closing;
-        connection.unread = Vec::new();
+        connection.take_unread();
         connection.web = Web::default();
         self.set_deadline(key, now.instant + LINGER_MS);
         self.hub.handle_disconnect(now, home, token);
@@ -467,7 +467,7 @@ impl Core {
     pub(super) fn open_web(&mut self, now: Now, key: ConnectionKey, home: Home, upgrade: &Upgrade, lead: &[u8]) {
         let date = self.date(now);
         let Some(connection) = self.connection(key) else { return };
-        let origin = connection.origin.take();
+        let origin = connection.take_origin();
         let mut out = std::mem::take(&mut connection.unsent);
         let extra = self.parts.routes.cross_origin_fields(origin.as_deref());
         ws::switching_protocols(upgrade, &date, &extra, &mut out);

@@ -27,11 +27,12 @@ const _: () = assert!(BUCKETS.is_power_of_two() && BUCKETS.is_multiple_of(WORD_B
 /// One deadline, rounded up to a tick.
 #[derive(Clone, Copy, Debug)]
 struct Filed<K> {
-    tick: u64,
+    /// Ticks since the start; thirteen years at most.
+    tick: u32,
     key: K,
 }
 
-/// The deadlines of one core. An empty wheel takes 12 KiB; a deadline 16 bytes with a key of four or eight.
+/// The deadlines of one core. An empty wheel takes 12 KiB; a deadline 12 bytes with a key of eight.
 ///
 /// Invariant: a filed tick is later than `done`, and lies in bucket `tick % BUCKETS`.
 /// Invariant: a bit of `occupied` is set if and only if its bucket holds something.
@@ -76,7 +77,8 @@ impl<K: Copy> Wheel<K> {
             self.overdue.push(key);
         } else {
             let bucket = bucket_of(tick);
-            self.buckets[bucket].push(Filed { tick, key });
+            // A deadline that is further away than that is handed out too early, and its owner looks at it once more.
+            self.buckets[bucket].push(Filed { tick: u32::try_from(tick).unwrap_or(u32::MAX), key });
             self.occupied[bucket / WORD_BITS] |= 1 << (bucket % WORD_BITS);
         }
         self.len += 1;
@@ -112,7 +114,7 @@ impl<K: Copy> Wheel<K> {
         }
         let filed = &mut self.buckets[bucket];
         filed.retain(|entry| {
-            let is_due = entry.tick <= target;
+            let is_due = u64::from(entry.tick) <= target;
             if is_due {
                 fired.push(entry.key);
             }

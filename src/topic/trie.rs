@@ -33,6 +33,7 @@ mod pattern_tests;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU32;
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::pattern::{Syntax, Want};
@@ -55,7 +56,8 @@ const ANY: u8 = 0xFF;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryId {
     slot: u32,
-    generation: u32,
+    /// Not 0, so that no entry takes no more room than an entry.
+    generation: NonZeroU32,
 }
 
 /// Where the entry of an [`EntryId`] lies.
@@ -66,7 +68,7 @@ struct Slot {
     /// Its position in the node, or the next free slot.
     position: u32,
     /// The generation of the entry that lies here now, or lay here last.
-    generation: u32,
+    generation: NonZeroU32,
 }
 
 /// Values filed under prefixes and patterns. Owned by one core.
@@ -89,7 +91,7 @@ pub struct Trie<T> {
     /// How many of the entries are patterns: where there are none, nobody looks for them.
     patterns_live: usize,
     /// The generation of the next entry. Counted over the whole trie, so that slots may be given back without being mistaken later.
-    generation: u32,
+    generation: NonZeroU32,
 }
 
 impl<T: Copy> Trie<T> {
@@ -104,7 +106,7 @@ impl<T: Copy> Trie<T> {
             free_slot: NIL,
             entries_live: 0,
             patterns_live: 0,
-            generation: 0,
+            generation: NonZeroU32::MIN,
         }
     }
 
@@ -134,7 +136,7 @@ impl<T: Copy> Trie<T> {
     fn file(&mut self, key: &[u8], value: T) -> EntryId {
         let node = self.node_of(key);
         let generation = self.generation;
-        self.generation = generation.wrapping_add(1);
+        self.generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let slot = self.take_slot();
         let position = self.nodes[node as usize].entries.push(value, slot);
         self.slots[slot as usize] = Slot { node, position, generation };
@@ -320,7 +322,7 @@ impl<T: Copy> Trie<T> {
 
     fn take_slot(&mut self) -> u32 {
         if self.free_slot == NIL {
-            self.slots.push(Slot { node: NIL, position: NIL, generation: 0 });
+            self.slots.push(Slot { node: NIL, position: NIL, generation: NonZeroU32::MIN });
             return index_of(self.slots.len() - 1);
         }
         let slot = self.free_slot;

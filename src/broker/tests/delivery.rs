@@ -59,8 +59,9 @@ impl World {
     /// The ids of the subscriptions that queued events tell, if the session lives.
     fn sids(&self, id: SessionId) -> Option<Vec<String>> {
         let session = self.broker.sessions.get(self.broker.sessions.by_id(id)?)?;
-        let sid =
-            |item: &crate::session::Item| item.label.as_ref().map_or(String::new(), |label| label.sid().to_owned());
+        let sid = |item: &crate::session::Item| {
+            item.label.as_ref().map_or(String::new(), |label| label.sid().as_str().to_owned())
+        };
         Some(session.outbox.items().iter().map(sid).collect())
     }
 
@@ -132,7 +133,11 @@ fn who_comes_after_a_publish_does_not_get_it() {
     assert_eq!(world.broker.sessions.by_id(new).unwrap().slot, slot, "the slot is used again");
     world.unsubscribe(changes, Some("s1"));
     world.subscribe(changes, "/s");
-    assert_eq!(world.session(changes).subscriptions.at(0).unwrap().label().sid(), "s2", "the place is used again");
+    assert_eq!(
+        world.session(changes).subscriptions.at(0).unwrap().label().sid().as_str(),
+        "s2",
+        "the place is used again"
+    );
     world.listen_again(late, Mode::Poll, None);
     world.finish();
     let got = [new, changes, stays, late].map(|id| world.sids(id).unwrap());

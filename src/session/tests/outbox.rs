@@ -20,7 +20,7 @@ struct Plain {
     number: u64,
     subject: usize,
     frame: Rc<Frame>,
-    label: Option<Rc<Label>>,
+    label: Option<Label>,
     lost: u64,
 }
 
@@ -76,7 +76,7 @@ impl Model {
     /// P-30: the places of what the wish of the item's subscription does not let wait beside it.
     fn outdated(&self, item: &Plain) -> Vec<usize> {
         let Some(label) = &item.label else { return Vec::new() };
-        let same = |at: &usize| self.queue[*at].label.as_ref().is_some_and(|known| Rc::ptr_eq(known, label));
+        let same = |at: &usize| self.queue[*at].label.as_ref().is_some_and(|known| known.is(label));
         let of_it: Vec<usize> = (self.fixed()..self.queue.len()).filter(same).collect();
         let replaced = |at: &usize| label.wish().conflate && self.queue[*at].subject == item.subject;
         let (mut out, stay): (Vec<usize>, Vec<usize>) = of_it.into_iter().partition(replaced);
@@ -204,13 +204,13 @@ struct Pair {
     framing: Framing,
     envelope: Envelope,
     bounds: Bounds,
-    labels: [Rc<Label>; LABELS],
+    labels: [Label; LABELS],
 }
 
 /// Subscriptions without a wish, and with each kind of wish.
 const LABELS: usize = 5;
 
-fn labels() -> [Rc<Label>; LABELS] {
+fn labels() -> [Label; LABELS] {
     let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
     let mut wishing = |queue, conflate| {
         let wish = SubscriptionWish { queue: NonZeroU16::new(queue), conflate };
@@ -249,7 +249,7 @@ impl Pair {
                 self.model.next_number += 1;
                 let number = self.model.next_number;
                 let frame = self.frame(number, Some(subject), size);
-                let label = label.map(|at| Rc::clone(&self.labels[at]));
+                let label = label.map(|at| self.labels[at].clone());
                 let plain = Plain { number, subject, frame: Rc::clone(&frame), label: label.clone(), lost: 0 };
                 let expected = self.model.push(plain, self.bounds, policy);
                 prop_assert_eq!(self.outbox.push(frame, label.clone(), self.bounds, policy), expected);
@@ -286,10 +286,10 @@ impl Pair {
     }
 
     /// P-30: what a wish promises of what waits directly after an event of its subscription came.
-    fn check_wish(&self, label: &Rc<Label>, subject: usize) -> Result<(), TestCaseError> {
+    fn check_wish(&self, label: &Label, subject: usize) -> Result<(), TestCaseError> {
         let waiting = self.outbox.items().iter().skip(self.model.fixed()).zip(&self.model.queue[self.model.fixed()..]);
         let of_it: Vec<usize> = waiting
-            .filter(|(item, _)| item.label.as_ref().is_some_and(|known| Rc::ptr_eq(known, label)))
+            .filter(|(item, _)| item.label.as_ref().is_some_and(|known| known.is(label)))
             .map(|(_, plain)| plain.subject)
             .collect();
         if let Some(events) = label.wish().queue {

@@ -107,7 +107,8 @@ fn check(
         let session = &sessions[interest.session as usize];
         assert!(session.at(interest.place).is_some(), "the trie names a living place");
         let told = session.matched(interest.place, subject, 1).label.expect("it matches");
-        first[interest.session as usize].get_or_insert((told.sid().to_owned(), told.text().map(str::to_owned)));
+        first[interest.session as usize]
+            .get_or_insert((told.sid().as_str().to_owned(), told.text().map(str::to_owned)));
     });
     for (session, told) in (0..).zip(first) {
         prop_assert_eq!(told, expected(list, session, subject), "session {} and {}", session, subject);
@@ -134,7 +135,7 @@ fn add(sessions: &mut [Subscriptions], trie: &mut Trie<Interest>, step: Step) ->
         }
     };
     let sid = added.expect("few and short").sid().to_owned();
-    Plain { session, sid, label, syntax, items }
+    Plain { session, sid: sid.as_str().to_owned(), label, syntax, items }
 }
 
 proptest! {
@@ -166,7 +167,7 @@ proptest! {
                     let Some(sid) = made[session as usize].iter().nth_back(back).cloned() else { continue };
                     let gone = sessions[session as usize].remove(session, &sid, &mut trie);
                     let at = list.iter().position(|plain| plain.session == session && plain.sid == sid);
-                    prop_assert_eq!(gone.as_ref().map(|gone| gone.label().sid()), at.map(|_| sid.as_str()));
+                    prop_assert_eq!(gone.as_ref().map(|gone| gone.label().sid().as_str().to_owned()), at.map(|_| sid.clone()));
                     if let (Some(at), Some(gone)) = (at, gone) {
                         let plain = list.remove(at);
                         let left = all_of(&list, session);
@@ -198,17 +199,20 @@ fn bounds_are_held_and_refusals_change_nothing() {
     let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
     let long = "l".repeat(LABEL_BYTES_MAX + 1);
     let refused = subscriptions.add(0, "/a", Some(&long), 0, &mut trie);
-    assert_eq!(refused, Err(SubscribeError::LabelTooLong { bytes: LABEL_BYTES_MAX + 1 }));
-    assert_eq!(subscriptions.add(0, " , ", None, 0, &mut trie), Err(SubscribeError::Subject(SubjectError::Empty)));
+    assert_eq!(refused.err(), Some(SubscribeError::LabelTooLong { bytes: LABEL_BYTES_MAX + 1 }));
+    assert_eq!(
+        subscriptions.add(0, " , ", None, 0, &mut trie).err(),
+        Some(SubscribeError::Subject(SubjectError::Empty))
+    );
     let list: Vec<String> = (0..SUBSCRIPTIONS_MAX - 1).map(|number| format!("/{number}")).collect();
     assert!(subscriptions.add(0, &list.join(","), Some(&long[1..]), 0, &mut trie).is_ok());
-    assert_eq!(subscriptions.add(0, "/x,/y", None, 0, &mut trie), Err(SubscribeError::TooMany));
+    assert_eq!(subscriptions.add(0, "/x,/y", None, 0, &mut trie).err(), Some(SubscribeError::TooMany));
     assert_eq!((subscriptions.prefix_count(), trie.len()), (SUBSCRIPTIONS_MAX - 1, SUBSCRIPTIONS_MAX - 1));
     let last = subscriptions.add(0, "/x", None, 0, &mut trie).expect("the last one");
-    assert_eq!(last.sid(), "s2", "the number of a refused one is not used up");
-    assert_eq!(subscriptions.add(0, "/x", None, 0, &mut trie), Err(SubscribeError::TooMany));
-    assert_eq!(subscriptions.same("/x", None).expect("the same").sid(), "s2");
-    assert_eq!((subscriptions.same("/x", Some("l")), subscriptions.same("/y", None)), (None, None));
+    assert_eq!(last.sid().as_str(), "s2", "the number of a refused one is not used up");
+    assert_eq!(subscriptions.add(0, "/x", None, 0, &mut trie).err(), Some(SubscribeError::TooMany));
+    assert_eq!(subscriptions.same("/x", None).expect("the same").sid().as_str(), "s2");
+    assert!(subscriptions.same("/x", Some("l")).is_none() && subscriptions.same("/y", None).is_none());
 }
 
 /// P-34: short ids, also when there have been many.
@@ -217,9 +221,9 @@ fn ids_count_up() {
     let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
     for number in 1..=1_234 {
         let label = subscriptions.add(0, "/a", None, 0, &mut trie).expect("room");
-        assert_eq!(label.sid(), format!("s{number}"));
-        assert!(subscriptions.remove(0, label.sid(), &mut trie).is_some());
-        assert!(subscriptions.remove(0, label.sid(), &mut trie).is_none());
+        assert_eq!(label.sid().as_str(), format!("s{number}"));
+        assert!(subscriptions.remove(0, label.sid().as_str(), &mut trie).is_some());
+        assert!(subscriptions.remove(0, label.sid().as_str(), &mut trie).is_none());
     }
 }
 
@@ -228,8 +232,8 @@ fn ids_count_up() {
 fn the_last_number_is_the_last() {
     let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
     subscriptions.skip_to(u32::MAX - 1);
-    assert_eq!(subscriptions.add(0, "/a", None, 0, &mut trie).expect("one is left").sid(), "s4294967295");
-    assert_eq!(subscriptions.add(0, "/a", None, 0, &mut trie), Err(SubscribeError::TooMany));
+    assert_eq!(subscriptions.add(0, "/a", None, 0, &mut trie).expect("one is left").sid().as_str(), "s4294967295");
+    assert_eq!(subscriptions.add(0, "/a", None, 0, &mut trie).err(), Some(SubscribeError::TooMany));
 }
 
 /// P-19: a delivery knows nothing of subscriptions that were made since it began, not even where they took over a place or an entry.
@@ -240,16 +244,23 @@ fn a_delivery_matches_what_there_was_when_it_began() {
         subscriptions.add(0, list, None, 6, &mut trie).expect("room");
     }
     let sid = |subscriptions: &Subscriptions, place, subject| {
-        subscriptions.matched(place, subject, 7).label.map(|label| label.sid().to_owned())
+        subscriptions.matched(place, subject, 7).label.map(|label| label.sid().as_str().to_owned())
     };
     assert_eq!(sid(&subscriptions, 0, "/a").as_deref(), Some("s1"), "as the trie named it");
     subscriptions.remove(0, "s1", &mut trie);
     subscriptions.add(0, "/a/b/c", None, 7, &mut trie).expect("room");
-    assert_eq!(subscriptions.at(0).map(|new| new.label().sid()), Some("s4"), "the place is used again");
+    assert_eq!(
+        subscriptions.at(0).map(|new| new.label().sid().as_str().to_owned()).as_deref(),
+        Some("s4"),
+        "the place is used again"
+    );
     let others = ["/a", "/a/b/c", "/x", "x"].map(|subject| sid(&subscriptions, 0, subject));
     assert_eq!(others.each_ref().map(Option::as_deref), [Some("s3"), Some("s2"), Some("s2"), None]);
     assert_eq!(sid(&subscriptions, 77, "/a").as_deref(), Some("s3"), "a place that is no more");
-    assert_eq!(subscriptions.matched(0, "/a/b/c", 8).label.map(|label| label.sid()), Some("s4"));
+    assert_eq!(
+        subscriptions.matched(0, "/a/b/c", 8).label.map(|label| label.sid().as_str().to_owned()).as_deref(),
+        Some("s4")
+    );
     subscriptions.clear(&mut trie);
     assert_eq!(sid(&subscriptions, 0, "/a"), None);
 }
@@ -263,7 +274,7 @@ fn rivals_of_one_head_are_told_by_age() {
     subscriptions.add_patterns(0, &["/a/**", " /a/*/c,"], none, 0, &mut trie).expect("room");
     let found = |subscriptions: &Subscriptions, place, subject| {
         let matched = subscriptions.matched(place, subject, 1);
-        (matched.label.map(|label| label.sid().to_owned()), matched.looked_at)
+        (matched.label.map(|label| label.sid().as_str().to_owned()), matched.looked_at)
     };
     assert_eq!(
         found(&subscriptions, 1, "/a/b/c"),
@@ -282,19 +293,20 @@ fn rivals_of_one_head_are_told_by_age() {
 fn lists_of_patterns_are_bounded_too() {
     let none = SubscriptionWish::default();
     let (mut trie, mut subscriptions) = (Trie::new(), Subscriptions::new());
-    let mut add =
-        |lists: &[&str]| subscriptions.add_patterns(0, lists, none, 0, &mut trie).map(|label| label.sid().to_owned());
+    let mut add = |lists: &[&str]| {
+        subscriptions.add_patterns(0, lists, none, 0, &mut trie).map(|label| label.sid().as_str().to_owned())
+    };
     assert_eq!(add(&[]), Err(SubscribeError::Pattern(PatternError::Subject(SubjectError::Empty))));
     assert_eq!(add(&["/a", "/b*"]), Err(SubscribeError::Pattern(PatternError::StarInSegment { segment: 2 })));
     let list: Vec<String> = (0..SUBSCRIPTIONS_MAX - 1).map(|number| format!("/{number}/*")).collect();
     let list: Vec<&str> = list.iter().map(String::as_str).collect();
     assert_eq!(add(&list).as_deref(), Ok("s1"));
     assert_eq!(add(&["/x", "/y"]), Err(SubscribeError::TooMany));
-    assert_eq!(subscriptions.add(0, "/x,/y", None, 0, &mut trie), Err(SubscribeError::TooMany));
+    assert_eq!(subscriptions.add(0, "/x,/y", None, 0, &mut trie).err(), Some(SubscribeError::TooMany));
     assert_eq!(trie.len(), SUBSCRIPTIONS_MAX - 1);
     subscriptions.add(0, "/0/*", None, 0, &mut trie).expect("one more");
     assert_eq!(trie.len(), SUBSCRIPTIONS_MAX, "the same text in the other syntax is another thing");
-    assert_eq!(subscriptions.same(&list.join(","), None), None, "prefixes are asked for, and those are patterns");
+    assert!(subscriptions.same(&list.join(","), None).is_none(), "prefixes are asked for, and those are patterns");
     subscriptions.clear(&mut trie);
     assert!(trie.is_empty());
 }

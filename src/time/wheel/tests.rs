@@ -11,7 +11,9 @@ impl<K: Copy> Wheel<K> {
             let bit = self.occupied[index / WORD_BITS] >> (index % WORD_BITS) & 1;
             assert_eq!(bit == 1, !bucket.is_empty(), "bucket {index}");
             assert!(
-                bucket.iter().all(|entry| entry.tick > self.done && bucket_of(entry.tick) == index),
+                bucket
+                    .iter()
+                    .all(|entry| u64::from(entry.tick) > self.done && bucket_of(u64::from(entry.tick)) == index),
                 "bucket {index}"
             );
             counted += bucket.len();
