@@ -130,7 +130,7 @@ fn gather(criterion: &mut Criterion) {
         for events in [1_u64, 4, 16] {
             let mut outbox = Outbox::new();
             for _ in 0..events {
-                outbox.push(Rc::clone(&frame), Some(Rc::clone(&label)), BOUNDS, Overflow::Disconnect);
+                outbox.push(Rc::clone(&frame), Some(label.clone()), BOUNDS, Overflow::Disconnect);
             }
             let mut gather = Gather::new();
             group.throughput(Throughput::Elements(events));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::delivery::unicast_shard;
 use super::{Asked, Broker, Output};
 use crate::auth::Action;
-use crate::protocol::{Audience, Event, Fields, Origin, Payload, RESERVED_NAMES};
+use crate::protocol::{Audience, Event, Fields, Origin, Payload, is_reserved};
 use crate::session::SessionKey;
 use crate::time::Now;
 use crate::topic::Subject;
@@ -73,9 +73,7 @@ impl Broker {
             self.counters.denied += 1;
             return Err(denied.to_string());
         }
-        for name in RESERVED_NAMES {
-            fields.take(name);
-        }
+        fields.retain(|name| !is_reserved(name));
         Ok(Event {
             subject,
             name: None,

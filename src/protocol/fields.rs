@@ -1,5 +1,7 @@
 //! The flat list of names and values that every Pushlet event is.
 
+use std::fmt;
+
 /// P-21: names that are the server's; a publisher's fields of these names are left out. (`p_subject` is told from the event itself.)
 /// `p_key` is a secret of its publisher.
 pub const RESERVED_NAMES: [&str; 9] =
@@ -12,20 +14,39 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// Names and values in the order they came. A name may repeat; the first one counts (rule P-2).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(Vec<(Box<str>, Box<str>)>);
+///
+/// All text stands in one row: a request of many fields costs two pieces of memory, as one of few does.
+#[derive(Clone, Default)]
+pub struct Fields {
+    text: String,
+    spans: Vec<Span>,
+}
+
+/// Where a field stands: its name, and directly behind it its value.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    value: u32,
+    end: u32,
+}
 
 impl Fields {
     /// No fields.
     #[must_use]
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { text: String::new(), spans: Vec::new() }
+    }
+
+    /// No fields, and room for so many bytes of names and values.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), spans: Vec::new() }
     }
 
     /// The value of the first field called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// Adds a field unless one of that name is there already (P-2: the first wins). Says whether it was added.
@@ -38,38 +59,61 @@ impl Fields {
     }
 
     /// Adds a field without looking at the others.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 4 GiB of them: no request is a thousandth of that.
     pub fn push(&mut self, name: &str, value: &str) {
-        self.0.push((Box::from(name), Box::from(value)));
+        let place = |text: &String| u32::try_from(text.len()).expect("requests have a bound far below this");
+        let start = place(&self.text);
+        self.text.push_str(name);
+        let middle = place(&self.text);
+        self.text.push_str(value);
+        self.spans.push(Span { start, value: middle, end: place(&self.text) });
     }
 
     /// The fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        self.spans.iter().map(|span| {
+            let (name, value) = (span.start as usize..span.value as usize, span.value as usize..span.end as usize);
+            (&self.text[name], &self.text[value])
+        })
+    }
+
+    /// Keeps the fields whose names `keep` wants. Nothing is left of the others, not even in memory that nobody reads: they may be secret.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        if self.iter().all(|(name, _)| keep(name)) {
+            return;
+        }
+        let mut kept = Self::with_room(self.text.len());
+        self.iter().filter(|(name, _)| keep(name)).for_each(|(name, value)| kept.push(name, value));
+        *self = kept;
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.spans.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.spans.is_empty()
     }
+}
 
-    /// Takes the fields called `name` out and returns the first one's value.
-    pub fn take(&mut self, name: &str) -> Option<Box<str>> {
-        let mut taken = None;
-        self.0.retain_mut(|(known, value)| {
-            let keep = &**known != name;
-            if !keep && taken.is_none() {
-                taken = Some(std::mem::take(value));
-            }
-            keep
-        });
-        taken
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -95,10 +139,27 @@ mod tests {
     }
 
     #[test]
-    fn take_removes_every_field_of_the_name() {
+    fn of_those_that_are_not_kept_nothing_is_left() {
         let mut fields: Fields = [("a", "1"), ("b", "2"), ("a", "3")].into_iter().collect();
-        assert_eq!(fields.take("a").as_deref(), Some("1"));
+        fields.retain(|name| name != "a");
         assert_eq!(fields.iter().collect::<Vec<_>>(), [("b", "2")]);
-        assert_eq!(fields.take("a"), None);
+        assert_eq!(fields.text, "b2");
+        fields.retain(|_| true);
+        assert_eq!(fields.len(), 1);
+    }
+
+    /// Where the text stands in memory is nobody's business.
+    #[test]
+    fn equal_fields_are_equal_however_they_came() {
+        let one: Fields = [("ab", "c"), ("", "d")].into_iter().collect();
+        let mut other = Fields::with_room(100);
+        assert!(other.is_empty());
+        other.push("ab", "c");
+        assert_ne!(one, other);
+        other.push("", "d");
+        assert_eq!(one, other);
+        assert_ne!(one, [("a", "bc"), ("", "d")].into_iter().collect(), "the same text, parted elsewhere");
+        assert_eq!(one.iter().collect::<Vec<_>>(), [("ab", "c"), ("", "d")]);
+        assert_eq!(format!("{one:?}"), r#"[("ab", "c"), ("", "d")]"#);
     }
 }

@@ -5,6 +5,18 @@ use std::fmt;
 use crate::limits::SHARDS;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// In [`VALUES`], what is no letter of the alphabet.
+const NO_LETTER: u8 = 0xFF;
+/// The place of each byte in the alphabet.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_LETTER; 256];
+    let mut place = 0;
+    while place < ALPHABET.len() {
+        values[ALPHABET[place] as usize] = place as u8;
+        place += 1;
+    }
+    values
+};
 /// Two letters of shard, twenty-two of secret.
 const TEXT_BYTES: usize = 24;
 
@@ -83,7 +95,10 @@ impl Token {
 
     fn from_text(text: &str) -> Option<Self> {
         let letters: &[u8; TEXT_BYTES] = text.as_bytes().try_into().ok()?;
-        let value = |letter: u8| ALPHABET.iter().position(|known| *known == letter).map(|at| at as u128);
+        let value = |letter: u8| {
+            let six = VALUES[usize::from(letter)];
+            (six != NO_LETTER).then_some(u128::from(six))
+        };
         let shard = (value(letters[0])? << 6 | value(letters[1])?) as u16;
         let mut bits: u128 = 0;
         for (place, letter) in letters[2..].iter().enumerate() {

@@ -9,7 +9,7 @@ pub(super) fn route<'a>(request: &HttpRequest, date: &str, draining: bool, node:
     let reply = ReplyTo::from(&request.head);
     let mut bytes = Vec::with_capacity(512);
     let mut text = |status, told| http::write_text(&mut bytes, reply, status, told, date);
-    let (sent, refused) = match (request.head.method, request.head.path.as_str()) {
+    let (sent, refused) = match (request.head.method, &*request.head.path) {
         (Method::Get | Method::Head, "/healthz") => (text(200, "ok"), false),
         (Method::Get | Method::Head, "/readyz") if draining => (text(503, "draining"), false),
         (Method::Get | Method::Head, "/readyz") => (text(200, "ready"), false),

@@ -10,6 +10,11 @@ use crate::limits::READ_BYTES_PER_TURN_MAX;
 use crate::time::Instant;
 use crate::wire::http::{ReplyTo, RequestReader, Version};
 
+/// A buffer that has grown beyond this is not kept for the next answer, in bytes.
+const SPARE_BYTES_MAX: usize = 16 * 1024;
+/// Room for an answer when no buffer is to spare, in bytes: most fit.
+pub(super) const ANSWER_BYTES: usize = 512;
+
 /// Names a connection while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConnectionKey {
@@ -231,7 +236,8 @@ impl Connection {
     }
 
     /// Writes what is unsent, as far as the socket takes it.
-    pub(super) fn flush(&mut self) -> Flushed {
+    /// A buffer that is empty then goes to `spare`.
+    pub(super) fn flush(&mut self, spare: &mut Vec<u8>) -> Flushed {
         let mut written = 0;
         let outcome = loop {
             if written == self.unsent.len() {
@@ -245,7 +251,11 @@ impl Connection {
         };
         if written == self.unsent.len() {
             // A buffer is held only while it holds bytes.
-            self.unsent = Vec::new();
+            let mut empty = std::mem::take(&mut self.unsent);
+            if (spare.capacity() + 1..=SPARE_BYTES_MAX).contains(&empty.capacity()) {
+                empty.clear();
+                *spare = empty;
+            }
         } else {
             self.unsent.drain(..written);
         }

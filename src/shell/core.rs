@@ -14,7 +14,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use slab::Slab;
 
 use super::clock::Clock;
-use super::connection::{Carried, Connection, ConnectionKey, Flushed, Kind, State};
+use super::connection::{ANSWER_BYTES, Carried, Connection, ConnectionKey, Flushed, Kind, State};
 use super::embed::{Booth, Published, Watches};
 use super::entropy::Entropy;
 use super::handover::Departure;
@@ -137,6 +137,8 @@ pub(super) struct Core {
     wheel: Wheel<(u32, u32)>,
     expired: Vec<(u32, u32)>,
     buffer: Box<[u8]>,
+    /// The buffer of an answer that is written, for the next one.
+    spare: Vec<u8>,
     pub(super) gather: Gather,
     pub(super) entropy: Entropy,
     date: (u64, Rc<str>),
@@ -181,6 +183,7 @@ impl Core {
             wheel: Wheel::new(now.instant),
             expired: Vec::new(),
             buffer: vec![0; READ_BYTES_PER_TURN_MAX].into_boxed_slice(),
+            spare: Vec::new(),
             gather: Gather::new(),
             entropy: Entropy::new(),
             date: (0, Rc::from("")),
@@ -464,6 +467,15 @@ impl Core {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Room for an answer behind `unsent`, which is what its connection has not written.
+    pub(super) fn answer_buffer(&mut self, unsent: Vec<u8>) -> Vec<u8> {
+        match unsent.capacity() {
+            0 if self.spare.capacity() > 0 => std::mem::take(&mut self.spare),
+            0 => Vec::with_capacity(ANSWER_BYTES),
+            _ => unsent,
+        }
+    }
+
     pub(super) fn return_buffer(&mut self, buffer: Box<[u8]>) {
         self.buffer = buffer;
     }
@@ -536,8 +548,10 @@ impl Core {
 
     /// Writes what is unsent. Says whether all is out; a connection whose peer is gone is closed.
     pub(super) fn write_out(&mut self, now: Now, key: ConnectionKey) -> bool {
-        let Some(connection) = self.connection(key) else { return false };
-        match connection.flush() {
+        let Self { connections, spare, .. } = self;
+        let found = connections.get_mut(key.slot as usize).filter(|connection| connection.generation == key.generation);
+        let Some(connection) = found else { return false };
+        match connection.flush(spare) {
             Flushed::All => {
                 connection.carries_no_more();
                 if std::mem::take(&mut connection.blocked) {

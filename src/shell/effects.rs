@@ -38,7 +38,8 @@ impl Core {
                 }
                 connection.state = State::Data(home);
                 let (reply, origin) = (connection.reply, connection.take_origin());
-                let mut head = std::mem::take(&mut connection.unsent);
+                let unsent = std::mem::take(&mut connection.unsent);
+                let mut head = self.answer_buffer(unsent);
                 let sent = self.events_head(&mut head, reply, &date, framing, origin.as_deref(), Body::Stream);
                 head.extend_from_slice(&lead);
                 if let Some(connection) = self.connection(key) {
@@ -100,7 +101,8 @@ impl Core {
         }
         connection.carries_now();
         let (reply, origin) = (connection.reply, connection.take_origin());
-        let mut out = std::mem::take(&mut connection.unsent);
+        let unsent = std::mem::take(&mut connection.unsent);
+        let mut out = self.answer_buffer(unsent);
         let sent = match answer {
             Answer::Events { framing, body } => {
                 let length = Body::Length(body.len() as u64);

@@ -52,7 +52,7 @@ impl Routes {
         let head = &request.head;
         let reply = ReplyTo::from(head);
         let pushlet_url = pushlet::is_pushlet_path(&head.path);
-        let is_v1 = !pushlet_url && (head.path.starts_with("/v1/") || head.path == "/v1");
+        let is_v1 = !pushlet_url && (head.path.starts_with("/v1/") || *head.path == *"/v1");
         if is_v1 {
             return self.v1(request, reply, date);
         }
@@ -60,7 +60,7 @@ impl Routes {
             return text(reply, date, 400, "The target of the request holds bytes that must be percent-encoded.");
         }
         // `*` is a target of OPTIONS alone.
-        if !pushlet_url && head.path != "*" {
+        if !pushlet_url && *head.path != *"*" {
             return self.page(head, reply, date);
         }
         match head.method {
@@ -89,7 +89,7 @@ impl Routes {
         match pushlet::read(&incoming) {
             Ok((command, agent)) => {
                 // What a key may do is judged with the command; one that nobody knows may do what anybody may.
-                let presented = v1::first(&head.query, "p_key");
+                let presented = if self.keyring.is_empty() { None } else { v1::first(&head.query, "p_key") };
                 let identity = self.keyring.identify(head.authorization.as_deref(), presented.as_deref());
                 if let Command::Publish { fields, .. } = &command
                     && self.is_secret(fields.get("key"))
@@ -102,7 +102,7 @@ impl Routes {
                     );
                 }
                 let agent = Agent { identity: identity.unwrap_or(Identity::UNKNOWN), ..agent };
-                Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
+                Route::Command { command, agent, path: Arc::clone(&head.path) }
             }
             Err(error) => text(reply, date, error.status, &error.reason),
         }
@@ -138,7 +138,7 @@ impl Routes {
         if let Some(answer) = self.pages.route(head, date, self.demo) {
             return answer;
         }
-        match (head.method, head.path.as_str()) {
+        match (head.method, &*head.path) {
             (Method::Get | Method::Head, "/") => text(reply, date, 200, FRONT_PAGE),
             (Method::Options, "/") => self.options(head, reply, date),
             (_, "/") => refuse(reply, date),

@@ -78,7 +78,7 @@ impl Routes {
             (Url::Socket, Method::Get) => match self.upgrade(request) {
                 Err(problem) => self.problem(head, reply, date, &problem),
                 Ok((command, agent, upgrade)) => {
-                    Route::Upgrade { command, agent, path: Arc::from(head.path.as_str()), upgrade: Box::new(upgrade) }
+                    Route::Upgrade { command, agent, path: Arc::clone(&head.path), upgrade: Box::new(upgrade) }
                 }
             },
             (Url::Sse | Url::Poll, Method::Get | Method::Head)
@@ -87,7 +87,7 @@ impl Routes {
                 Ok(_) if head.method == Method::Head => self.empty(url, head, reply, date),
                 Ok((command, identity)) => {
                     let agent = Agent { identity, ..Agent::default() };
-                    Route::Command { command, agent, path: Arc::from(head.path.as_str()) }
+                    Route::Command { command, agent, path: Arc::clone(&head.path) }
                 }
             },
             _ => {
@@ -205,7 +205,7 @@ pub(super) struct Uploader {
 /// Whether a request brings lines that are published as they come.
 pub(super) fn streams(head: &RequestHead) -> bool {
     head.method == Method::Post
-        && head.path == "/v1/publish"
+        && *head.path == *"/v1/publish"
         && head.says_length
         && v1::is_lines(head.content_type.as_deref(), &head.query)
 }
@@ -235,7 +235,7 @@ impl Routes {
             }
             Ok(identity) => {
                 let origin = head.origin.as_deref().map(Box::from);
-                Ok(Uploader { identity, path: Arc::from(head.path.as_str()), origin })
+                Ok(Uploader { identity, path: Arc::clone(&head.path), origin })
             }
         }
     }

@@ -66,19 +66,20 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
-    /// Files `key` to be handed out when `at` has come, rounded **up** to the next tick: never early, at most [`TICK_MS`] late.
+    /// Files `key` to be handed out when `at` has come, rounded **up** to the next tick: never early (but thirteen years after
+    /// the start), at most [`TICK_MS`] late.
     /// A deadline that has already passed is handed out by the next [`Wheel::expire`]. [`Instant::NEVER`] is not filed.
     pub fn schedule(&mut self, at: Instant, key: K) {
         if at == Instant::NEVER {
             return;
         }
-        let tick = at.ms_since(self.start).div_ceil(TICK_MS);
-        if at <= self.now || tick <= self.done {
+        // A deadline that is further away than that is handed out too early, and its owner looks at it once more.
+        let tick = u32::try_from(at.ms_since(self.start).div_ceil(TICK_MS)).unwrap_or(u32::MAX);
+        if at <= self.now || u64::from(tick) <= self.done {
             self.overdue.push(key);
         } else {
-            let bucket = bucket_of(tick);
-            // A deadline that is further away than that is handed out too early, and its owner looks at it once more.
-            self.buckets[bucket].push(Filed { tick: u32::try_from(tick).unwrap_or(u32::MAX), key });
+            let bucket = bucket_of(u64::from(tick));
+            self.buckets[bucket].push(Filed { tick, key });
             self.occupied[bucket / WORD_BITS] |= 1 << (bucket % WORD_BITS);
         }
         self.len += 1;

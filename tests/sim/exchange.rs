@@ -41,7 +41,7 @@ fn events_head(out: &mut Vec<u8>, reply: ReplyTo, framing: Framing) -> ResponseH
 fn read(request: &HttpRequest) -> Result<(Command, Agent), pushlet::RequestError> {
     let head = &request.head;
     let query = || v1::Query::read(&head.query).expect("a query");
-    let command = match head.path.as_str() {
+    let command = match &*head.path {
         "/v1/sse" => {
             let opening = v1::opening(Door::EventStream, &query(), None).expect("what to listen to");
             Command::Open(Box::new(opening))
@@ -237,7 +237,7 @@ impl Core {
         connection.request = kernel.sockets[connection.socket].requests;
         kernel.sockets[connection.socket].requests += 1;
         let head = &request.head;
-        if head.path == "/v1/ws" {
+        if *head.path == *"/v1/ws" {
             connection.web = Web::about_to_be(upgrade(head));
         }
         match read(&request) {
@@ -250,7 +250,7 @@ impl Core {
                 let joins = matches!(command, Command::Join { .. } | Command::JoinListen { .. } | Command::Open(_));
                 let draw = if joins { [kernel.rng.u128(..), kernel.rng.u128(..)] } else { [0; 2] };
                 let token = ReplyToken { core, connection: key.slot, serial };
-                let path = Arc::from(head.path.as_str());
+                let path = Arc::clone(&head.path);
                 let chunked = head.version == Version::Http11;
                 self.ask(kernel, now, Request { token, command, path, chunked, agent, draw });
             }

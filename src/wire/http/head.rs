@@ -1,5 +1,7 @@
 //! The head of a request: what its fields say, and how its body is framed (RFC 9112 section 6, RFC 9110).
 
+use std::sync::Arc;
+
 use super::error::HttpError;
 use super::host;
 use super::line::{Method, RequestLine, Version, is_token};
@@ -15,7 +17,7 @@ pub struct RequestHead {
     pub method: Method,
     /// The path of the target, not decoded and without the query. It begins with `/`, or is `*` for `OPTIONS *`. Two paths are not
     /// made equal here: `//a`, `/./a` and `/%61` stay what they are.
-    pub path: String,
+    pub path: Arc<str>,
     /// The query of the target, not decoded and without the `?`. Empty if there is none.
     pub query: Vec<u8>,
     /// Whether the target holds bytes above 0x7f; they are valid UTF-8. Whether the URL takes them is for the router (P-2).

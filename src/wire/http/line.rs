@@ -1,5 +1,7 @@
 //! The request line: method, target, version (RFC 9112 section 3).
 
+use std::sync::Arc;
+
 use super::error::HttpError;
 use super::host;
 
@@ -31,7 +33,7 @@ pub enum Version {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestLine {
     pub(super) method: Method,
-    pub(super) path: String,
+    pub(super) path: Arc<str>,
     pub(super) query: Vec<u8>,
     pub(super) raw_target: bool,
     pub(super) version: Version,
@@ -68,7 +70,7 @@ pub(super) fn parse(line: &[u8]) -> Result<RequestLine, HttpError> {
     let (authority, path, query) = split_target(known, target)?;
     Ok(RequestLine {
         method: known,
-        path: path.to_owned(),
+        path: Arc::from(path),
         query: query.as_bytes().to_vec(),
         // P-2: raw UTF-8 is for the router to accept or refuse; it depends on the URL.
         raw_target: !target.is_ascii(),

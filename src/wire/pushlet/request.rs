@@ -77,7 +77,8 @@ pub fn read(incoming: &Incoming<'_>) -> Result<(Command, Agent), RequestError> {
 ///
 /// [`RequestError`] if more than [`FIELDS_MAX`] pairs come, repeated ones included.
 pub fn query_fields(query: &[u8]) -> Result<Fields, RequestError> {
-    let mut collector = Collector::default();
+    // Decoded, it is no longer than it came, but for bytes that are no UTF-8.
+    let mut collector = Collector { fields: Fields::with_room(query.len()), seen: 0 };
     for (name, value) in form_urlencoded::parse(query) {
         collector.add(&name, &value)?;
     }
