@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::options::BenchArgs;
 use super::run::{Run, Watch};
-use super::server::Usage;
+use super::server::used;
 use super::shared::{Count, Phase, Shared};
 
 /// Nothing arrives for so long: something is lost.
@@ -166,12 +166,7 @@ impl Meter {
     ///
     /// A process has ended, or it may not be looked at.
     pub fn lap(&mut self) -> io::Result<f64> {
-        let mut threads = BTreeMap::new();
-        for pid in &self.pids {
-            let usage = Usage::read(*pid)
-                .map_err(|error| io::Error::other(format!("process {pid} cannot be looked at: {error}")))?;
-            threads.extend(usage.threads);
-        }
+        let threads = used(&self.pids)?.unwrap_or_default().threads.into_iter().collect();
         let before = std::mem::replace(&mut self.threads, threads);
         let used = self.threads.iter().map(|(thread, now)| now - before.get(thread).copied().unwrap_or(0.0));
         // A number that was given away again belongs to a younger thread.
