@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
@@ -130,7 +130,7 @@ impl Floor {
         let ack = |word: &str| format!("{{\"p_event\":\"{word}\",\"p_id\":\"{id}\",\"p_from\":\"{id}\"}}");
         if request.contains("p_event=join-listen") {
             let bytes = [STREAM_HEAD, &chunk(&ack("join-listen-ack"), 0)].concat();
-            if send(&self.clients[key].socket, &bytes) {
+            if send(self.clients[key].socket.as_fd(), &bytes) {
                 self.listen(key, subject(request));
             }
             return;
@@ -145,7 +145,7 @@ impl Floor {
         };
         let body = format!("[{}]", ack(word));
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        send(&self.clients[key].socket, answer.as_bytes());
+        send(self.clients[key].socket.as_fd(), answer.as_bytes());
     }
 
     fn listen(&mut self, key: usize, subject: &str) {
@@ -168,8 +168,8 @@ impl Floor {
         let line = format!("{{\"p_seq\":\"{}\",\"p_event\":\"data\",\"m\":\"~{marker}~\"}}", self.events);
         let bytes = chunk(&line, self.bytes);
         let Some(keys) = self.listeners.get(subject(request)) else { return };
-        let clients = &self.clients;
-        let left = self.sending.send_all(keys.iter().map(|key| &clients[*key].socket), &bytes);
+        let sockets: Vec<BorrowedFd<'_>> = keys.iter().map(|key| self.clients[*key].socket.as_fd()).collect();
+        let left = self.sending.send_all(&sockets, &bytes);
         let left: Vec<usize> = left.into_iter().map(|place| keys[place]).collect();
         left.into_iter().for_each(|key| self.stop_listening(key));
     }

@@ -1,9 +1,10 @@
 //! Sends in batches: one `io_uring_enter` for many connections instead of one `send` for each.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::squeue::SubmissionQueue;
+use io_uring::{IoUring, opcode, types};
 
 /// A ring that is used by the thread that made it, and by nothing but [`Ring::send`].
 pub(crate) struct Ring {
@@ -31,37 +32,22 @@ impl Ring {
     }
 
     /// Sends the bytes to all of these peers, which read. Returns the places of those that did not take all of it.
-    pub(crate) fn send<'a>(&mut self, sockets: impl ExactSizeIterator<Item = &'a OwnedFd>, bytes: &[u8]) -> Vec<usize> {
+    pub(crate) fn send(&mut self, sockets: &[BorrowedFd<'_>], bytes: &[u8]) -> Vec<usize> {
         let mut left = Vec::new();
-        let mut sockets = sockets.enumerate();
-        loop {
+        for (number, batch) in sockets.chunks(self.batch).enumerate() {
             let mut pushed = 0;
-            for (place, socket) in sockets.by_ref().take(self.batch) {
-                if self.push(socket, bytes, place) {
+            let mut queue = self.ring.submission();
+            for (socket, place) in batch.iter().zip(number * self.batch..) {
+                if push(&mut queue, *socket, bytes, place) {
                     pushed += 1;
                 } else {
                     left.push(place);
                 }
             }
-            if pushed == 0 {
-                return left;
-            }
+            drop(queue);
             self.complete(pushed, bytes.len(), &mut left);
         }
-    }
-
-    /// Puts one send into the queue. Says whether there was room.
-    #[allow(
-        unsafe_code,
-        reason = "the kernel reads the bytes behind the borrow checker's back; the comment says why they are there"
-    )]
-    fn push(&mut self, socket: &OwnedFd, bytes: &[u8], place: usize) -> bool {
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let entry = opcode::Send::new(types::Fd(socket.as_raw_fd()), bytes.as_ptr(), length).flags(FLAGS).build();
-        let entry: squeue::Entry = entry.user_data(place as u64);
-        // SAFETY: the socket and the bytes must be there until the send is complete. Only `send` pushes; it has borrowed both, and
-        // `complete` does not come back to it before everything that was pushed is complete, or not at all.
-        unsafe { self.ring.submission().push(&entry) }.is_ok()
+        left
     }
 
     /// Submits what was pushed and waits until all of it is complete. What did not go whole is added to those that left.
@@ -87,12 +73,31 @@ impl Ring {
     }
 }
 
+/// Puts one send into the queue. Says whether there was room.
+#[allow(
+    unsafe_code,
+    reason = "the kernel reads the bytes without the compiler's knowledge; the comment says why they are there"
+)]
+fn push(queue: &mut SubmissionQueue<'_>, socket: BorrowedFd<'_>, bytes: &[u8], place: usize) -> bool {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let entry = opcode::Send::new(types::Fd(socket.as_raw_fd()), bytes.as_ptr(), length).flags(FLAGS).build();
+    let entry = entry.user_data(place as u64);
+    // SAFETY: the bytes must be there until the send is complete. Only `Ring::send` pushes. It has borrowed them, and it does not return,
+    // nor can it unwind, before `Ring::complete` has seen the completion of everything that was pushed: a ring that fails ends the process.
+    unsafe { queue.push(&entry) }.is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::{AsFd as _, OwnedFd};
 
     use super::*;
+
+    fn sockets(connections: &[(OwnedFd, TcpStream)]) -> Vec<BorrowedFd<'_>> {
+        connections.iter().map(|(socket, _)| socket.as_fd()).collect()
+    }
 
     fn connections(count: usize) -> Vec<(OwnedFd, TcpStream)> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -110,7 +115,7 @@ mod tests {
             let mut ring = Ring::new(batch).expect("there is io_uring");
             let mut connections = connections(20);
             for text in ["first", "second"] {
-                let left = ring.send(connections.iter().map(|(socket, _)| socket), text.as_bytes());
+                let left = ring.send(&sockets(&connections), text.as_bytes());
                 assert_eq!(left, Vec::<usize>::new());
             }
             for (socket, client) in &mut connections {
@@ -128,11 +133,11 @@ mod tests {
         let mut ring = Ring::new(4).expect("there is io_uring");
         let connections = connections(9);
         rustix::net::shutdown(&connections[2].0, rustix::net::Shutdown::Write).expect("it is connected");
-        let left = ring.send(connections.iter().map(|(socket, _)| socket), b"small");
+        let left = ring.send(&sockets(&connections), b"small");
         assert_eq!(left, [2]);
         let large = vec![b'x'; 64 * 1024 * 1024];
-        let left = ring.send(connections[7..].iter().map(|(socket, _)| socket), &large);
+        let left = ring.send(&sockets(&connections[7..]), &large);
         assert_eq!(left, [0, 1]);
-        assert_eq!(ring.send(std::iter::empty(), b"nothing"), Vec::<usize>::new());
+        assert_eq!(ring.send(&[], b"nothing"), Vec::<usize>::new());
     }
 }

@@ -1,7 +1,7 @@
 //! The ways in which the floor sends.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 
 use rustix::net::SendFlags;
 
@@ -59,21 +59,15 @@ impl Sending {
 
     /// Sends the bytes to all of these peers, which read. Returns the places of those that did not take all of it: they have left the
     /// measurement.
-    pub(crate) fn send_all<'a>(
-        &mut self,
-        sockets: impl ExactSizeIterator<Item = &'a OwnedFd>,
-        bytes: &[u8],
-    ) -> Vec<usize> {
+    pub(crate) fn send_all(&mut self, sockets: &[BorrowedFd<'_>], bytes: &[u8]) -> Vec<usize> {
         match self {
-            Self::Send => {
-                sockets.enumerate().filter(|(_, socket)| !send(socket, bytes)).map(|(place, _)| place).collect()
-            }
+            Self::Send => (0..sockets.len()).filter(|place| !send(sockets[*place], bytes)).collect(),
             Self::Uring(ring) => ring.send(sockets, bytes),
         }
     }
 }
 
 /// Sends all of it to a peer that reads. Says whether it took all.
-pub(crate) fn send(socket: &OwnedFd, bytes: &[u8]) -> bool {
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> bool {
     matches!(rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL), Ok(sent) if sent == bytes.len())
 }

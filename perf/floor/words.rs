@@ -152,9 +152,8 @@ fn command() -> Command {
         .arg(pids("against-pid", "Its process, or several").help_heading(OTHER).requires("against-url"));
     let command = words(command, OTHER, &OTHER_WORDS)
         .mut_arg("against-url", |arg| arg.requires("against-pid"))
-        .mut_arg("against-dialect", |arg| arg.requires("against-url").conflicts_with_all(["against", "against-format"]))
-        .mut_arg("against-publish-url", |arg| arg.requires("against-url"))
-        .mut_arg("against-publish", |arg| arg.conflicts_with("against-dialect"));
+        .mut_arg("against-dialect", |arg| arg.requires("against-url"))
+        .mut_arg("against-publish-url", |arg| arg.requires("against-url"));
     NUMBERS
         .into_iter()
         .fold(command, |command, (name, default, help)| {
@@ -256,7 +255,8 @@ fn other(matches: &ArgMatches, way: Way) -> Result<SideWords, clap::Error> {
     } else {
         let dialect = given("against-dialect");
         // Another dialect has one way to be published to.
-        let publish = given("against-publish").or_else(|| given("publish").filter(|_| dialect.is_none()));
+        let publish = given("against-publish")
+            .or_else(|| given("publish").filter(|_| dialect.as_deref().is_none_or(|word| word == "pushlet")));
         let door = Door {
             dialect,
             publish_url: given("against-publish-url"),

@@ -70,8 +70,9 @@ impl Fleet {
         }
         let failed = run.shared.sum(Count::OpenFailed);
         if failed > 0 {
+            let cause = run.shared.opening_fault.get().map_or_else(String::new, |cause| format!(": {cause}"));
             run.finish()?;
-            return Err(io::Error::other(format!("{failed} could not be opened")));
+            return Err(io::Error::other(format!("{failed} could not be opened{cause}")));
         }
         run.shared.enter(Phase::Run);
         Ok(Self { run, published: 0 })
