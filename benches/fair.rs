@@ -7,20 +7,26 @@ use pushletd::shell::readiness::{Driver, Fair};
 
 const YIELDS: u32 = 200_000;
 
+/// With `-- --test` it is only to be seen that it runs.
+fn yields() -> u32 {
+    if std::env::args().any(|argument| argument == "--test") { 100 } else { YIELDS }
+}
+
 async fn measure(driver: Driver) {
+    let yields = yields();
     let fair = Fair::new(driver).expect("a yield");
     let begin = Instant::now();
-    for _ in 0..YIELDS {
+    for _ in 0..yields {
         fair.yield_now().await;
     }
-    let alone = begin.elapsed() / YIELDS;
+    let alone = begin.elapsed() / yields;
     // The same while a timer is pending, as it always is in the server.
     let timer = monoio::spawn(monoio::time::sleep(Duration::from_millis(100)));
     let begin = Instant::now();
-    for _ in 0..YIELDS {
+    for _ in 0..yields {
         fair.yield_now().await;
     }
-    let with_timer = begin.elapsed() / YIELDS;
+    let with_timer = begin.elapsed() / yields;
     timer.await;
     println!("{driver:?}: {} ns a yield, {} ns while a timer is pending", alone.as_nanos(), with_timer.as_nanos());
 }

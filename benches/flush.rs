@@ -1,149 +1,137 @@
 //! The path of an event through one core: encoded once for each framing, pushed to everybody, gathered into writes.
+//! `cargo bench --bench flush` (`-- --quick` for a first look).
+//!
+//! `encode` is the bytes that all sessions share. `gather` is the assembly of a write from a queue of 1, 4 and 16 events; layouts that are
+//! never streams are written as the body of an answer. `fan-out to 1,000` is everything that a core does for a publish but the kernel.
 #![allow(missing_docs, reason = "the macros of criterion make public items")]
+
+#[path = "support/event.rs"]
+mod event;
+#[path = "support/fleet.rs"]
+mod fleet;
 
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pushletd::broker::{Broker, Settings};
-use pushletd::protocol::{
-    Agent, Audience, Command, Event, Fields, Format, FormatName, Framing, Listen, Mode, ModeName, Origin, Overflow,
-    Payload, ReplyToken, Request,
-};
-use pushletd::session::{Bounds, Envelope, Frame, Gather, Outbox, Subscriptions};
-use pushletd::time::{Instant, Now};
-use pushletd::topic::{Subject, Trie};
-use pushletd::wire::pushlet;
+use event::{Encoder, fields};
+use fleet::{Fleet, publish};
+use pushletd::protocol::{Framing, Overflow};
+use pushletd::session::{Bounds, Envelope, Gather, Item, Outbox, Subscriptions};
+use pushletd::topic::Trie;
 
 const SESSIONS: u32 = 1_000;
-/// A chat line: 150 bytes or so in every format.
-const FIELDS: [(&str, &str); 6] = [
-    ("p_event", "data"),
-    ("p_subject", "/chat/lobby"),
-    ("p_from", "AAZvKX1nq0-cPz3uTqGxwE9g"),
-    ("name", "somebody"),
-    ("text", "it's quiet in here, isn't it?"),
-    ("p_time", "1753000000"),
-];
 const BOUNDS: Bounds = Bounds { events_max: 65_536, bytes_max: 1 << 28 };
 
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(1));
+    let (mut encoder, mut out) = (Encoder::new(), Vec::new());
     for framing in Framing::ALL {
-        let mut out = Vec::new();
         group.bench_function(BenchmarkId::from_parameter(format!("{framing:?}")), |bencher| {
             bencher.iter(|| {
                 out.clear();
-                pushlet::shared_part(framing, black_box(FIELDS).into_iter(), &mut out)
+                encoder.encode(black_box(framing), &mut out)
             });
         });
     }
     group.finish();
 }
 
-/// A core with that many open streams that have subscribed to the subject of [`event`].
-fn broker_with_streams(now: Now, format: Format) -> Broker {
-    let settings = Settings { bounds: BOUNDS, ..Settings::default() };
-    let mut broker = Broker::new(settings, now, 1);
-    for connection in 0..SESSIONS {
-        let subject = Some(Box::from("/chat"));
-        let listen = Listen { mode: ModeName::Known(Mode::Stream), subject, ..Listen::default() };
-        let token = ReplyToken { core: 0, connection, serial: 1 };
-        let bits = u128::from(connection) + 1;
-        let request = Request {
-            token,
-            command: Command::JoinListen { format: FormatName::Known(format), listen },
-            path: Arc::from("/pushlet.srv"),
-            chunked: true,
-            agent: Agent::default(),
-            draw: [bits, bits],
-        };
-        broker.handle_request(now, request);
-        while broker.poll_output().is_some() {}
+/// In what a write of this framing is put on its connection.
+fn envelopes(framing: Framing) -> &'static [Envelope] {
+    match framing {
+        Framing::JsonArray | Framing::Object => &[],
+        Framing::Message | Framing::MessageDeflate => &[Envelope::Frames],
+        Framing::JsonLines => &[Envelope::Chunked, Envelope::Bare],
+        _ => &[Envelope::Chunked],
     }
-    broker
-}
-
-fn event() -> Arc<Event> {
-    Arc::new(Event {
-        name: None,
-        subject: Subject::new("/chat/lobby").expect("a subject"),
-        payload: Payload::Fields(FIELDS.into_iter().skip(3).collect::<Fields>()),
-        origin: Origin::default(),
-        position: None,
-        accepted_at: 1_753_000_000,
-    })
-}
-
-/// Sockets that take everything.
-fn flush(broker: &mut Broker, now: Now, gather: &mut Gather) -> usize {
-    let mut bytes = 0;
-    while let Some((session, _)) = broker.poll_transmit(now, gather) {
-        let len = gather.with_slices(|slices| black_box(slices).iter().map(|slice| slice.len()).sum());
-        broker.handle_sent(now, session, gather, len, false);
-        bytes += len;
-    }
-    bytes
-}
-
-fn fan_out(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("fan-out to 1,000 streams");
-    group.throughput(Throughput::Elements(u64::from(SESSIONS)));
-    let now = Now { instant: Instant::ZERO, unix_s: 1_753_000_000 };
-    let event = event();
-    for format in [Format::Js, Format::Json] {
-        let (broker, gather) = (RefCell::new(broker_with_streams(now, format)), RefCell::new(Gather::new()));
-        group.bench_function(BenchmarkId::new("push", format.name()), |bencher| {
-            bencher.iter_batched(
-                || flush(&mut broker.borrow_mut(), now, &mut gather.borrow_mut()),
-                |_| broker.borrow_mut().handle_event(now, &event, &Audience::Subscribers),
-                BatchSize::PerIteration,
-            );
-        });
-        for events in [1_u64, 4, 16] {
-            group.bench_function(BenchmarkId::new(format!("push and flush {events}"), format.name()), |bencher| {
-                bencher.iter(|| {
-                    let mut broker = broker.borrow_mut();
-                    (0..events).for_each(|_| broker.handle_event(now, &event, &Audience::Subscribers));
-                    flush(&mut broker, now, &mut gather.borrow_mut())
-                });
-            });
-        }
-    }
-    group.finish();
 }
 
 fn gather(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("gather");
     let label = Subscriptions::new().add(0, "/chat", None, 0, &mut Trie::new()).expect("a subscription");
-    for (framing, envelope) in [
-        (Framing::Js, Envelope::Chunked),
-        (Framing::JsonLines, Envelope::Chunked),
-        (Framing::JsonLines, Envelope::Bare),
-    ] {
-        let mut bytes = Vec::new();
-        let info = pushlet::shared_part(framing, FIELDS.into_iter(), &mut bytes);
-        let frame = Rc::new(Frame::new(bytes, info.fields, Subject::new("/chat/lobby").ok()));
+    let mut encoder = Encoder::new();
+    for framing in Framing::ALL {
+        let frame = Rc::new(encoder.frame(framing));
         for events in [1_u64, 4, 16] {
+            group.throughput(Throughput::Elements(events));
             let mut outbox = Outbox::new();
             for _ in 0..events {
                 outbox.push(Rc::clone(&frame), Some(label.clone()), BOUNDS, Overflow::Disconnect);
             }
             let mut gather = Gather::new();
-            group.throughput(Throughput::Elements(events));
-            group.bench_function(BenchmarkId::new(format!("{framing:?} {envelope:?}"), events), |bencher| {
-                bencher.iter(|| {
-                    outbox.gather(framing, envelope, black_box(1_000), &mut gather);
-                    gather.with_slices(|slices| black_box(slices).len())
+            for envelope in envelopes(framing).iter().copied() {
+                group.bench_function(BenchmarkId::new(format!("{framing:?} {envelope:?}"), events), |bencher| {
+                    bencher.iter(|| {
+                        outbox.gather(framing, envelope, black_box(1_000), &mut gather);
+                        gather.with_slices(|slices| black_box(slices).len())
+                    });
                 });
-            });
+            }
+            if envelopes(framing).is_empty() {
+                let item = Item { frame: Rc::clone(&frame), label: Some(Rc::clone(&label)), lost: 0 };
+                let mut body = Vec::new();
+                group.bench_function(BenchmarkId::new(format!("{framing:?} body"), events), |bencher| {
+                    bencher.iter(|| {
+                        body.clear();
+                        for seq in 1..=events {
+                            black_box(&item).write(framing, seq == 1, seq, &mut body);
+                        }
+                        body.len()
+                    });
+                });
+            }
         }
     }
     group.finish();
 }
 
-criterion_group!(benches, encode, fan_out, gather);
+fn fan_out(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("fan-out to 1,000");
+    group.throughput(Throughput::Elements(u64::from(SESSIONS)));
+    let said = fields();
+    for framing in Framing::ALL {
+        let fleet = RefCell::new(Fleet::new(framing, SESSIONS));
+        let before = fleet.borrow().delivered();
+        fleet.borrow_mut().ask_as_publisher(publish("/chat/lobby", said.clone(), None));
+        fleet.borrow_mut().flush();
+        assert_eq!(fleet.borrow().delivered() - before, u64::from(SESSIONS), "{framing:?} reaches everybody");
+        group.bench_function(BenchmarkId::new("push", format!("{framing:?}")), |bencher| {
+            bencher.iter_batched(
+                || fleet.borrow_mut().flush(),
+                |_| fleet.borrow_mut().ask_as_publisher(publish("/chat/lobby", said.clone(), None)),
+                BatchSize::PerIteration,
+            );
+        });
+        for events in [1_u64, 4, 16] {
+            group.bench_function(
+                BenchmarkId::new(format!("push and flush {events}"), format!("{framing:?}")),
+                |bencher| {
+                    bencher.iter(|| {
+                        let mut fleet = fleet.borrow_mut();
+                        (0..events).for_each(|_| fleet.ask_as_publisher(publish("/chat/lobby", said.clone(), None)));
+                        fleet.flush()
+                    });
+                },
+            );
+        }
+    }
+    group.finish();
+}
+
+fn heartbeats(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("heartbeats of 1,000");
+    group.throughput(Throughput::Elements(u64::from(SESSIONS)));
+    for framing in [Framing::JsonLines, Framing::EventStream, Framing::Message] {
+        let mut fleet = Fleet::new(framing, SESSIONS);
+        group.bench_function(BenchmarkId::from_parameter(format!("{framing:?}")), |bencher| {
+            bencher.iter(|| fleet.beat());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, encode, gather, fan_out, heartbeats);
 criterion_main!(benches);

@@ -1,5 +1,6 @@
 //! One message between two cores: a burst between threads that never sleep, and both ends with their wake-ups on one thread.
-//! `cargo bench --bench mesh` (`-- --quick` for a first look).
+//! `cargo bench --bench mesh` (`-- --quick` for a first look). What it takes to wake a sleeping thread is in `wake`.
+#![allow(missing_docs, reason = "the macros of criterion make public items")]
 
 use std::hint::{black_box, spin_loop};
 use std::sync::mpsc::sync_channel;
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pushletd::mesh::{LaneBounds, Port, Weigh, ports};
+use pushletd::mesh::{LaneBounds, Port, Weigh, intake, ports};
 
 /// As large as what the server sends: a pointer and a word.
 struct Message(u64, #[expect(dead_code, reason = "it only has to be carried")] u64);
@@ -82,5 +83,49 @@ fn alone(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, burst, alone);
+/// The same where the receiver sleeps before each message, without the call that it would sleep in: both halves of the wake-up protocol.
+fn sleeper(c: &mut Criterion) {
+    let mut group = c.benchmark_group("mesh");
+    group.throughput(Throughput::Elements(1));
+    let (mut sender, mut receiver) = pair();
+    group.bench_function("sleep_send_wake_receive", |b| {
+        b.iter(|| {
+            assert!(receiver.prepare_sleep(), "nothing has arrived");
+            sender.send(1, Message(1, 0));
+            let mut woken = 0;
+            sender.take_wakes(|_| woken += 1);
+            assert_eq!(woken, 1, "it slept");
+            receiver.wake_up();
+            black_box(receiver.receive());
+            receiver.take_wakes(|core| {
+                black_box(core);
+            });
+        });
+    });
+    group.finish();
+}
+
+/// What a thread that is no core hands in: the queue for all of them, awake and asleep.
+fn inbox(c: &mut Criterion) {
+    let mut group = c.benchmark_group("intake");
+    group.throughput(Throughput::Elements(1));
+    let (inlet, mut core) = intake(BOUNDS);
+    group.bench_function("push_take", |b| {
+        b.iter(|| {
+            assert!(!inlet.push(Message(1, 0)).unwrap_or(true), "nobody sleeps");
+            black_box(core.take());
+        });
+    });
+    group.bench_function("sleep_push_wake_take", |b| {
+        b.iter(|| {
+            assert!(core.prepare_sleep(), "nothing has arrived");
+            assert!(inlet.push(Message(1, 0)).unwrap_or(false), "the bell is to be rung");
+            core.wake_up();
+            black_box(core.take());
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, burst, alone, sleeper, inbox);
 criterion_main!(benches);

@@ -1,20 +1,20 @@
-//! One publish among many subscriptions that do not match it: the trie, a linear scan, and a hash map asked for every prefix.
-//! `cargo bench --bench trie` (`-- --quick` for a first look).
+//! Subscriptions: one publish among many that do not match it, and the coming and going of one among them. Beside the trie its rivals: a linear
+//! scan, and a hash map that is asked for every prefix of the subject. `cargo bench --bench trie` (`-- --quick` for a first look).
+#![allow(missing_docs, reason = "the macros of criterion make public items")]
+
+#[path = "support/rooms.rs"]
+mod rooms;
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use pushletd::topic::{Syntax, Trie, Want};
+use pushletd::topic::{EntryId, Syntax, Trie, Want};
+use rooms::{SUBJECT, prefixes};
 
-/// A subject that shares its first 14 bytes with a subscription and matches none.
-const SUBJECT: &[u8] = b"/room/0500000/news/today";
-
-fn prefixes(count: u32) -> impl Iterator<Item = String> {
-    // Around the room of the subject, so that the paths part as late as they can.
-    let first = 500_000 - count / 2;
-    (first..first + count).map(|room| format!("/room/{room:07}/chat"))
-}
+/// So many subscriptions come, or go, between two looks at the clock: beside one that is there, it is one to 64 others.
+const BATCH: u64 = 64;
 
 fn matching(c: &mut Criterion) {
     let mut group = c.benchmark_group("match");
@@ -112,20 +112,105 @@ fn fan_out(c: &mut Criterion) {
     group.finish();
 }
 
+/// What holds subscriptions.
+trait Store {
+    /// Names a subscription to be taken out.
+    type Id;
+    fn add(&mut self, prefix: &[u8], value: u32) -> Self::Id;
+    fn remove(&mut self, prefix: &[u8], value: u32, id: Self::Id);
+}
+
+impl Store for Trie<u32> {
+    type Id = EntryId;
+    fn add(&mut self, prefix: &[u8], value: u32) -> EntryId {
+        self.insert(prefix, value)
+    }
+    fn remove(&mut self, _: &[u8], value: u32, id: EntryId) {
+        assert_eq!(Self::remove(self, id), value);
+    }
+}
+
+/// What a linear scan goes through.
+impl Store for Vec<(Vec<u8>, u32)> {
+    type Id = ();
+    fn add(&mut self, prefix: &[u8], value: u32) {
+        self.push((prefix.to_vec(), value));
+    }
+    fn remove(&mut self, prefix: &[u8], value: u32, (): ()) {
+        let at = self.iter().position(|(known, held)| *held == value && known == prefix).expect("it was added");
+        self.swap_remove(at);
+    }
+}
+
+impl Store for HashMap<Vec<u8>, Vec<u32>> {
+    type Id = ();
+    fn add(&mut self, prefix: &[u8], value: u32) {
+        self.entry(prefix.to_vec()).or_default().push(value);
+    }
+    fn remove(&mut self, prefix: &[u8], value: u32, (): ()) {
+        let values = self.get_mut(prefix).expect("it was added");
+        let at = values.iter().position(|held| *held == value).expect("it was added");
+        values.swap_remove(at);
+        if values.is_empty() {
+            HashMap::remove(self, prefix);
+        }
+    }
+}
+
+/// Lets subscriptions come and go, all those of a batch before it is looked at the clock: how long they took to come, and to go.
+fn come_and_go<S: Store>(store: &mut S, wanted: &[(Vec<u8>, u32)], count: u64) -> [Duration; 2] {
+    let (mut coming, mut going) = (Duration::ZERO, Duration::ZERO);
+    let mut left = count;
+    let mut ids = Vec::with_capacity(wanted.len());
+    while left > 0 {
+        let batch = &wanted[..wanted.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        left -= batch.len() as u64;
+        let begin = Instant::now();
+        ids.extend(batch.iter().map(|(prefix, value)| store.add(black_box(prefix), *value)));
+        let between = Instant::now();
+        for ((prefix, value), id) in batch.iter().zip(ids.drain(..)) {
+            store.remove(black_box(prefix), *value, id);
+        }
+        coming += between - begin;
+        going += between.elapsed();
+    }
+    [coming, going]
+}
+
 fn changing(c: &mut Criterion) {
-    let mut group = c.benchmark_group("insert_then_remove");
     for count in [1, 1_000, 1_000_000] {
+        // Rooms among those that are there, and other things in them: paths part within a label.
+        let wanted: Vec<_> = prefixes(BATCH as u32)
+            .zip(2_000_000..)
+            .map(|(room, value)| (room.replace("/chat", "/news/today").into_bytes(), value))
+            .collect();
+        let there = || prefixes(count).zip(0_u32..);
         let mut trie = Trie::new();
-        for (value, prefix) in (0..).zip(prefixes(count)) {
+        for (prefix, value) in there() {
             trie.insert(prefix.as_bytes(), value);
         }
-        group.bench_function(BenchmarkId::new("beside_others", count), |b| {
-            b.iter(|| {
-                let id = trie.insert(black_box(SUBJECT), 7);
-                trie.remove(id)
-            });
-        });
+        measure(c, count, "trie", &mut trie, &wanted);
+        drop(trie);
+        let mut list: Vec<_> = there().map(|(prefix, value)| (prefix.into_bytes(), value)).collect();
+        measure(c, count, "scan", &mut list, &wanted);
+        drop(list);
+        let mut map: HashMap<_, _> = there().map(|(prefix, value)| (prefix.into_bytes(), vec![value])).collect();
+        measure(c, count, "hash_map", &mut map, &wanted);
     }
+}
+
+fn measure<S: Store>(c: &mut Criterion, count: u32, name: &str, store: &mut S, wanted: &[(Vec<u8>, u32)]) {
+    for (which, what) in ["insert", "remove"].into_iter().enumerate() {
+        let mut group = c.benchmark_group(what);
+        group.bench_function(BenchmarkId::new(name, count), |b| {
+            b.iter_custom(|subscriptions| come_and_go(store, wanted, subscriptions)[which]);
+        });
+        group.finish();
+    }
+}
+
+fn crowd(c: &mut Criterion) {
+    let mut group = c.benchmark_group("insert_then_remove");
     for count in [1_000, 100_000_u32] {
         group.bench_function(BenchmarkId::new("all_of_one_crowd", count), |b| {
             b.iter_batched_ref(
@@ -141,5 +226,5 @@ fn changing(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, matching, patterns, fan_out, changing);
+criterion_group!(benches, matching, patterns, fan_out, changing, crowd);
 criterion_main!(benches);
