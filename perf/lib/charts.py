@@ -1,0 +1,327 @@
+"""What the charts show: reading runs of `pushletd bench --json`, grouping those of the same thing, medians and intervals.
+
+Nothing here draws, and nothing but the standard library is needed; drawing is in `charts_draw`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PERCENTILES = (("p50", "50 %"), ("p90", "90 %"), ("p99", "99 %"), ("p99_9", "99.9 %"), ("max", "longest"))
+# What must be there for a line to be a run of the generator.
+_NEEDED = ("scenario", "sessions_open", "payload_bytes", "subjects", "rate", "good")
+# What a run was asked for besides what a chart has on its axes. Runs that differ in one of these are not rounds of the same thing.
+_SETTINGS = ("format", "publish", "publishers_open", "in_flight", "complete", "pipeline")
+_SETTING_WORDS = {"format": "{}", "publish": "published by {}", "publishers_open": "{} publishers", "in_flight": "{} in flight"}
+_SETTING_WORDS |= {"complete": "next when {}", "pipeline": "pipeline of {}"}
+
+
+class Problem(Exception):
+    """Input that no chart can be made of; the text tells people what is wrong and where."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: which server, and what the generator printed. `place` is file and line."""
+
+    server: str
+    facts: dict[str, object] = field(hash=False)
+    place: str = ""
+
+    def number(self, key: str) -> float | None:
+        """A figure, None where there is none (null, or an older generator)."""
+        value = self.facts.get(key)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def word(self, key: str) -> str:
+        """A setting as text, empty if it is absent."""
+        value = self.facts.get(key)
+        return "" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the files hold: runs that count, and in words what was left out."""
+
+    runs: tuple[Run, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Several runs of the same thing: the median, and the order statistics around it."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line or one colour of a chart: figures by what stands on the axis."""
+
+    server: str
+    label: str
+    points: tuple[tuple[float, Figure], ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound that a figure should keep: a value, or a multiple of another server's figure. `scenario` is empty where it holds for all."""
+
+    metric: str
+    at_most: bool
+    factor: float
+    server: str = ""
+    scenario: str = ""
+
+    @property
+    def label(self) -> str:
+        """As it stands at its line."""
+        relation = "at most" if self.at_most else "at least"
+        return f"target: {relation} {self.factor:g} x {self.server}" if self.server else f"target: {relation} {self.factor:g}"
+
+
+def _object(text: str, place: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Problem(f"{place}: this is no JSON ({error.msg}); one object a line is wanted, as `pushletd bench --json` prints it") from error
+    if not isinstance(value, dict):
+        raise Problem(f"{place}: a JSON object is wanted here")
+    return value
+
+
+def _run(facts: dict[str, object], place: str, server: str | None) -> Run:
+    missing = [key for key in _NEEDED if key not in facts]
+    if missing:
+        raise Problem(f"{place}: the keys {', '.join(missing)} are missing; is this what `pushletd bench --json` printed?")
+    name = facts.get("server", server)
+    if not isinstance(name, str) or not name:
+        raise Problem(f"{place}: the key server is missing, which perf/run adds; --server NAME says it for lines without one")
+    return Run(name, facts, place)
+
+
+def read(paths: Sequence[Path], server: str | None = None) -> Reading:
+    """Reads files of one JSON object a line. `server` names the server of lines that do not say it.
+
+    Lines of other tools (key `tool`) and runs that were not good are left out, and told.
+
+    Raises Problem if a file cannot be read, a line is no run, or no run is left.
+    """
+    runs, other, bad = [], 0, 0
+    for path in paths:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Problem(f"{path}: {error}") from error
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            place = f"{path}:{number}"
+            facts = _object(line, place)
+            if facts.get("tool", "bench") != "bench":
+                other += 1
+                continue
+            run = _run(facts, place, server)
+            if run.facts["good"] is True and run.facts.get("stopped_early") is not True:
+                runs.append(run)
+            else:
+                bad += 1
+    left_out = [f"{other} lines of other tools"] * (other > 0) + [f"{bad} runs that were not good or stopped early"] * (bad > 0)
+    if not runs:
+        raise Problem(f"no runs to draw in {', '.join(map(str, paths))}" + (f"; left out: {', '.join(left_out)}" if left_out else ""))
+    return Reading(tuple(runs), tuple(left_out))
+
+
+def median_interval(values: Iterable[float]) -> Figure:
+    """The median, and the order statistics that hold the true one in 95 % of all cases or more; of five values or fewer, lowest and highest."""
+    ordered = sorted(values)
+    count = len(ordered)
+    if count == 0:
+        raise ValueError("a median of nothing")
+    median = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+    # The chance that at most `rank` of the values are below the true median.
+    chance, total, rank = 0.5**count, 0.0, 0
+    while total + chance <= 0.025 and rank < count // 2:
+        total += chance
+        chance *= (count - rank) / (rank + 1)
+        rank += 1
+    low = max(rank - 1, 0)
+    return Figure(median, ordered[low], ordered[count - 1 - low], count)
+
+
+def way(run: Run) -> str:
+    """How subscribers listen, as a word: the transport, or what a dialect says behind the name of its server."""
+    dialect = run.word("dialect") or "pushlet"
+    if dialect == "pushlet":
+        return run.word("transport")
+    name, _, rest = dialect.partition("-")
+    return rest if run.server.startswith(name) else dialect
+
+
+def grouped(number: float) -> str:
+    """A whole number with its thousands apart."""
+    return f"{number:,.0f}"
+
+
+def subjects(run: Run) -> str:
+    """How many subjects, in words that hold for any number of subscribers."""
+    count = int(run.number("subjects") or 1)
+    if count == 1:
+        return ""
+    return "a subject for each" if count >= (run.number("sessions_open") or 0) else f"{grouped(count)} subjects"
+
+
+def pace(run: Run) -> str:
+    """What drives the load: a rate, or the end of earlier events."""
+    rate = run.number("rate") or 0
+    if rate > 0:
+        return f"{grouped(rate)} events/s"
+    if run.word("scenario") == "idle":
+        return ""
+    return "one event at a time" if run.number("in_flight") == 1 else "saturated"
+
+
+def load(run: Run, with_sessions: bool = True) -> str:
+    """What the server was put to, in words. It is the same for all servers that can be compared."""
+    sessions = f"{grouped(run.number('sessions_open') or 0)} subscribers" if with_sessions else ""
+    payload = f"{grouped(run.number('payload_bytes') or 0)} bytes"
+    return ", ".join(part for part in (run.word("scenario"), sessions, subjects(run), pace(run), payload) if part)
+
+
+def slug(text: str) -> str:
+    """A text as part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower().replace(",", "")).strip("-")
+
+
+def by(runs: Iterable[Run], key: Callable[[Run], str]) -> dict[str, list[Run]]:
+    """Runs by what they have in common, in the order in which they came."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(key(run), []).append(run)
+    return found
+
+
+def _differing(runs: Sequence[Run], axis: Callable[[Run], float]) -> list[str]:
+    """Settings that are not the same in all runs at one place of the axis."""
+    found = []
+    for key in _SETTINGS:
+        at: dict[float, set[str]] = {}
+        for run in runs:
+            at.setdefault(axis(run), set()).add(run.word(key))
+        if any(len(values) > 1 for values in at.values()):
+            found.append(key)
+    return found
+
+
+def series(runs: Sequence[Run], axis: Callable[[Run], float], metric: Callable[[Run], float | None]) -> list[Series]:
+    """Series of a chart: one for each server and way to listen, and for each setting in which runs at the same place differ.
+
+    pushletd comes first, the others by name. Runs without the figure are no part of it.
+    """
+    known = [run for run in runs if metric(run) is not None]
+    found = []
+    for label, alike in by(known, lambda run: " ".join(part for part in (run.server, way(run)) if part)).items():
+        differing = _differing(alike, axis)
+
+        def full(run: Run, label: str = label, differing: list[str] = differing) -> str:
+            return ", ".join([label, *(_SETTING_WORDS[key].format(run.word(key)) for key in differing)])
+
+        for name, same in by(alike, full).items():
+            places = sorted({axis(run) for run in same})
+            points = tuple((place, _figure(same, axis, metric, place)) for place in places)
+            found.append(Series(same[0].server, name, points))
+    return sorted(found, key=lambda one: (one.server != "pushletd", one.label))
+
+
+def _figure(runs: Sequence[Run], axis: Callable[[Run], float], metric: Callable[[Run], float | None], place: float) -> Figure:
+    values = (metric(run) for run in runs if axis(run) == place)
+    return median_interval(value for value in values if value is not None)
+
+
+def settings_vary(runs: Sequence[Run]) -> list[str]:
+    """Settings that one server was not given alike along the axis, for the small print: `in_flight 16, 64`."""
+    found: dict[str, None] = {}
+    for alike in by(runs, lambda run: f"{run.server} {way(run)}").values():
+        for key in _SETTINGS:
+            words = sorted({run.word(key) for run in alike}, key=lambda word: (len(word), word))
+            if len(words) > 1:
+                found[f"{key} {', '.join(words)}"] = None
+    return list(found)
+
+
+_TARGET = re.compile(
+    r"(?:(?P<scenario>[a-z-]+):)?\s*(?P<metric>[a-z0-9_]+)\s*(?P<relation><=|>=)\s*(?P<factor>\d+(?:\.\d+)?)\s*(?:[x*]\s*(?P<server>\S+))?"
+)
+
+
+def target(text: str) -> Target:
+    """Reads `[SCENARIO:] METRIC <= NUMBER [x SERVER]`, or with `>=`.
+
+    Raises Problem if it is anything else.
+    """
+    found = _TARGET.fullmatch(text.strip())
+    if found is None:
+        raise Problem(f"this is no target: {text!r}; for example 'server_cpu_us_per_delivery <= 0.75 x nchan'")
+    return Target(found["metric"], found["relation"] == "<=", float(found["factor"]), found["server"] or "", found["scenario"] or "")
+
+
+def bounds(targets: Iterable[Target], metric: str, scenario: str, shown: Sequence[Series]) -> list[tuple[Target, tuple[tuple[float, float], ...]]]:
+    """Targets of a chart as lines: place on the axis and value. A multiple of a server that the chart does not have is left out.
+
+    Where a server is there in several ways (nchan by SSE and by chunks), its best figure counts.
+    """
+    found = []
+    places = sorted({place for one in shown for place, _ in one.points})
+    for bound in targets:
+        if bound.metric != metric or bound.scenario not in ("", scenario):
+            continue
+        line = []
+        for place in places:
+            theirs = [figure.median for one in shown if one.server == bound.server for at, figure in one.points if at == place]
+            if not bound.server:
+                line.append((place, bound.factor))
+            elif theirs:
+                line.append((place, bound.factor * (min(theirs) if bound.at_most else max(theirs))))
+        if line:
+            found.append((bound, tuple(line)))
+    return found
+
+
+def sources(runs: Sequence[Run]) -> str:
+    """Machine, commit and date of the runs, as the small print has them; what nobody said is not there."""
+    parts = []
+    for key in ("machine", "commit", "date"):
+        found = sorted({_shown(run.facts[key], key) for run in runs if run.facts.get(key)})
+        if found:
+            shown = found if len(found) <= 2 else [found[0], f"... {found[-1]}"]
+            parts.append(("commit " if key == "commit" else "") + ", ".join(shown))
+    versions = sorted({run.word("version") for run in runs if run.word("version")})
+    generator = f"pushletd bench {', '.join(versions)}" if versions else "pushletd bench"
+    return " | ".join([*parts, generator])
+
+
+def _shown(value: object, key: str) -> str:
+    if isinstance(value, dict):
+        return ", ".join(str(part) for part in value.values())
+    text = str(value)
+    if key == "date":
+        return text[:10]
+    return text[:12] if key == "commit" and re.fullmatch(r"[0-9a-f]{13,}", text) else text
+
+
+def counts(shown: Iterable[Figure]) -> str:
+    """What points and bars stand for, from how many runs there are."""
+    numbers = sorted({figure.count for figure in shown})
+    if not numbers or numbers == [1]:
+        return "one run each"
+    many = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    if numbers[0] >= 6:
+        return f"medians of {many} runs, bars: 95 % interval of the median"
+    if numbers[-1] < 6:
+        return f"medians of {many} runs, bars: lowest and highest"
+    return f"medians of {many} runs, bars: 95 % interval of the median, of fewer than 6 runs lowest and highest"
