@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PERCENTILES = (("p50", "50 %"), ("p90", "90 %"), ("p99", "99 %"), ("p99_9", "99.9 %"), ("max", "longest"))
-# What must be there for a line to be a run of the generator.
+# What must be there for a line to be a run of the load generator.
 _NEEDED = ("scenario", "sessions_open", "payload_bytes", "subjects", "rate", "good")
+# The same for a run of wrk.
+_NEEDED_OF_WRK = ("scenario", "requests_per_second", "server_cpu_us_per_request", "good")
 # What a run was asked for besides what a chart has on its axes. Runs that differ in one of these are not rounds of the same thing.
 _SETTINGS = ("format", "publish", "publishers_open", "in_flight", "complete", "pipeline")
 _SETTING_WORDS = {"format": "{}", "publish": "published by {}", "publishers_open": "{} publishers", "in_flight": "{} in flight"}
@@ -43,9 +45,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the files hold: runs that count, and in words what was left out."""
+    """What the files hold: runs of the generator and of wrk that count, and in words what was left out."""
 
     runs: tuple[Run, ...]
+    requests: tuple[Run, ...]
     left_out: tuple[str, ...]
 
 
@@ -78,12 +81,6 @@ class Target:
     server: str = ""
     scenario: str = ""
 
-    @property
-    def label(self) -> str:
-        """As it stands at its line."""
-        relation = "at most" if self.at_most else "at least"
-        return f"target: {relation} {self.factor:g} x {self.server}" if self.server else f"target: {relation} {self.factor:g}"
-
 
 def _object(text: str, place: str) -> dict[str, object]:
     try:
@@ -95,10 +92,16 @@ def _object(text: str, place: str) -> dict[str, object]:
     return value
 
 
+def _tool(facts: dict[str, object]) -> str:
+    return str(facts.get("tool", "bench"))
+
+
 def _run(facts: dict[str, object], place: str, server: str | None) -> Run:
-    missing = [key for key in _NEEDED if key not in facts]
+    wrk = _tool(facts) == "wrk"
+    missing = [key for key in (_NEEDED_OF_WRK if wrk else _NEEDED) if key not in facts]
     if missing:
-        raise Problem(f"{place}: the keys {', '.join(missing)} are missing; is this what `pushletd bench --json` printed?")
+        printed = "perf/run wrk" if wrk else "`pushletd bench --json`"
+        raise Problem(f"{place}: no {', '.join(missing)}; is this what {printed} printed?")
     name = facts.get("server", server)
     if not isinstance(name, str) or not name:
         raise Problem(f"{place}: the key server is missing, which perf/run adds; --server NAME says it for lines without one")
@@ -112,7 +115,8 @@ def read(paths: Sequence[Path], server: str | None = None) -> Reading:
 
     Raises Problem if a file cannot be read, a line is no run, or no run is left.
     """
-    runs, other, bad = [], 0, 0
+    runs: dict[str, list[Run]] = {"bench": [], "wrk": []}
+    other, bad = 0, 0
     for path in paths:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -123,18 +127,18 @@ def read(paths: Sequence[Path], server: str | None = None) -> Reading:
                 continue
             place = f"{path}:{number}"
             facts = _object(line, place)
-            if facts.get("tool", "bench") != "bench":
+            if _tool(facts) not in runs:
                 other += 1
                 continue
             run = _run(facts, place, server)
             if run.facts["good"] is True and run.facts.get("stopped_early") is not True:
-                runs.append(run)
+                runs[_tool(facts)].append(run)
             else:
                 bad += 1
     left_out = [f"{other} lines of other tools"] * (other > 0) + [f"{bad} runs that were not good or stopped early"] * (bad > 0)
-    if not runs:
+    if not any(runs.values()):
         raise Problem(f"no runs to draw in {', '.join(map(str, paths))}" + (f"; left out: {', '.join(left_out)}" if left_out else ""))
-    return Reading(tuple(runs), tuple(left_out))
+    return Reading(tuple(runs["bench"]), tuple(runs["wrk"]), tuple(left_out))
 
 
 def median_interval(values: Iterable[float]) -> Figure:
@@ -156,6 +160,8 @@ def median_interval(values: Iterable[float]) -> Figure:
 
 def way(run: Run) -> str:
     """How subscribers listen, as a word: the transport, or what a dialect says behind the name of its server."""
+    if _tool(run.facts) != "bench":
+        return ""
     dialect = run.word("dialect") or "pushlet"
     if dialect == "pushlet":
         return run.word("transport")
@@ -189,13 +195,14 @@ def pace(run: Run) -> str:
 def load(run: Run, with_sessions: bool = True) -> str:
     """What the server was put to, in words. It is the same for all servers that can be compared."""
     sessions = f"{grouped(run.number('sessions_open') or 0)} subscribers" if with_sessions else ""
-    payload = f"{grouped(run.number('payload_bytes') or 0)} bytes"
+    payload = f"{grouped(run.number('payload_bytes') or 0)} bytes of payload"
     return ", ".join(part for part in (run.word("scenario"), sessions, subjects(run), pace(run), payload) if part)
 
 
 def slug(text: str) -> str:
     """A text as part of a file's name."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower().replace(",", "")).strip("-")
+    plain = text.lower().replace(",", "").replace("events/s", "per-second").removesuffix(" of payload")
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def by(runs: Iterable[Run], key: Callable[[Run], str]) -> dict[str, list[Run]]:
@@ -270,7 +277,9 @@ def target(text: str) -> Target:
     return Target(found["metric"], found["relation"] == "<=", float(found["factor"]), found["server"] or "", found["scenario"] or "")
 
 
-def bounds(targets: Iterable[Target], metric: str, scenario: str, shown: Sequence[Series]) -> list[tuple[Target, tuple[tuple[float, float], ...]]]:
+def bounds(
+    targets: Iterable[Target], metric: str, scenario: str, shown: Sequence[Series]
+) -> list[tuple[Target, tuple[tuple[float, float], ...]]]:
     """Targets of a chart as lines: place on the axis and value. A multiple of a server that the chart does not have is left out.
 
     Where a server is there in several ways (nchan by SSE and by chunks), its best figure counts.
@@ -300,9 +309,8 @@ def sources(runs: Sequence[Run]) -> str:
         if found:
             shown = found if len(found) <= 2 else [found[0], f"... {found[-1]}"]
             parts.append(("commit " if key == "commit" else "") + ", ".join(shown))
-    versions = sorted({run.word("version") for run in runs if run.word("version")})
-    generator = f"pushletd bench {', '.join(versions)}" if versions else "pushletd bench"
-    return " | ".join([*parts, generator])
+    tools = sorted({"wrk" if _tool(run.facts) == "wrk" else f"pushletd bench {run.word('version')}".strip() for run in runs})
+    return " | ".join([*parts, ", ".join(tools)])
 
 
 def _shown(value: object, key: str) -> str:
@@ -318,10 +326,10 @@ def counts(shown: Iterable[Figure]) -> str:
     """What points and bars stand for, from how many runs there are."""
     numbers = sorted({figure.count for figure in shown})
     if not numbers or numbers == [1]:
-        return "one run each"
+        return "One run each."
     many = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     if numbers[0] >= 6:
-        return f"medians of {many} runs, bars: 95 % interval of the median"
+        return f"Medians of {many} runs; error bars: 95 % interval of the median."
     if numbers[-1] < 6:
-        return f"medians of {many} runs, bars: lowest and highest"
-    return f"medians of {many} runs, bars: 95 % interval of the median, of fewer than 6 runs lowest and highest"
+        return f"Medians of {many} runs; error bars: lowest and highest run."
+    return f"Medians of {many} runs; error bars: 95 % interval of the median, of fewer than 6 runs lowest and highest."

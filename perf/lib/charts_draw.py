@@ -5,6 +5,7 @@ Every chart is a card with a light ground of its own, so that it reads on a ligh
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -38,8 +39,10 @@ _LOOKS = {
 }
 _DASHES = ("-", (0, (5, 1.6)), (0, (1.5, 1.3)), (0, (6, 1.5, 1.5, 1.5)))
 
-# A chart that was drawn or not: its file's name, and what it is or why it is not.
+# A chart: the name of its file, without suffix, and the drawing.
 Drawn = tuple[str, Canvas]
+# Targets of a chart: place on the axis and value of each.
+Bounds = Sequence[tuple[Target, Sequence[tuple[float, float]]]]
 
 matplotlib.rcParams.update(
     {
@@ -79,7 +82,7 @@ class Card:
     """A chart in the making: ground, title, small print; lengths are inches from the top left."""
 
     def __init__(self, title: str, subtitle: str, small: Sequence[str], body: float) -> None:
-        lines = [line for text in small for line in textwrap.wrap(text, 112)]
+        lines = [line for text in small for line in textwrap.wrap(text, 130)]
         self.top, self.body = 0.86, body
         self.height = self.top + body + 0.24 + 0.165 * len(lines)
         self.canvas = Canvas(figsize=(WIDTH, self.height), facecolor="none")
@@ -130,68 +133,90 @@ def short(value: float, _: object = None) -> str:
     return f"{value / 1e6:.3g} million" if value >= 1e6 else grouped(float(f"{value:.3g}"))
 
 
-def _spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
-    """Places as near as possible to the wanted ones, but so far apart, in their order; they stay between low and high if there is room."""
+def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Places as near as possible to the wanted ones, but so far apart, in their order; between low and high if there is room for all."""
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    placed = [wanted[index] for index in order]
-    for _ in range(100):
-        for index in range(1, len(placed)):
-            gap = placed[index] - placed[index - 1]
-            if gap < apart:
-                placed[index - 1] -= (apart - gap) / 2
-                placed[index] += (apart - gap) / 2
-        if placed:
-            shift = max(low - placed[0], 0) or min(high - placed[-1], 0)
-            if shift:
-                placed = [place + shift for place in placed]
+    # Heaps of names that touch: the middle of each, and who is in it.
+    heaps: list[tuple[float, list[int]]] = []
+    for index in order:
+        middle, members = min(max(wanted[index], low), high), [index]
+        while heaps and middle - heaps[-1][0] < apart * (len(members) + len(heaps[-1][1])) / 2:
+            members = heaps.pop()[1] + members
+            half = apart * (len(members) - 1) / 2
+            middle = sum(wanted[member] for member in members) / len(members)
+            middle = max(min(middle, high - half), low + half)
+        heaps.append((middle, members))
     found = [0.0] * len(wanted)
-    for index, place in zip(order, placed, strict=True):
-        found[index] = place
+    for middle, members in heaps:
+        for turn, index in enumerate(members):
+            found[index] = middle + apart * (turn - (len(members) - 1) / 2)
     return found
 
 
-def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str, bool]]) -> None:
-    """Names at the right ends of lines, moved apart where they would touch. Ends are x, y, text, colour, whether in bold."""
-    height = axes.get_window_extent().height
-    apart = 1.3 * NORMAL * axes.figure.dpi / 72 / height
+@dataclass(frozen=True)
+class _End:
+    """The right end of a line, and what is to be written there."""
+
+    x: float
+    y: float
+    text: str
+    color: str
+    bold: bool = False
+
+
+def _ends(shown: Sequence[Series], look_of: dict[str, tuple[str, str, object]]) -> list[_End]:
+    return [_End(one.points[-1][0], one.points[-1][1].median, one.label, look_of[one.label][0], one.server == "pushletd") for one in shown]
+
+
+def _label_ends(axes: Axes, ends: Sequence[_End]) -> None:
+    """Names at the right ends of lines, moved apart where they would touch."""
+    apart = 1.35 * NORMAL * axes.figure.dpi / 72 / axes.get_window_extent().height
     transform = axes.transData + axes.transAxes.inverted()
-    wanted = [float(transform.transform((x, y))[1]) for x, y, *_ in ends]
-    places = _spread(wanted, apart, 0.02, 0.98)
-    for (x, y, text, color, bold), place in zip(ends, places, strict=True):
+    wanted = [float(transform.transform((end.x, end.y))[1]) for end in ends]
+    for end, place in zip(ends, spread(wanted, apart, 0.0, 1.0), strict=True):
         axes.annotate(
-            text,
-            xy=(x, y),
-            xytext=(1.03, place),
+            end.text,
+            xy=(end.x, end.y),
+            xytext=(1.05, place),
             textcoords="axes fraction",
             va="center",
-            color=color,
-            weight="bold" if bold else "normal",
+            color=end.color,
+            weight="bold" if end.bold else "normal",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 4},
+            arrowprops={"arrowstyle": "-", "color": end.color, "linewidth": 0.7, "alpha": 0.7, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 4},
         )
 
 
-def _plot(axes: Axes, one: Series, places: Sequence[float], style: tuple[str, str, object]) -> None:
-    """A line with its intervals; `places` are where the points stand."""
+def _plot(axes: Axes, one: Series, style: tuple[str, str, object]) -> None:
+    """A line with its intervals."""
     color, marker, dashes = style
     figures = [figure for _, figure in one.points]
     middles = [figure.median for figure in figures]
     errors = [[max(f.median - f.low, 0) for f in figures], [max(f.high - f.median, 0) for f in figures]]
     first = one.server == "pushletd"
     line = {"color": color, "marker": marker, "linestyle": dashes, "linewidth": 2.2 if first else 1.5, "markersize": 5}
-    axes.errorbar(places, middles, yerr=errors, capsize=2.5, elinewidth=1, zorder=4 if first else 3, **line)
+    axes.errorbar([place for place, _ in one.points], middles, yerr=errors, capsize=2.5, elinewidth=1, zorder=4 if first else 3, **line)
 
 
-def _target_line(axes: Axes, bound: Target, line: Sequence[tuple[float, float]], shown: Callable[[float], str], apart: float = 0.0) -> None:
-    """A target as a dashed line over the whole width, or from place to place where it is a multiple of a line."""
-    values = [value for _, value in line]
-    if len(set(values)) == 1:
-        axes.axhline(values[0], color=TARGET, linestyle=(0, (4, 2)), linewidth=1.1, zorder=2)
+def _wanted(bound: Target, form: Callable[[float], str]) -> str:
+    """A target as it stands at its line."""
+    value = f"{bound.factor:g} × {bound.server}" if bound.server else form(bound.factor)
+    return f"target {'≤' if bound.at_most else '≥'} {value}"
+
+
+_DASHED = {"color": TARGET, "linestyle": (0, (4, 2)), "linewidth": 1.2}
+# Behind text that stands on lines.
+_BEHIND = {"facecolor": GROUND, "edgecolor": "none", "alpha": 0.88, "pad": 0.8}
+
+
+def _target_line(axes: Axes, bound: Target, line: Sequence[tuple[float, float]], form: Callable[[float], str]) -> _End:
+    """A target as a dashed line over the whole width, or from place to place where it is a multiple of another line."""
+    if bound.server:
+        axes.plot([at for at, _ in line], [value for _, value in line], zorder=5, **_DASHED)
     else:
-        axes.plot([at for at, _ in line], values, color=TARGET, linestyle=(0, (4, 2)), linewidth=1.1, zorder=2)
-    text = bound.label if bound.server else f"target: {'at most' if bound.at_most else 'at least'} {shown(bound.factor)}"
-    left = axes.get_xlim()[0] if len(set(values)) == 1 else line[0][0]
-    axes.annotate(text, (left, values[0]), (4, 3 + apart), textcoords="offset points", color=TARGET, size=SMALL)
+        axes.axhline(line[0][1], zorder=2.5, **_DASHED)
+    right = line[-1][0] if bound.server else axes.get_xlim()[1]
+    return _End(right, line[-1][1], _wanted(bound, form), TARGET)
 
 
 def latency(reading: Reading, targets: Sequence[Target]) -> Iterable[Drawn]:
@@ -210,23 +235,29 @@ def _latency(text: str, runs: Sequence[Run], targets: Sequence[Target]) -> Canva
         server = next(one.server for one in columns[0] if one.label == label)
         lines.append(Series(server, label, tuple(parts)))
     late = sorted({run.server for run in runs if (run.number("events_unsent") or 0) > 0})
-    small = [charts.counts(figure for one in lines for _, figure in one.points) + f"; {text}."]
+    small = [charts.counts(figure for one in lines for _, figure in one.points)]
     small += [f"Some runs did not keep the rate, which shows as latency: {', '.join(late)}."] * bool(late)
-    card = Card("Time from publish to delivery", "by share of the deliveries; logarithmic, less is better", [*small, charts.sources(runs)], 3.5)
+    card = Card("Time from publish to delivery", f"{text}; by share of the deliveries, logarithmic, less is better", [*small, charts.sources(runs)], 3.5)
     axes = card.axes(0.85, 0.0, 5.6, 3.15)
     axes.set_yscale("log")
-    look_of, count = styles(lines), len(lines)
-    for turn, one in enumerate(lines):
-        aside = (turn - (count - 1) / 2) * min(0.05, 0.3 / count)
-        _plot(axes, one, [at + aside for at, _ in one.points], look_of[one.label])
+    look_of, step = styles(lines), min(0.05, 0.3 / len(lines))
+    # A little beside each other, or the intervals would hide each other.
+    lines = [_aside(one, (turn - (len(lines) - 1) / 2) * step) for turn, one in enumerate(lines)]
+    for one in lines:
+        _plot(axes, one, look_of[one.label])
     values = [value for one in lines for _, figure in one.points for value in (figure.low, figure.high) if value > 0]
-    drawn = [(bound, percentile) for percentile, (word, _) in enumerate(charts.PERCENTILES) for bound in targets if bound.metric == f"delivery_us_{word}"]
-    _latency_axes(axes, values + [bound.factor for bound, _ in drawn if not bound.server])
-    for bound, percentile in drawn:
-        _latency_target(axes, bound, percentile, columns[percentile], runs[0].word("scenario"))
-    ends = [(one.points[-1][0], one.points[-1][1].median, one.label, look_of[one.label][0], one.server == "pushletd") for one in lines]
-    _label_ends(axes, ends)
+    percentile_of = {f"delivery_us_{word}": place for place, (word, _) in enumerate(charts.PERCENTILES)}
+    drawn = [bound for bound in targets if bound.metric in percentile_of]
+    _latency_axes(axes, values + [bound.factor for bound in drawn if not bound.server])
+    for turn, bound in enumerate(drawn):
+        place = percentile_of[bound.metric]
+        _latency_target(axes, bound, place, columns[place], runs[0].word("scenario"), turn)
+    _label_ends(axes, _ends(lines, look_of))
     return card.canvas
+
+
+def _aside(one: Series, by: float) -> Series:
+    return Series(one.server, one.label, tuple((place + by, figure) for place, figure in one.points))
 
 
 def _latency_axes(axes: Axes, values: Sequence[float]) -> None:
@@ -242,13 +273,13 @@ def _latency_axes(axes: Axes, values: Sequence[float]) -> None:
     axes.grid(axis="y", color=GRID, linewidth=0.8)
 
 
-def _latency_target(axes: Axes, bound: Target, percentile: int, column: Sequence[Series], scenario: str) -> None:
-    """A target of one percentile: a short line in its column."""
+def _latency_target(axes: Axes, bound: Target, percentile: int, column: Sequence[Series], scenario: str, turn: int) -> None:
+    """A target of one percentile: a short line in its column, named at the column's head."""
     for found, line in charts.bounds([bound], bound.metric, scenario, column):
         value = line[0][1]
-        axes.plot([percentile - 0.3, percentile + 0.3], [value, value], color=TARGET, linestyle=(0, (4, 2)), linewidth=1.3, zorder=5)
-        text = found.label if found.server else f"target: {'at most' if found.at_most else 'at least'} {microseconds(found.factor)}"
-        axes.annotate(text, (percentile, value), (0, 4), textcoords="offset points", ha="center", color=TARGET, size=SMALL)
+        axes.plot([percentile - 0.35, percentile + 0.35], [value, value], zorder=5, **_DASHED)
+        how = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center", "va": "top"}
+        axes.annotate(_wanted(found, microseconds), (percentile, 1.0), (0, -12 * turn), color=TARGET, size=SMALL, bbox=_BEHIND, zorder=6, **how)
 
 
 def throughput(reading: Reading, targets: Sequence[Target]) -> Iterable[Drawn]:
@@ -265,20 +296,21 @@ def memory(reading: Reading, targets: Sequence[Target]) -> Iterable[Drawn]:
     """Resident memory against connections, and how much of it is one connection's."""
     runs = [run for run in reading.runs if run.word("scenario") == "idle" and run.number("server_resident_bytes")]
     if runs:
-        sort = ("Memory of the server", "resident, all connections idle; from zero, less is better", "connections")
-        yield "memory", _against(runs, targets, "server_resident_bytes", sort, "idle", _mebibytes, float(2**20))
+        sort = ("Memory of the server", "from zero, less is better", "connections")
+        yield "memory", _against(runs, targets, "server_resident_bytes", sort, "resident, with idle connections", _mebibytes, float(2**20))
     runs = [run for run in runs if run.number("server_bytes_per_connection")]
     if runs:
-        sort = ("Memory for each connection", "growth of the resident memory while they were opened; from zero, less is better", "connections")
-        yield "memory-each", _against(runs, targets, "server_bytes_per_connection", sort, "idle", _kibibytes, 1024.0)
+        sort = ("Memory for each idle connection", "from zero, less is better", "connections")
+        text = "growth of the resident memory while they were opened"
+        yield "memory-each", _against(runs, targets, "server_bytes_per_connection", sort, text, _kibibytes, 1024.0)
 
 
 def _mebibytes(value: float, _: object = None) -> str:
-    return f"{value / 2**20:.3g} MiB"
+    return f"{value / 2**20:.3g} MiB" if value else "0"
 
 
 def _kibibytes(value: float, _: object = None) -> str:
-    return f"{value / 1024:.3g} KiB"
+    return f"{value / 1024:.3g} KiB" if value else "0"
 
 
 def _against(
@@ -288,20 +320,20 @@ def _against(
     title, subtitle, axis_name = words
     shown = charts.series(runs, lambda run: run.number("sessions_open") or 0.0, lambda run: run.number(metric))
     bounds = charts.bounds(targets, metric, runs[0].word("scenario"), shown)
-    small = [charts.counts(figure for one in shown for _, figure in one.points) + f"; {text}."]
+    small = [charts.counts(figure for one in shown for _, figure in one.points)]
     vary = charts.settings_vary(runs)
     small += [f"Settings that were not alike everywhere: {'; '.join(vary)}."] * bool(vary)
     places = sorted({place for one in shown for place, _ in one.points})
     if len(places) == 1:
-        body = _bars_height(len(shown), bool(bounds))
-        card = Card(title, f"{grouped(places[0])} {axis_name}; {subtitle}", [*small, charts.sources(runs)], body)
-        _bars(card, 0.0, shown, bounds, form)
+        body = _bars_height(len(shown), len(bounds))
+        card = Card(title, f"{text}, {grouped(places[0])} {axis_name}; {subtitle}", [*small, charts.sources(runs)], body)
+        _bars(card, 0.0, shown, bounds, form, most_first=metric == "deliveries_per_second")
         return card.canvas
-    card = Card(title, f"against {axis_name}; {subtitle}", [*small, charts.sources(runs)], 3.7)
+    card = Card(title, f"{text}; {subtitle}", [*small, charts.sources(runs)], 3.7)
     axes = card.axes(1.05, 0.0, 5.4, 3.1)
     look_of = styles(shown)
     for one in shown:
-        _plot(axes, one, [place for place, _ in one.points], look_of[one.label])
+        _plot(axes, one, look_of[one.label])
     wide = places[0] > 0 and places[-1] / places[0] > 30
     if wide:
         axes.set_xscale("log")
@@ -315,10 +347,7 @@ def _against(
         axes.yaxis.set_major_locator(_UnitLocator(unit))
     axes.yaxis.set_major_formatter(FuncFormatter(form))
     axes.grid(axis="y", color=GRID, linewidth=0.8)
-    for bound, line in bounds:
-        _target_line(axes, bound, line, form)
-    ends = [(one.points[-1][0], one.points[-1][1].median, one.label, look_of[one.label][0], one.server == "pushletd") for one in shown]
-    _label_ends(axes, ends)
+    _label_ends(axes, _ends(shown, look_of) + [_target_line(axes, bound, line, form) for bound, line in bounds])
     return card.canvas
 
 
@@ -343,34 +372,36 @@ def _apart(places: Sequence[float], wide: bool) -> list[float]:
     return kept[::-1]
 
 
-def _bars_height(count: int, with_target: bool) -> float:
-    return 0.3 * count + 0.3 + 0.2 * with_target
+def _bars_height(count: int, targets: int) -> float:
+    return 0.3 * count + 0.22 + 0.17 * targets
 
 
-def _bars(card: Card, top: float, shown: Sequence[Series], bounds: Sequence[tuple[Target, Sequence[tuple[float, float]]]], form: Callable[..., str]) -> None:
-    """Bars from zero, one below the other, with name and value."""
-    head = 0.2 * bool(bounds)
+def _edge(shown: Sequence[Series], bounds: Bounds) -> float:
+    """The largest number that bars have to show."""
+    return max([one.points[0][1].high for one in shown] + [line[0][1] for _, line in bounds])
+
+
+def _bars(card: Card, top: float, shown: Sequence[Series], bounds: Bounds, form: Callable[..., str], most_first: bool = False, edge: float = 0) -> None:
+    """Bars from zero, one below the other, with name and value; the best first. `edge` is where the scale ends at least."""
+    head = 0.17 * len(bounds)
     axes = card.axes(2.3, top + head, 5.0, 0.3 * len(shown))
+    shown = sorted(shown, key=lambda one: one.points[0][1].median, reverse=most_first)
     figures = [one.points[0][1] for one in shown]
-    edge = max([figure.high for figure in figures] + [line[0][1] for _, line in bounds])
+    edge = max(edge, _edge(shown, bounds))
     for row, (one, figure) in enumerate(zip(shown, figures, strict=True)):
         first = one.server == "pushletd"
         axes.barh(row, figure.median, height=0.68, color=look(one.server)[0], alpha=1.0 if first else 0.78, zorder=2)
         if figure.count > 1:
             errors = [[max(figure.median - figure.low, 0)], [max(figure.high - figure.median, 0)]]
             axes.errorbar(figure.median, row, xerr=errors, color=INK, capsize=2.5, elinewidth=1, zorder=4)
-        axes.annotate(form(figure.median), (figure.high, row), (5, 0), textcoords="offset points", va="center", weight="bold" if first else "normal")
-        axes.annotate(
-            one.label, (0, row), (-6, 0), textcoords="offset points", va="center", ha="right", weight="bold" if first else "normal", annotation_clip=False
-        )
+        how = {"textcoords": "offset points", "va": "center", "weight": "bold" if first else "normal", "annotation_clip": False}
+        axes.annotate(form(figure.median), (figure.high, row), (6, 0), bbox=_BEHIND, zorder=6, **how)
+        axes.annotate(one.label, (0, row), (-6, 0), ha="right", **how)
     for turn, (bound, line) in enumerate(bounds):
-        axes.axvline(line[0][1], color=TARGET, linestyle=(0, (4, 2)), linewidth=1.2, zorder=5)
-        text = bound.label if bound.server else f"target: {'at most' if bound.at_most else 'at least'} {form(bound.factor)}"
+        axes.axvline(line[0][1], ymax=1 + 0.06 * (turn + 1), clip_on=False, zorder=2.5, **_DASHED)
         right = line[0][1] > edge * 0.5
-        place = (-3 if right else 3, 3 + 11 * turn)
-        axes.annotate(
-            text, (line[0][1], 1.0), place, xycoords=("data", "axes fraction"), textcoords="offset points", color=TARGET, size=SMALL, ha="right" if right else "left"
-        )
+        how = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "color": TARGET, "size": SMALL}
+        axes.annotate(_wanted(bound, form), (line[0][1], 1.0), (-3 if right else 3, 3 + 11 * turn), ha="right" if right else "left", **how)
     axes.set_xlim(0, edge * 1.02)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_yticks([])
@@ -380,28 +411,44 @@ def _bars(card: Card, top: float, shown: Sequence[Series], bounds: Sequence[tupl
 
 def cpu(reading: Reading, targets: Sequence[Target]) -> Iterable[Drawn]:
     """Processor time of the server for each delivery: a chart for each scenario, a panel for each load."""
-    runs = [run for run in reading.runs if (run.number("server_cpu_us_per_delivery") or 0) > 0 and run.word("scenario") != "idle"]
+    metric = "server_cpu_us_per_delivery"
+    runs = [run for run in reading.runs if (run.number(metric) or 0) > 0 and run.word("scenario") != "idle"]
     for scenario, alike in charts.by(runs, lambda run: run.word("scenario")).items():
-        yield f"cpu-{charts.slug(scenario)}", _cpu(scenario, alike, targets)
+        title = f"Processor time of the server for each delivery: {scenario}"
+        panels = [(text.removeprefix(f"{scenario}, "), same) for text, same in charts.by(alike, charts.load).items()]
+        yield f"cpu-{charts.slug(scenario)}", _panels(title, metric, panels, targets)
+
+
+def control(reading: Reading, targets: Sequence[Target]) -> Iterable[Drawn]:
+    """Processor time of the server for each request of wrk: a panel for each sort of request."""
+    metric = "server_cpu_us_per_request"
+    runs = [run for run in reading.requests if (run.number(metric) or 0) > 0]
+    if runs:
+        panels = list(charts.by(runs, lambda run: run.word("what") or run.word("scenario")).items())
+        yield "control", _panels("Processor time of the server for each request", metric, panels, targets)
 
 
 def _microseconds_each(value: float, _: object = None) -> str:
-    return f"{value:.2f} µs"
+    return f"{value:#.3g}".rstrip(".") + " µs" if value < 1000 else f"{grouped(value)} µs"
 
 
-def _cpu(scenario: str, runs: Sequence[Run], targets: Sequence[Target]) -> Canvas:
-    metric = "server_cpu_us_per_delivery"
-    panels = []
-    for text, alike in charts.by(runs, charts.load).items():
+def _panels(title: str, metric: str, loads: Sequence[tuple[str, Sequence[Run]]], targets: Sequence[Target]) -> Canvas:
+    """A chart of bars: a panel for each load."""
+    panels, runs = [], [run for _, alike in loads for run in alike]
+    for text, alike in loads:
         shown = charts.series(alike, lambda _: 0.0, lambda run: run.number(metric))
-        panels.append((text.removeprefix(f"{scenario}, "), shown, charts.bounds(targets, metric, scenario, shown)))
-    heights = [0.3 + _bars_height(len(shown), bool(bounds)) for _, shown, bounds in panels]
-    small = [charts.counts(figure for _, shown, _ in panels for one in shown for _, figure in one.points) + "; each panel has a scale of its own, from zero."]
-    card = Card(f"Processor time of the server for each delivery: {scenario}", "microseconds, user and kernel; less is better", [*small, charts.sources(runs)], sum(heights))
+        panels.append((text, shown, charts.bounds(targets, metric, alike[0].word("scenario"), shown)))
+    heights = [0.3 + _bars_height(len(shown), len(bounds)) for _, shown, bounds in panels]
+    edges = [_edge(shown, bounds) for _, shown, bounds in panels]
+    # One scale where all can be read on it.
+    edge = max(edges) if max(edges) <= 4 * min(edges) else 0.0
+    scale = "Bars begin at zero" + ("." if edge else "; each panel has a scale of its own.")
+    small = [f"{charts.counts(figure for _, shown, _ in panels for one in shown for _, figure in one.points)} {scale}", charts.sources(runs)]
+    card = Card(title, "microseconds, user and kernel; less is better", small, sum(heights))
     top = 0.0
     for (text, shown, bounds), height in zip(panels, heights, strict=True):
         card.write(0.25, card.top + top, text, size=PANEL, weight="bold")
-        _bars(card, top + 0.3, shown, bounds, _microseconds_each)
+        _bars(card, top + 0.3, shown, bounds, _microseconds_each, edge=edge)
         top += height
     return card.canvas
 
@@ -411,6 +458,7 @@ KINDS: tuple[tuple[str, str, Callable[[Reading, Sequence[Target]], Iterable[Draw
     ("latency", "runs with a rate and deliveries (the open loop)", latency),
     ("throughput", "runs without a rate and with deliveries (the closed loop)", throughput),
     ("cpu", "runs with --server-pid and deliveries", cpu),
+    ("control", "runs of wrk (perf/run wrk)", control),
     ("memory", "runs of the scenario idle with --server-pid", memory),
 )
 
