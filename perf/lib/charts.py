@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import scenarios
+from figures import Interval, median_interval
+
 PERCENTILES = (("p50", "50 %"), ("p90", "90 %"), ("p99", "99 %"), ("p99_9", "99.9 %"), ("max", "longest"))
 # What must be there for a line to be a run of the load generator.
 _NEEDED = ("scenario", "sessions_open", "payload_bytes", "subjects", "rate", "good")
 # The same for a run of wrk.
 _NEEDED_OF_WRK = ("scenario", "requests_per_second", "server_cpu_us_per_request", "good")
 # What a run was asked for besides what a chart has on its axes. Runs that differ in one of these are not rounds of the same thing.
-_SETTINGS = ("format", "publish", "publishers_open", "in_flight", "complete", "pipeline")
+_SETTINGS = ("server_start", "format", "publish", "publishers_open", "in_flight", "complete", "pipeline")
 _SETTING_WORDS = {"format": "{}", "publish": "published by {}", "publishers_open": "{} publishers", "in_flight": "{} in flight"}
-_SETTING_WORDS |= {"complete": "next when {}", "pipeline": "pipeline of {}"}
+_SETTING_WORDS |= {"complete": "next when {}", "pipeline": "pipeline of {}", "server_start": "{}"}
 
 
 class Problem(Exception):
@@ -53,33 +56,29 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """Several runs of the same thing: the median, and the order statistics around it."""
-
-    median: float
-    low: float
-    high: float
-    count: int
-
-
-@dataclass(frozen=True)
 class Series:
     """One line or one colour of a chart: figures by what stands on the axis."""
 
     server: str
     label: str
-    points: tuple[tuple[float, Figure], ...]
+    points: tuple[tuple[float, Interval], ...]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A bound that a figure should keep: a value, or a multiple of another server's figure. `scenario` is empty where it holds for all."""
+    """A bound that a figure should keep: a value, or a multiple of another's figure.
+
+    `other` is a server, or with `case` (a file of perf/scenarios) one of its sides. `side` is who should keep it, `scenario` is empty where it
+    holds for all.
+    """
 
     metric: str
     at_most: bool
     factor: float
-    server: str = ""
+    other: str = ""
     scenario: str = ""
+    case: str = ""
+    side: str = ""
 
 
 def _object(text: str, place: str) -> dict[str, object]:
@@ -129,33 +128,25 @@ def read(paths: Sequence[Path], server: str | None = None) -> Reading:
             facts = _object(line, place)
             if _tool(facts) not in runs:
                 other += 1
-                continue
-            run = _run(facts, place, server)
-            if run.facts["good"] is True and run.facts.get("stopped_early") is not True:
-                runs[_tool(facts)].append(run)
-            else:
+            elif facts.get("good") is False or facts.get("stopped_early") is True:
                 bad += 1
+            else:
+                runs[_tool(facts)].append(_run(facts, place, server))
     left_out = [f"{other} lines of other tools"] * (other > 0) + [f"{bad} runs that were not good or stopped early"] * (bad > 0)
+    newest = {tool: _newest(alike) for tool, alike in runs.items()}
+    old = sum(map(len, runs.values())) - sum(map(len, newest.values()))
+    left_out += [f"{old} runs of older sets"] * (old > 0)
     if not any(runs.values()):
         raise Problem(f"no runs to draw in {', '.join(map(str, paths))}" + (f"; left out: {', '.join(left_out)}" if left_out else ""))
-    return Reading(tuple(runs["bench"]), tuple(runs["wrk"]), tuple(left_out))
+    return Reading(tuple(newest["bench"]), tuple(newest["wrk"]), tuple(left_out))
 
 
-def median_interval(values: Iterable[float]) -> Figure:
-    """The median, and the order statistics that hold the true one in 95 % of all cases or more; of five values or fewer, lowest and highest."""
-    ordered = sorted(values)
-    count = len(ordered)
-    if count == 0:
-        raise ValueError("a median of nothing")
-    median = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
-    # The chance that at most `rank` of the values are below the true median.
-    chance, total, rank = 0.5**count, 0.0, 0
-    while total + chance <= 0.025 and rank < count // 2:
-        total += chance
-        chance *= (count - rank) / (rank + 1)
-        rank += 1
-    low = max(rank - 1, 0)
-    return Figure(median, ordered[low], ordered[count - 1 - low], count)
+def _newest(runs: Sequence[Run]) -> list[Run]:
+    """Of each case of perf/run the newest set: what was measured before and after a change is no rounds of the same thing."""
+    latest: dict[str, str] = {}
+    for run in runs:
+        latest[run.word("case")] = max(latest.get(run.word("case"), ""), run.word("set"))
+    return [run for run in runs if run.word("set") == latest[run.word("case")]]
 
 
 def way(run: Run) -> str:
@@ -236,7 +227,7 @@ def series(runs: Sequence[Run], axis: Callable[[Run], float], metric: Callable[[
         differing = _differing(alike, axis)
 
         def full(run: Run, label: str = label, differing: list[str] = differing) -> str:
-            return ", ".join([label, *(_SETTING_WORDS[key].format(run.word(key)) for key in differing)])
+            return ", ".join([label, *(_SETTING_WORDS[key].format(run.word(key) or "as usual") for key in differing)])
 
         for name, same in by(alike, full).items():
             places = sorted({axis(run) for run in same})
@@ -245,7 +236,7 @@ def series(runs: Sequence[Run], axis: Callable[[Run], float], metric: Callable[[
     return sorted(found, key=lambda one: (one.server != "pushletd", one.label))
 
 
-def _figure(runs: Sequence[Run], axis: Callable[[Run], float], metric: Callable[[Run], float | None], place: float) -> Figure:
+def _figure(runs: Sequence[Run], axis: Callable[[Run], float], metric: Callable[[Run], float | None], place: float) -> Interval:
     values = (metric(run) for run in runs if axis(run) == place)
     return median_interval(value for value in values if value is not None)
 
@@ -277,28 +268,61 @@ def target(text: str) -> Target:
     return Target(found["metric"], found["relation"] == "<=", float(found["factor"]), found["server"] or "", found["scenario"] or "")
 
 
-def bounds(
-    targets: Iterable[Target], metric: str, scenario: str, shown: Sequence[Series]
-) -> list[tuple[Target, tuple[tuple[float, float], ...]]]:
-    """Targets of a chart as lines: place on the axis and value. A multiple of a server that the chart does not have is left out.
+# Keys of perf/run that are a key of the generator in another unit.
+_OTHER_UNITS = {
+    "server_kib_per_connection": ("server_bytes_per_connection", 1024.0),
+    "delivery_ms_p50": ("delivery_us_p50", 1000.0),
+    "delivery_ms_p99": ("delivery_us_p99", 1000.0),
+}
 
-    Where a server is there in several ways (nchan by SSE and by chunks), its best figure counts.
+
+def targets_of(folder: Path) -> list[Target]:
+    """The targets of all scenario files.
+
+    Raises Problem if a file makes no sense.
     """
+    try:
+        known = scenarios.read_all(folder)
+    except scenarios.Problem as problem:
+        raise Problem(str(problem)) from problem
     found = []
-    places = sorted({place for one in shown for place, _ in one.points})
+    for scenario in known:
+        for wanted in scenario.targets:
+            metric, unit = _OTHER_UNITS.get(wanted.key, (wanted.key, 1.0))
+            factor = wanted.bound if wanted.other else wanted.bound * unit
+            found.append(Target(metric, wanted.relation.startswith("<"), factor, wanted.other or "", "", scenario.name, wanted.side))
+    return found
+
+
+Bounds = list[tuple[Target, tuple[tuple[float, float], ...]]]
+
+
+def bounds(targets: Iterable[Target], key: str, runs: Sequence[Run], axis: Callable[[Run], float]) -> Bounds:
+    """Targets of a chart as lines: place on the axis and value. What no run of the chart is under, or is compared with, is left out."""
+    found = []
     for bound in targets:
-        if bound.metric != metric or bound.scenario not in ("", scenario):
+        if bound.metric != key or bound.scenario not in ("", runs[0].word("scenario")):
             continue
+        under = [run for run in runs if bound.case in ("", run.word("case")) and run.number(key) is not None]
         line = []
-        for place in places:
-            theirs = [figure.median for one in shown if one.server == bound.server for at, figure in one.points if at == place]
-            if not bound.server:
-                line.append((place, bound.factor))
-            elif theirs:
-                line.append((place, bound.factor * (min(theirs) if bound.at_most else max(theirs))))
+        for place in sorted({axis(run) for run in under}):
+            value = _bound(bound, key, [run for run in under if axis(run) == place])
+            if value is not None:
+                line.append((place, value))
         if line:
             found.append((bound, tuple(line)))
     return found
+
+
+def _bound(bound: Target, key: str, runs: Sequence[Run]) -> float | None:
+    """The value of a target at one place. Where a server is there in several ways (nchan by SSE and by chunks), its best figure counts."""
+    if not bound.other:
+        return bound.factor
+    theirs = [run for run in runs if bound.other == (run.word("side") if bound.case else run.server)]
+    medians = [median_interval(run.number(key) or 0.0 for run in alike).median for alike in by(theirs, way).values()]
+    if not medians:
+        return None
+    return bound.factor * (min(medians) if bound.at_most else max(medians))
 
 
 def sources(runs: Sequence[Run]) -> str:
@@ -322,7 +346,7 @@ def _shown(value: object, key: str) -> str:
     return text[:12] if key == "commit" and re.fullmatch(r"[0-9a-f]{13,}", text) else text
 
 
-def counts(shown: Iterable[Figure]) -> str:
+def counts(shown: Iterable[Interval]) -> str:
     """What points and bars stand for, from how many runs there are."""
     numbers = sorted({figure.count for figure in shown})
     if not numbers or numbers == [1]:

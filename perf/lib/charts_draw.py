@@ -18,7 +18,7 @@ from matplotlib.patches import FancyBboxPatch  # noqa: E402
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator  # noqa: E402
 
 import charts  # noqa: E402
-from charts import Figure, Reading, Run, Series, Target, grouped  # noqa: E402
+from charts import Bounds, Reading, Run, Series, Target, grouped  # noqa: E402
 
 WIDTH = 8.4
 # Points; 8.5 of them are 11.3 pixels.
@@ -41,8 +41,6 @@ _DASHES = ("-", (0, (5, 1.6)), (0, (1.5, 1.3)), (0, (6, 1.5, 1.5, 1.5)))
 
 # A chart: the name of its file, without suffix, and the drawing.
 Drawn = tuple[str, Canvas]
-# Targets of a chart: place on the axis and value of each.
-Bounds = Sequence[tuple[Target, Sequence[tuple[float, float]]]]
 
 matplotlib.rcParams.update(
     {
@@ -200,8 +198,9 @@ def _plot(axes: Axes, one: Series, style: tuple[str, str, object]) -> None:
 
 def _wanted(bound: Target, form: Callable[[float], str]) -> str:
     """A target as it stands at its line."""
-    value = f"{bound.factor:g} × {bound.server}" if bound.server else form(bound.factor)
-    return f"target {'≤' if bound.at_most else '≥'} {value}"
+    value = f"{bound.factor:g} × {bound.other}" if bound.other else form(bound.factor)
+    side = f" {bound.side}" if bound.side not in ("", "pushletd") else ""
+    return f"target{side} {'≤' if bound.at_most else '≥'} {value}"
 
 
 _DASHED = {"color": TARGET, "linestyle": (0, (4, 2)), "linewidth": 1.2}
@@ -210,12 +209,13 @@ _BEHIND = {"facecolor": GROUND, "edgecolor": "none", "alpha": 0.88, "pad": 0.8}
 
 
 def _target_line(axes: Axes, bound: Target, line: Sequence[tuple[float, float]], form: Callable[[float], str]) -> _End:
-    """A target as a dashed line over the whole width, or from place to place where it is a multiple of another line."""
-    if bound.server:
-        axes.plot([at for at, _ in line], [value for _, value in line], zorder=5, **_DASHED)
-    else:
+    """A target as a dashed line: over the whole width, or from place to place where it is a multiple of another line or not of all places."""
+    everywhere = not bound.other and not bound.case
+    if everywhere:
         axes.axhline(line[0][1], zorder=2.5, **_DASHED)
-    right = line[-1][0] if bound.server else axes.get_xlim()[1]
+    else:
+        axes.plot([at for at, _ in line], [value for _, value in line], zorder=5, marker="_", markersize=14, **_DASHED)
+    right = axes.get_xlim()[1] if everywhere else line[-1][0]
     return _End(right, line[-1][1], _wanted(bound, form), TARGET)
 
 
@@ -248,10 +248,10 @@ def _latency(text: str, runs: Sequence[Run], targets: Sequence[Target]) -> Canva
     values = [value for one in lines for _, figure in one.points for value in (figure.low, figure.high) if value > 0]
     percentile_of = {f"delivery_us_{word}": place for place, (word, _) in enumerate(charts.PERCENTILES)}
     drawn = [bound for bound in targets if bound.metric in percentile_of]
-    _latency_axes(axes, values + [bound.factor for bound in drawn if not bound.server])
+    _latency_axes(axes, values + [line[0][1] for bound in drawn for _, line in charts.bounds([bound], bound.metric, runs, lambda _: 0.0)])
     for turn, bound in enumerate(drawn):
         place = percentile_of[bound.metric]
-        _latency_target(axes, bound, place, columns[place], runs[0].word("scenario"), turn)
+        _latency_target(axes, bound, place, runs, turn)
     _label_ends(axes, _ends(lines, look_of))
     return card.canvas
 
@@ -273,9 +273,9 @@ def _latency_axes(axes: Axes, values: Sequence[float]) -> None:
     axes.grid(axis="y", color=GRID, linewidth=0.8)
 
 
-def _latency_target(axes: Axes, bound: Target, percentile: int, column: Sequence[Series], scenario: str, turn: int) -> None:
+def _latency_target(axes: Axes, bound: Target, percentile: int, runs: Sequence[Run], turn: int) -> None:
     """A target of one percentile: a short line in its column, named at the column's head."""
-    for found, line in charts.bounds([bound], bound.metric, scenario, column):
+    for found, line in charts.bounds([bound], bound.metric, runs, lambda _: 0.0):
         value = line[0][1]
         axes.plot([percentile - 0.35, percentile + 0.35], [value, value], zorder=5, **_DASHED)
         how = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center", "va": "top"}
@@ -313,13 +313,17 @@ def _kibibytes(value: float, _: object = None) -> str:
     return f"{value / 1024:.3g} KiB" if value else "0"
 
 
+def _sessions(run: Run) -> float:
+    return run.number("sessions_open") or 0.0
+
+
 def _against(
     runs: Sequence[Run], targets: Sequence[Target], metric: str, words: tuple[str, str, str], text: str, form: Callable[..., str], unit: float
 ) -> Canvas:
     """A figure against the number of subscribers: lines, or bars where there is one number only."""
     title, subtitle, axis_name = words
-    shown = charts.series(runs, lambda run: run.number("sessions_open") or 0.0, lambda run: run.number(metric))
-    bounds = charts.bounds(targets, metric, runs[0].word("scenario"), shown)
+    shown = charts.series(runs, _sessions, lambda run: run.number(metric))
+    bounds = charts.bounds(targets, metric, runs, _sessions)
     small = [charts.counts(figure for one in shown for _, figure in one.points)]
     vary = charts.settings_vary(runs)
     small += [f"Settings that were not alike everywhere: {'; '.join(vary)}."] * bool(vary)
@@ -437,7 +441,7 @@ def _panels(title: str, metric: str, loads: Sequence[tuple[str, Sequence[Run]]],
     panels, runs = [], [run for _, alike in loads for run in alike]
     for text, alike in loads:
         shown = charts.series(alike, lambda _: 0.0, lambda run: run.number(metric))
-        panels.append((text, shown, charts.bounds(targets, metric, alike[0].word("scenario"), shown)))
+        panels.append((text, shown, charts.bounds(targets, metric, alike, lambda _: 0.0)))
     heights = [0.3 + _bars_height(len(shown), len(bounds)) for _, shown, bounds in panels]
     edges = [_edge(shown, bounds) for _, shown, bounds in panels]
     # One scale where all can be read on it.

@@ -8,7 +8,8 @@ import unittest
 from pathlib import Path
 
 import charts
-from charts import Figure, Problem, Run
+from charts import Problem, Run
+from figures import Interval
 
 PLOT = Path(__file__).resolve().parent.parent / "plot"
 
@@ -81,11 +82,17 @@ class Reading(unittest.TestCase):
         self.assertEqual(self.read(nameless, server="nats").runs[0].server, "nats")
 
     def test_runs_that_lost_events_never_reach_a_chart(self) -> None:
-        found = self.read(bench(), bench(good=False), bench(stopped_early=True), {"tool": "floor"})
+        found = self.read(bench(), {"tool": "bench", "good": False, "failed": "no answer"}, bench(stopped_early=True), {"tool": "floor"})
         self.assertEqual(len(found.runs), 1)
         self.assertEqual(found.left_out, ("1 lines of other tools", "2 runs that were not good or stopped early"))
         with self.assertRaisesRegex(Problem, "no runs to draw in .*left out: 1 runs that were not good"):
             self.read(bench(good=False))
+
+    def test_of_each_case_the_newest_set_counts(self) -> None:
+        old, new, other = {"case": "a", "set": "2026-11-01"}, {"case": "a", "set": "2026-11-02"}, {"case": "b", "set": "2026-11-01"}
+        found = self.read(bench(**old), bench(**new), bench(**other))
+        self.assertEqual([one.word("set") for one in found.runs], ["2026-11-02", "2026-11-01"])
+        self.assertEqual(found.left_out, ("1 runs of older sets",))
 
     def test_runs_of_wrk_are_kept_apart(self) -> None:
         wrk = {"tool": "wrk", "server": "nginx", "scenario": "hb", "requests_per_second": 1.0, "server_cpu_us_per_request": 8.0, "good": True}
@@ -98,27 +105,11 @@ class Reading(unittest.TestCase):
 
 
 class Medians(unittest.TestCase):
-    def test_of_few_runs_the_interval_is_all_of_them(self) -> None:
-        self.assertEqual(charts.median_interval([3.0, 1.0, 2.0]), Figure(2.0, 1.0, 3.0, 3))
-        self.assertEqual(charts.median_interval([4.0, 1.0]), Figure(2.5, 1.0, 4.0, 2))
-
-    def test_of_many_it_is_the_order_statistics_of_the_sign_test(self) -> None:
-        # From the tables of the binomial distribution: the ranks of 95 % intervals, counted from 1.
-        for count, rank in ((6, 1), (8, 1), (9, 2), (11, 2), (12, 3), (15, 4), (20, 6), (25, 8)):
-            with self.subTest(count=count):
-                found = charts.median_interval([float(value) for value in range(1, count + 1)])
-                self.assertEqual((found.low, found.high), (float(rank), float(count + 1 - rank)))
-                self.assertEqual(found.median, (count + 1) / 2)
-
-    def test_of_nothing_there_is_none(self) -> None:
-        with self.assertRaises(ValueError):
-            charts.median_interval([])
-
     def test_what_the_bars_are_is_said(self) -> None:
-        self.assertEqual(charts.counts([Figure(1, 1, 1, 1)]), "One run each.")
-        self.assertEqual(charts.counts([Figure(1, 1, 1, 3), Figure(1, 1, 1, 5)]), "Medians of 3 to 5 runs; error bars: lowest and highest run.")
-        self.assertIn("95 % interval of the median.", charts.counts([Figure(1, 1, 1, 7)]))
-        self.assertIn("of fewer than 6 runs lowest and highest", charts.counts([Figure(1, 1, 1, 7), Figure(1, 1, 1, 2)]))
+        self.assertEqual(charts.counts([Interval(1, 1, 1, 1)]), "One run each.")
+        self.assertEqual(charts.counts([Interval(1, 1, 1, 3), Interval(1, 1, 1, 5)]), "Medians of 3 to 5 runs; error bars: lowest and highest run.")
+        self.assertIn("95 % interval of the median.", charts.counts([Interval(1, 1, 1, 7)]))
+        self.assertIn("of fewer than 6 runs lowest and highest", charts.counts([Interval(1, 1, 1, 7), Interval(1, 1, 1, 2)]))
 
 
 class Grouping(unittest.TestCase):
@@ -128,7 +119,7 @@ class Grouping(unittest.TestCase):
 
     def test_rounds_of_the_same_thing_become_one_point(self) -> None:
         found = self.cpu([run(server_cpu_us_per_delivery=value) for value in (7.0, 5.0, 6.0)])
-        self.assertEqual(found, [charts.Series("pushletd", "pushletd sse", ((1000.0, Figure(6.0, 5.0, 7.0, 3)),))])
+        self.assertEqual(found, [charts.Series("pushletd", "pushletd sse", ((1000.0, Interval(6.0, 5.0, 7.0, 3)),))])
 
     def test_servers_and_ways_to_listen_are_series_of_their_own_pushletd_first(self) -> None:
         peers = [run(server="nchan", dialect="nchan-sse"), run(server="uws", dialect="uws"), run(server="nats", dialect="nats-ws")]
@@ -146,6 +137,10 @@ class Grouping(unittest.TestCase):
         self.assertEqual([one.label for one in found], ["pushletd sse"])
         self.assertEqual([place for place, _ in found[0].points], [1000.0, 10000.0])
         self.assertEqual(charts.settings_vary(runs), ["in_flight 16, 64"])
+
+    def test_a_server_started_otherwise_is_a_series_of_its_own(self) -> None:
+        found = self.cpu([run(server_start=""), run(server_start="--cores 2")])
+        self.assertEqual([one.label for one in found], ["pushletd sse, --cores 2", "pushletd sse, as usual"])
 
     def test_runs_without_the_figure_are_no_point(self) -> None:
         self.assertEqual(self.cpu([run(server_cpu_us_per_delivery=None)]), [])
@@ -177,20 +172,50 @@ class Targets(unittest.TestCase):
             with self.subTest(text=text), self.assertRaises(Problem):
                 charts.target(text)
 
+    @staticmethod
+    def lines(targets: list[charts.Target], runs: list[Run]) -> list[tuple[tuple[float, float], ...]]:
+        found = charts.bounds(targets, "server_cpu_us_per_delivery", runs, lambda one: one.number("sessions_open") or 0.0)
+        return [line for _, line in found]
+
     def test_a_multiple_is_of_the_best_way_of_that_server(self) -> None:
-        shown = [
-            charts.Series("nchan", "nchan sse", ((0.0, Figure(8, 8, 8, 1)), (1.0, Figure(9, 9, 9, 1)))),
-            charts.Series("nchan", "nchan stream", ((0.0, Figure(6, 6, 6, 1)),)),
-        ]
-        bound = charts.Target("cpu", True, 0.5, "nchan")
-        self.assertEqual(charts.bounds([bound], "cpu", "fan-out", shown), [(bound, ((0.0, 3.0), (1.0, 4.5)))])
-        above = charts.Target("cpu", False, 1.0, "nchan")
-        self.assertEqual(charts.bounds([above], "cpu", "fan-out", shown), [(above, ((0.0, 8.0), (1.0, 9.0)))])
+        nchan = [run(server="nchan", dialect="nchan-sse", server_cpu_us_per_delivery=value) for value in (7.0, 8.0, 9.0)]
+        nchan += [run(server="nchan", dialect="nchan-stream", server_cpu_us_per_delivery=6.0)]
+        runs = [run(), *nchan, run(sessions_open=10000)]
+        self.assertEqual(self.lines([charts.target("server_cpu_us_per_delivery <= 0.5 x nchan")], runs), [((1000.0, 3.0),)])
+        self.assertEqual(self.lines([charts.target("server_cpu_us_per_delivery >= 0.5 x nchan")], runs), [((1000.0, 4.0),)])
+
+    def test_a_value_holds_at_every_place(self) -> None:
+        runs = [run(), run(sessions_open=10000)]
+        self.assertEqual(self.lines([charts.target("server_cpu_us_per_delivery <= 5")], runs), [((1000.0, 5.0), (10000.0, 5.0))])
+
+    def test_a_target_of_a_case_is_of_its_runs_and_its_sides_only(self) -> None:
+        theirs = {"server": "nchan", "dialect": "nchan-sse"}
+        runs = [run(case="a", side="sse"), run(case="a", side="nchan sse", server_cpu_us_per_delivery=8.0, **theirs)]
+        runs += [run(case="b", side="nchan sse", server_cpu_us_per_delivery=2.0, sessions_open=9, **theirs)]
+        bound = charts.Target("server_cpu_us_per_delivery", True, 0.5, "nchan sse", case="a", side="sse")
+        self.assertEqual(self.lines([bound], runs), [((1000.0, 4.0),)])
 
     def test_targets_of_others_are_left_out(self) -> None:
-        shown = [charts.Series("pushletd", "pushletd", ((0.0, Figure(8, 8, 8, 1)),))]
-        others = [charts.Target("cpu", True, 1.0, "uws"), charts.Target("p99", True, 1.0), charts.Target("cpu", True, 1.0, "", "idle")]
-        self.assertEqual(charts.bounds(others, "cpu", "fan-out", shown), [])
+        texts = ["server_cpu_us_per_delivery <= 1 x uws", "delivery_us_p99 <= 1", "idle: server_cpu_us_per_delivery <= 1"]
+        self.assertEqual(self.lines([charts.target(text) for text in texts], [run()]), [])
+
+    def test_targets_of_scenario_files_are_in_the_units_of_the_generator(self) -> None:
+        text = """
+            name = "small"
+            what = "memory"
+            tool = "bench"
+            words = "idle"
+            targets = ["pushletd: server_kib_per_connection <= 0.5", "pushletd: delivery_ms_p99 < 1 x nchan"]
+            [[side]]
+            server = "pushletd"
+            [[side]]
+            server = "nchan"
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "small.toml").write_text(text, encoding="utf-8")
+            found = charts.targets_of(Path(folder))
+        memory = charts.Target("server_bytes_per_connection", True, 512.0, "", "", "small", "pushletd")
+        self.assertEqual(found, [memory, charts.Target("delivery_us_p99", True, 1.0, "nchan", "", "small", "pushletd")])
 
 
 class Program(unittest.TestCase):
