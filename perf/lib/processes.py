@@ -151,14 +151,15 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def end(child: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
     """Asks a child of ours to end, and ends it and all below it if they do not within the time."""
-    family = [child.pid, *descendants(child.pid)]
-    if child.poll() is None:
-        _signal(child.pid, signal.SIGTERM)
-        try:
-            child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
-    for pid in family:
+    if child.poll() is not None:
+        return
+    below = descendants(child.pid)
+    _signal(child.pid, signal.SIGTERM)
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    for pid in below:
         if alive(pid):
             _signal(pid, signal.SIGKILL)
-    child.wait(seconds)
