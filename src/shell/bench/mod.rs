@@ -36,7 +36,7 @@ mod worker;
 use std::process::ExitCode;
 
 pub use self::dialect::Dialect;
-pub use self::fleet::{Fleet, Round, own_file_table, process_cpu_seconds};
+pub use self::fleet::{Fleet, Meter, Round, own_file_table};
 pub use self::options::{BenchArgs, Completion, Posting, Scenario};
 pub use super::client::transport::Transport;
 

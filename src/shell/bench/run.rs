@@ -132,8 +132,9 @@ impl Run {
         for number in 0..args.threads as usize {
             let (shared, doors, refused) = (Arc::clone(&shared), Arc::clone(&doors), refused.clone());
             let work = move || {
-                // One thread has nobody to share with; a table of its own would only cost.
-                let unshared = if shared.counts.len() > 1 { sys::unshare_files() } else { Ok(()) };
+                // Also where there is but one: there may be other runs in this process, each with as many descriptors as a table may hold.
+                let unshared =
+                    sys::unshare_files().or_else(|error| if shared.counts.len() > 1 { Err(error) } else { Ok(()) });
                 // Nobody listens any more if the run could not be started.
                 let _ = refused.send(unshared);
                 drop(refused);
