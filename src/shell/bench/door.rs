@@ -4,11 +4,11 @@ use std::fmt;
 
 use super::marker::Marker;
 use super::modern::{PollDecoder, PollDoor, PublishDecoder, PublishDoor, SseDecoder, SseDoor};
-use super::options::{BenchArgs, Posting};
+use super::options::{BenchArgs, Posting, Targets};
+use super::peer::{self, RedisDecoder, SocketDecoder, StreamDecoder};
 use super::pushlet::{PushletDecoder, PushletDoor};
 use super::web::{WebDecoder, WebDoor};
 use crate::protocol::Mode;
-use crate::shell::client::target::Target;
 use crate::shell::client::transport::Transport;
 
 /// What was understood of what a server sent.
@@ -72,12 +72,14 @@ pub(super) struct Publish<'a> {
 pub(super) trait Listen: Send + Sync + fmt::Debug {
     /// Opens a data channel, with a subscription unless `subject` is `None`.
     fn subscribe(&self, subject: Option<&str>, out: &mut Vec<u8>);
-    /// Goes on with a data channel whose last answer is over.
-    fn again(&self, target: &str, out: &mut Vec<u8>);
-    /// What reads a new connection of a subscriber.
-    fn decoder(&self) -> Decoder;
+    /// Goes on with a data channel whose last answer is over. A stream has one answer.
+    fn again(&self, _target: &str, _out: &mut Vec<u8>) {}
+    /// What reads a new connection of a subscriber. Where a subscription follows an answer of the server, it is what asks for `subject`.
+    fn decoder(&self, subject: Option<&str>) -> Decoder;
     /// Whether the data channel is one answer without end: its end is then the end of the subscriber.
-    fn streams(&self) -> bool;
+    fn streams(&self) -> bool {
+        true
+    }
 }
 
 /// How events are published.
@@ -97,12 +99,17 @@ pub(super) struct Doors {
     pub(super) listen: Box<dyn Listen>,
     /// Where publishers are.
     pub(super) post: Box<dyn Post>,
-    leave: PushletDoor,
+    /// Where sessions are ended; `None` where closing the connection does that.
+    leave: Option<PushletDoor>,
 }
 
 impl Doors {
-    /// The doors of `target` that are asked for. With `nonce` all WebSockets of the run begin.
-    pub(super) fn new(target: &Target, args: &BenchArgs, nonce: [u8; 16]) -> Self {
+    /// The doors of `targets` that are asked for. With `nonce` all WebSockets of the run begin.
+    pub(super) fn new(targets: &Targets, args: &BenchArgs, nonce: [u8; 16]) -> Self {
+        if let Some((listen, post)) = peer::doors(args.dialect, targets, args.payload_bytes, nonce) {
+            return Self { listen, post, leave: None };
+        }
+        let target = &targets.listen;
         let pushlet = |mode| PushletDoor::new(target, args.format, mode, args.payload_bytes);
         let web = || WebDoor::new(target, args.payload_bytes, nonce);
         Self {
@@ -114,21 +121,16 @@ impl Doors {
             },
             post: match args.posting {
                 Posting::Pushlet => Box::new(pushlet(Mode::default())),
-                Posting::Http => Box::new(PublishDoor::new(target, args.payload_bytes)),
+                Posting::Http => Box::new(PublishDoor::new(&targets.post, args.payload_bytes)),
                 Posting::WebSocket => Box::new(web()),
             },
-            leave: pushlet(Mode::default()),
+            leave: Some(pushlet(Mode::default())),
         }
     }
 
-    /// Ends a session, at whichever door it began. It is answered as a publish is.
-    pub(super) fn leave(&self, id: &str, out: &mut Vec<u8>) {
-        self.leave.leave(id, out);
-    }
-
-    /// What reads the connection over which sessions are ended.
-    pub(super) fn leave_decoder(&self) -> Decoder {
-        Listen::decoder(&self.leave)
+    /// The door by which sessions are ended, at whichever one they began. `None`: closing the connection ends one.
+    pub(super) const fn leave(&self) -> Option<&PushletDoor> {
+        self.leave.as_ref()
     }
 }
 
@@ -145,6 +147,12 @@ pub(super) enum Decoder {
     Publish(PublishDecoder),
     /// A WebSocket.
     Web(WebDecoder),
+    /// A stream of another server.
+    PeerStream(StreamDecoder),
+    /// A WebSocket of another server.
+    PeerSocket(SocketDecoder),
+    /// Redis.
+    Redis(RedisDecoder),
 }
 
 impl Decoder {
@@ -156,6 +164,9 @@ impl Decoder {
             Self::Poll(decoder) => decoder.feed(bytes, sink),
             Self::Publish(decoder) => decoder.feed(bytes, sink),
             Self::Web(decoder) => decoder.feed(bytes, sink),
+            Self::PeerStream(decoder) => decoder.feed(bytes, sink),
+            Self::PeerSocket(decoder) => decoder.feed(bytes, sink),
+            Self::Redis(decoder) => decoder.feed(bytes, sink),
         }
     }
 
@@ -167,6 +178,10 @@ impl Decoder {
             Self::Poll(decoder) => decoder.finish(sink),
             Self::Publish(decoder) => decoder.finish(sink),
             Self::Web(decoder) => decoder.finish(),
+            Self::PeerStream(decoder) => decoder.finish(sink),
+            Self::PeerSocket(decoder) => decoder.finish(),
+            // A connection that ends has no answer that says so.
+            Self::Redis(_) => false,
         }
     }
 }

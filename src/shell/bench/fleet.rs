@@ -1,12 +1,13 @@
 //! A run in the hands of another program: `perf/floor.rs` sends rounds of events to two servers in turn and compares what they cost.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::options::BenchArgs;
 use super::run::{Run, Watch};
-use super::server::Usage;
+use super::server::used;
 use super::shared::{Count, Phase, Shared};
 
 /// Nothing arrives for so long: something is lost.
@@ -55,6 +56,11 @@ impl Fleet {
     /// The words make no sense, or somebody could not be opened.
     pub fn open(args: &BenchArgs) -> io::Result<Self> {
         let target = args.check().map_err(io::Error::other)?;
+        if !args.sessions.is_multiple_of(args.subjects) {
+            return Err(io::Error::other(
+                "every subject must have as many sessions: --sessions is no multiple of --subjects",
+            ));
+        }
         let run = Run::start(args, &target, &mut Blind)?;
         while !run.is_open() {
             if run.is_dead() {
@@ -64,41 +70,53 @@ impl Fleet {
         }
         let failed = run.shared.sum(Count::OpenFailed);
         if failed > 0 {
+            let cause = run.shared.opening_fault.get().map_or_else(String::new, |cause| format!(": {cause}"));
             run.finish()?;
-            return Err(io::Error::other(format!("{failed} could not be opened")));
+            return Err(io::Error::other(format!("{failed} could not be opened{cause}")));
         }
         run.shared.enter(Phase::Run);
         Ok(Self { run, published: 0 })
     }
 
-    /// Publishes so many events, each when the one before has arrived everywhere, and waits for the last arrival.
+    /// Publishes so many events, each when one before has arrived everywhere, and waits for the last arrival and the last answer.
     ///
     /// # Errors
     ///
-    /// Something did not arrive.
+    /// Something did not arrive, or was not answered.
     pub fn round(&mut self, events: u64) -> io::Result<Round> {
         let shared = &self.run.shared;
         let counts = || (shared.sum(Count::Delivered), shared.sum(Count::Received));
         let (delivered, received) = counts();
         let begin = shared.now();
-        let wanted = shared.settled() + events * u64::from(shared.args.sessions);
+        let wanted = shared.settled() + events * u64::from(shared.args.sessions / shared.args.subjects);
         self.published += events;
         shared.budget.store(self.published, Ordering::Release);
         shared.wait_for(wanted, shared.counts.len());
         shared.wake(0);
-        let mut last = (shared.settled(), shared.now());
-        while shared.settled() < wanted {
-            self.run.wait(Duration::from_secs(1));
-            let (settled, now) = (shared.settled(), shared.now());
-            if settled > last.0 {
-                last = (settled, now);
-            } else if now - last.1 > PATIENCE.as_secs() * 1_000_000_000 {
-                return Err(io::Error::other(format!("{} deliveries are missing", wanted - settled)));
-            }
-        }
+        self.wait_until(Duration::from_secs(1), wanted, "deliveries", Shared::settled)?;
+        // A server may answer behind the last delivery; nobody is woken for that.
+        self.wait_until(Duration::from_millis(1), self.published, "answers", |shared| {
+            [Count::Accepted, Count::Refused, Count::Unanswered].map(|count| shared.sum(count)).iter().sum()
+        })?;
         let elapsed = Duration::from_nanos(shared.last_ns.load(Ordering::Acquire).saturating_sub(begin));
         let now = counts();
         Ok(Round { deliveries: now.0 - delivered, bytes: now.1 - received, elapsed })
+    }
+
+    /// Waits until as many are seen as are wanted, looking when it is woken and after each `pause`.
+    fn wait_until(&self, pause: Duration, wanted: u64, what: &str, count: impl Fn(&Shared) -> u64) -> io::Result<()> {
+        let shared = &self.run.shared;
+        let mut last = (count(shared), shared.now());
+        while last.0 < wanted {
+            self.run.wait(pause);
+            let (seen, now) = (count(shared), shared.now());
+            if seen > last.0 {
+                last = (seen, now);
+            } else if now - last.1 > PATIENCE.as_secs() * 1_000_000_000 {
+                return Err(io::Error::other(format!("{} {what} are missing", wanted - seen)));
+            }
+        }
+        Ok(())
     }
 
     /// Ends it all. Says whether every event came to everyone, once and in order.
@@ -121,14 +139,40 @@ impl Fleet {
     }
 }
 
-/// Seconds on a processor that a process has used, all its threads together.
-///
-/// # Errors
-///
-/// There is no such process, or it may not be looked at.
+/// The processor time of some processes: a server may be several, and each of several threads.
 #[doc(hidden)]
-pub fn process_cpu_seconds(pid: u32) -> io::Result<f64> {
-    Usage::read(pid).map(|usage| usage.cpu_s)
+#[derive(Clone, Debug)]
+pub struct Meter {
+    pids: Vec<u32>,
+    /// Seconds of each thread at the last look. The kernel gives a thread's number to nobody else while it lives.
+    threads: BTreeMap<u32, f64>,
+}
+
+impl Meter {
+    /// Begins to count.
+    ///
+    /// # Errors
+    ///
+    /// There is no such process, or it may not be looked at.
+    pub fn new(pids: &[u32]) -> io::Result<Self> {
+        let mut meter = Self { pids: pids.to_vec(), threads: BTreeMap::new() };
+        meter.lap()?;
+        Ok(meter)
+    }
+
+    /// Seconds on a processor that all of them used since the last look, or since the beginning. Of a thread that ended meanwhile, what it
+    /// used since then is not known and is left out.
+    ///
+    /// # Errors
+    ///
+    /// A process has ended, or it may not be looked at.
+    pub fn lap(&mut self) -> io::Result<f64> {
+        let threads = used(&self.pids)?.unwrap_or_default().threads.into_iter().collect();
+        let before = std::mem::replace(&mut self.threads, threads);
+        let used = self.threads.iter().map(|(thread, now)| now - before.get(thread).copied().unwrap_or(0.0));
+        // A number that was given away again belongs to a younger thread.
+        Ok(used.map(|used| used.max(0.0)).sum())
+    }
 }
 
 /// Gives the calling thread a descriptor table of its own. To be called when the thread has just begun and owns no descriptor.

@@ -16,6 +16,8 @@ pub(super) struct Head {
     pub(super) retry_after_s: Option<u64>,
     /// The connection ends with this answer.
     pub(super) close: bool,
+    /// It says how long it is: it is no stream.
+    pub(super) sized: bool,
 }
 
 /// A part of an answer.
@@ -23,7 +25,7 @@ pub(super) struct Head {
 pub(super) enum Part<'a> {
     /// The head.
     Head(Head),
-    /// A whole chunk, or the whole body.
+    /// A whole chunk, or the whole body; of a stream without a length, what has come.
     Body(&'a [u8]),
     /// The answer is complete. What follows is the next one.
     End,
@@ -45,6 +47,8 @@ enum State {
 #[derive(Debug)]
 pub(super) struct AnswerReader {
     state: State,
+    /// A body without a length is handed on as it comes.
+    streams: bool,
     /// What has come of a part that is not whole. Empty, and without memory, most of the time.
     rest: Vec<u8>,
 }
@@ -60,7 +64,12 @@ enum Step {
 impl AnswerReader {
     /// A reader at the beginning of an answer.
     pub(super) const fn new() -> Self {
-        Self { state: State::Head, rest: Vec::new() }
+        Self { state: State::Head, streams: false, rest: Vec::new() }
+    }
+
+    /// The same. A body that neither has a length nor comes in chunks is handed on in pieces as they come, because its end is far.
+    pub(super) const fn streaming() -> Self {
+        Self { state: State::Head, streams: true, rest: Vec::new() }
     }
 
     /// Takes in what came and hands on what is whole.
@@ -120,6 +129,10 @@ impl AnswerReader {
                 sink(Part::Body(body));
                 sink(Part::End);
                 Ok(Step::Took(length))
+            }
+            State::UntilEnd if self.streams => {
+                sink(Part::Body(bytes));
+                Ok(Step::Took(bytes.len()))
             }
             State::UntilEnd if bytes.len() > PIECE_BYTES_MAX => Err("a body without an end"),
             State::UntilEnd => Ok(Step::Wait),
@@ -220,7 +233,7 @@ fn read_head(bytes: &[u8]) -> Result<(Head, State), &'static str> {
     };
     match framing {
         State::Counted(length) if length > PIECE_BYTES_MAX => Err("a body that is too long"),
-        _ => Ok((Head { status, retry_after_s, close }, framing)),
+        _ => Ok((Head { status, retry_after_s, close, sized: matches!(framing, State::Counted(_)) }, framing)),
     }
 }
 

@@ -76,6 +76,11 @@ impl Marker {
     }
 }
 
+/// Where a marker may begin of which not all has come.
+pub(super) fn may_begin(tail: &[u8]) -> Option<usize> {
+    memchr(FENCE, tail)
+}
+
 fn digits(value: u64, count: u32, out: &mut Vec<u8>) {
     for place in (0..count).rev() {
         out.push(DIGITS[((value >> (4 * place)) & 15) as usize]);

@@ -1,20 +1,24 @@
 //! `pushletd bench`: the load generator. It opens thousands of sessions against a server, publishes, and accounts for every delivery.
 //!
 //! It runs in a process of its own and speaks to the server over the wire, so that it can measure any server for which there is a `door`:
-//! the Pushlet protocol (`pushlet`), Server-Sent Events, long poll and publishing by HTTP (`modern`), and WebSockets (`web`).
+//! the Pushlet protocol (`pushlet`), Server-Sent Events, long poll and publishing by HTTP (`modern`), WebSockets (`web`), and the dialects of
+//! other servers (`peer`).
 //! Each thread has an epoll descriptor, connections and a descriptor table of its own; they share atomics only. Events are marked
 //! (`marker`), found again in the raw bytes without parsing them, and accounted for (`lanes`, `account`). `docs/bench.md` is
 //! for who uses it.
 
 mod account;
 mod connection;
+mod dialect;
 mod door;
 mod fleet;
+mod frames;
 mod http;
 mod lanes;
 mod marker;
 mod modern;
 pub(super) mod options;
+mod peer;
 mod publisher;
 mod pushlet;
 mod report;
@@ -31,7 +35,8 @@ mod worker;
 
 use std::process::ExitCode;
 
-pub use self::fleet::{Fleet, Round, own_file_table, process_cpu_seconds};
+pub use self::dialect::Dialect;
+pub use self::fleet::{Fleet, Meter, Round, own_file_table};
 pub use self::options::{BenchArgs, Completion, Posting, Scenario};
 pub use super::client::transport::Transport;
 

@@ -3,6 +3,7 @@
 //! As at the Pushlet door an event is not parsed: its marker is found in the raw bytes. Framing is checked as far as it parts events: HTTP, the
 //! empty line behind an event of a stream, the end of a polled answer.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use memchr::memmem::{self, Finder};
@@ -131,20 +132,13 @@ impl Listen for SseDoor {
         self.head.get(&["subject=", subject.unwrap_or(NOWHERE)], out);
     }
 
-    /// A stream has one answer.
-    fn again(&self, _: &str, _: &mut Vec<u8>) {}
-
-    fn decoder(&self) -> Decoder {
+    fn decoder(&self, _: Option<&str>) -> Decoder {
         Decoder::Sse(SseDecoder {
             http: AnswerReader::new(),
             status: 0,
             rest: Vec::new(),
             words: Arc::clone(&self.words),
         })
-    }
-
-    fn streams(&self) -> bool {
-        true
     }
 }
 
@@ -175,6 +169,23 @@ impl SseDecoder {
     }
 }
 
+/// What is said of an event that does not end.
+pub(super) const ENDLESS: &str = "an event without an end";
+
+/// Hands on the events that are whole, up to the last `end`, and keeps what is behind it in `rest`. Says whether that is not too much.
+pub(super) fn whole_events(end: &[u8], rest: &mut Vec<u8>, body: &[u8], mut each: impl FnMut(&[u8])) -> bool {
+    if rest.is_empty() && body.ends_with(end) {
+        each(body);
+        return true;
+    }
+    rest.extend_from_slice(body);
+    if let Some(at) = memmem::rfind(rest, end) {
+        each(&rest[..at + end.len()]);
+        *rest = rest.split_off(at + end.len());
+    }
+    rest.len() <= EVENT_BYTES_MAX
+}
+
 fn take_stream(words: &Words, status: &mut u16, rest: &mut Vec<u8>, part: Part<'_>, sink: &mut dyn FnMut(Item<'_>)) {
     match part {
         Part::Head(head) => {
@@ -182,15 +193,8 @@ fn take_stream(words: &Words, status: &mut u16, rest: &mut Vec<u8>, part: Part<'
             sink(Item::Answer { status: head.status, retry_after_s: head.retry_after_s, close: head.close });
         }
         Part::Body(body) if *status == 200 => {
-            if rest.is_empty() && body.ends_with(b"\n\n") {
-                return words.scan(body, sink, Words::of_stream);
-            }
-            rest.extend_from_slice(body);
-            if let Some(end) = memmem::rfind(rest, b"\n\n") {
-                words.scan(&rest[..end + 2], sink, Words::of_stream);
-                *rest = rest.split_off(end + 2);
-            } else if rest.len() > EVENT_BYTES_MAX {
-                sink(Item::Broken("an event without an end"));
+            if !whole_events(b"\n\n", rest, body, |events| words.scan(events, sink, Words::of_stream)) {
+                sink(Item::Broken(ENDLESS));
             }
         }
         Part::Body(_) => {}
@@ -223,7 +227,7 @@ impl Listen for PollDoor {
         self.head.get(&["session=", target], out);
     }
 
-    fn decoder(&self) -> Decoder {
+    fn decoder(&self, _: Option<&str>) -> Decoder {
         let (http, words) = (AnswerReader::new(), Arc::clone(&self.words));
         Decoder::Poll(PollDecoder { http, status: 0, body: Vec::new(), words })
     }
@@ -337,7 +341,7 @@ impl Post for PublishDoor {
     }
 
     fn decoder(&self) -> Decoder {
-        Decoder::Publish(PublishDecoder { http: AnswerReader::new(), status: 0, joined: false })
+        Decoder::Publish(PublishDecoder::new(202..=202))
     }
 }
 
@@ -345,42 +349,57 @@ impl Post for PublishDoor {
 #[derive(Debug)]
 pub(super) struct PublishDecoder {
     http: AnswerReader,
+    said: Said,
+}
+
+/// What the answers have said so far.
+#[derive(Debug)]
+struct Said {
     status: u16,
     joined: bool,
+    /// Statuses of what is accepted.
+    accepted: RangeInclusive<u16>,
 }
 
 impl PublishDecoder {
+    /// One for a new connection, where these statuses say that a publish was accepted.
+    pub(super) const fn new(accepted: RangeInclusive<u16>) -> Self {
+        Self { http: AnswerReader::new(), said: Said { status: 0, joined: false, accepted } }
+    }
+
     /// Takes in what came.
     pub(super) fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
-        let Self { http, status, joined } = self;
-        http.feed(bytes, &mut |part| take_published(status, joined, part, sink));
+        let Self { http, said } = self;
+        http.feed(bytes, &mut |part| said.take(part, sink));
     }
 
     /// The connection has ended. Says whether no answer was cut by that.
     pub(super) fn finish(&mut self, sink: &mut dyn FnMut(Item<'_>)) -> bool {
-        let Self { http, status, joined } = self;
-        http.finish(&mut |part| take_published(status, joined, part, sink))
+        let Self { http, said } = self;
+        http.finish(&mut |part| said.take(part, sink))
     }
 }
 
-fn take_published(status: &mut u16, joined: &mut bool, part: Part<'_>, sink: &mut dyn FnMut(Item<'_>)) {
-    match part {
-        Part::Head(head) => {
-            *status = head.status;
-            sink(Item::Answer { status: head.status, retry_after_s: head.retry_after_s, close: head.close });
-        }
-        Part::Body(_) => {}
-        Part::End => {
-            match (*joined, *status) {
-                (false, 200..=299) => {
-                    *joined = true;
-                    sink(Item::Ready { id: "", address: "" });
-                }
-                (true, 202) => sink(Item::Accepted),
-                _ => sink(Item::Refused),
+impl Said {
+    fn take(&mut self, part: Part<'_>, sink: &mut dyn FnMut(Item<'_>)) {
+        match part {
+            Part::Head(head) => {
+                self.status = head.status;
+                sink(Item::Answer { status: head.status, retry_after_s: head.retry_after_s, close: head.close });
             }
-            sink(Item::Done);
+            Part::Body(_) => {}
+            Part::End => {
+                match (self.joined, self.status) {
+                    (false, 200..=299) => {
+                        self.joined = true;
+                        sink(Item::Ready { id: "", address: "" });
+                    }
+                    (true, status) if self.accepted.contains(&status) => sink(Item::Accepted),
+                    _ => sink(Item::Refused),
+                }
+                sink(Item::Done);
+            }
+            Part::Broken(why) => sink(Item::Broken(why)),
         }
-        Part::Broken(why) => sink(Item::Broken(why)),
     }
 }

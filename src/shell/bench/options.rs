@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::dialect::Dialect;
 use super::marker::LANES_MAX;
 use crate::protocol::{Format, Mode};
 use crate::shell::client::key::{KEY_VARIABLE, Key};
@@ -85,6 +87,10 @@ impl Posting {
 pub struct BenchArgs {
     /// Where the server is, as for `sub`.
     pub url: String,
+    /// Where events are published, if that is another address.
+    pub publish_url: Option<String>,
+    /// How the server is spoken to. The next four are of [`Dialect::Pushlet`] only.
+    pub dialect: Dialect,
     /// What is done.
     pub scenario: Scenario,
     /// How events travel.
@@ -135,14 +141,28 @@ pub struct BenchArgs {
     pub churn_dwell: Duration,
     /// Shares of the sessions in the mixed scenario: fan-out, unicast, churn, idle.
     pub shares: [u32; 4],
-    /// The server's process, to be watched.
-    pub server_pid: Option<u32>,
+    /// The server's processes, to be watched: what they use is added up.
+    pub server_pids: Vec<u32>,
     /// Print JSON instead of a table.
     pub json: bool,
     /// No progress on standard error.
     pub quiet: bool,
     /// End the sessions at the end.
     pub leave: bool,
+    /// Words about our own doors that were said, and are not just usual.
+    pub(super) door_words: Vec<&'static str>,
+}
+
+/// Words that only [`Dialect::Pushlet`] has.
+const DOOR_WORDS: [&str; 5] = ["transport", "mode", "publish", "format", "key"];
+
+/// Where a run connects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Targets {
+    /// Subscribers.
+    pub(super) listen: Target,
+    /// Publishers.
+    pub(super) post: Target,
 }
 
 /// Words on the command line: name, value name, default, help.
@@ -208,7 +228,13 @@ pub(in crate::shell) fn command() -> Command {
                 .value_parser(shares)
                 .help("Shares of the sessions in the mixed scenario"),
         )
-        .arg(plain("server-pid", "PID").value_parser(value_parser!(u32)).help("The server's process: its CPU time and memory are read"))
+        .arg(
+            plain("server-pid", "PID,...")
+                .action(ArgAction::Append)
+                .value_delimiter(',')
+                .value_parser(value_parser!(u32))
+                .help("The server's processes: their CPU time and memory are read, and added up"),
+        )
         .arg(flag("json").help("Print one JSON object instead of a table"))
         .arg(flag("quiet").short('q').help("Show no progress on standard error"))
         .arg(flag("no-leave").help("Do not end the sessions at the end; the server finds out"))
@@ -217,6 +243,12 @@ pub(in crate::shell) fn command() -> Command {
 fn door_flags(command: Command) -> Command {
     let words = |names: Vec<&'static str>| PossibleValuesParser::new(names);
     command
+        .arg(
+            long("dialect", "WORD", "pushlet")
+                .value_parser(words(Dialect::ALL.map(Dialect::name).to_vec()))
+                .help("How the server is spoken to: pushlet is ours, the others are those of other servers, to compare"),
+        )
+        .arg(plain("publish-url", "URL").help("Where to publish, if that is another address [default: URL]"))
         .arg(
             long("transport", "WORD", "stream")
                 .value_parser(words(Transport::ALL.map(Transport::name).to_vec()))
@@ -327,6 +359,8 @@ pub(in crate::shell) fn read(matches: &ArgMatches) -> BenchArgs {
     let publishers = matches.get_one("publishers").copied().unwrap_or(publishers);
     BenchArgs {
         url: text("url"),
+        publish_url: matches.get_one("publish-url").cloned(),
+        dialect: Dialect::from_name(&text("dialect")).unwrap_or_default(),
         scenario,
         transport: match Mode::from_name(&text("mode")) {
             Some(mode) => Transport::Pushlet(mode),
@@ -359,11 +393,23 @@ pub(in crate::shell) fn read(matches: &ArgMatches) -> BenchArgs {
         churn_events: number("churn-events"),
         churn_dwell: time("churn-dwell"),
         shares: matches.get_one("shares").copied().unwrap_or_default(),
-        server_pid: matches.get_one("server-pid").copied(),
+        server_pids: pids(matches),
         json: matches.get_flag("json"),
         quiet: matches.get_flag("quiet"),
         leave: !matches.get_flag("no-leave"),
+        door_words: DOOR_WORDS
+            .into_iter()
+            .filter(|word| matches.value_source(word) == Some(ValueSource::CommandLine))
+            .collect(),
     }
+}
+
+/// The processes to watch, each once.
+fn pids(matches: &ArgMatches) -> Vec<u32> {
+    let mut all: Vec<u32> = matches.get_many("server-pid").into_iter().flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// The door for publishing of this name.
@@ -393,8 +439,9 @@ impl BenchArgs {
     /// # Errors
     ///
     /// What makes no sense, in words for the person who typed it.
-    pub(super) fn check(&self) -> Result<Target, String> {
-        let target = Target { key: Key::find(self.key.as_deref())?, ..Target::parse(&self.url)? };
+    pub(super) fn check(&self) -> Result<Targets, String> {
+        let targets = self.targets()?;
+        self.check_doors()?;
         if !self.transport.is_pushlet() && self.format != Format::Json {
             return Err(format!("--format is for the Pushlet door; {} is always JSON", self.transport.name()));
         }
@@ -421,7 +468,46 @@ impl BenchArgs {
         if self.scenario == Scenario::Mixed && self.publishers == 1 && self.shares[1] > 0 {
             return Err("the mixed scenario wants a publisher for fan-out and one for unicast".to_owned());
         }
-        Ok(target)
+        Ok(targets)
+    }
+
+    /// The addresses. Our key is for our doors only.
+    fn targets(&self) -> Result<Targets, String> {
+        let key = if self.dialect.is_pushlet() { Key::find(self.key.as_deref())? } else { None };
+        let parse = |url: &str| {
+            let url = if self.dialect == Dialect::Redis { url.strip_prefix("redis://").unwrap_or(url) } else { url };
+            Target::parse(url).map(|target| Target { key: key.clone(), ..target })
+        };
+        Ok(Targets { listen: parse(&self.url)?, post: parse(self.publish_url.as_deref().unwrap_or(&self.url))? })
+    }
+
+    /// Whether what is said of the doors fits the dialect.
+    fn check_doors(&self) -> Result<(), String> {
+        let dialect = self.dialect.name();
+        if self.dialect.is_pushlet() {
+            return match &self.publish_url {
+                Some(_) if self.posting != Posting::Http => {
+                    Err("--publish-url wants --publish http: at the other doors a publisher has a session, which is ended at URL".to_owned())
+                }
+                _ => Ok(()),
+            };
+        }
+        if let Some(word) = self.door_words.first() {
+            return Err(format!(
+                "--{word} is of the dialect pushlet; {dialect} has one way to listen and one to publish"
+            ));
+        }
+        let by_address = match self.scenario {
+            Scenario::Unicast => true,
+            Scenario::Mixed => self.shares[1] > 0,
+            _ => false,
+        };
+        if by_address {
+            let instead =
+                "fan-out with as many --subjects as --sessions is much the same; mixed wants --shares without unicast";
+            return Err(format!("nobody has an address in the dialect {dialect}: {instead}"));
+        }
+        Ok(())
     }
 }
 

@@ -145,8 +145,11 @@ impl Publisher {
                 self.next = Next::Refused(self.retry_after_s);
             }
             Item::Done => self.answered(shared, thread, now, times),
-            Item::Broken(_) => {
+            Item::Broken(why) => {
                 shared.counts[thread].add(Count::Garbled, 1);
+                if !self.joined {
+                    shared.opening_strange(&format!("the answer of the server was not understood: {why}"), true);
+                }
                 self.next = Next::Broken;
             }
             _ => {}

@@ -70,7 +70,7 @@ impl Listen for PushletDoor {
         self.get(target, out);
     }
 
-    fn decoder(&self) -> Decoder {
+    fn decoder(&self, _: Option<&str>) -> Decoder {
         self.new_decoder()
     }
 

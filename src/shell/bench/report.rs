@@ -13,6 +13,9 @@ use super::times::Times;
 /// The percentiles that are printed.
 const SHARES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99_9", 0.999)];
 
+/// The title of a figure that the table leaves out, because it means nothing in this run.
+const UNSHOWN: &str = "";
+
 /// One figure: its name in JSON, how the table calls it, and the value.
 type Figure = (String, &'static str, Value);
 
@@ -65,13 +68,22 @@ impl Outcome {
             Completion::Acked => "acked",
             Completion::Delivered => "delivered",
         };
+        let is_ours = self.args.dialect.is_pushlet();
+        let ours = |word: &str| if is_ours { json!(word) } else { Value::Null };
+        let door = |title| if is_ours { title } else { UNSHOWN };
         let mut all = vec![
             ("version".to_owned(), "version", json!(env!("CARGO_PKG_VERSION"))),
             ("url".to_owned(), "url", json!(self.args.url)),
             ("scenario".to_owned(), "scenario", json!(self.args.scenario.name())),
-            ("transport".to_owned(), "transport", json!(self.args.transport.name())),
-            ("publish".to_owned(), "published by", json!(self.args.posting.name())),
-            ("format".to_owned(), "format", json!(self.args.format.name())),
+            (
+                "publish_url".to_owned(),
+                if self.args.publish_url.is_some() { "published at" } else { UNSHOWN },
+                json!(self.args.publish_url),
+            ),
+            ("dialect".to_owned(), "dialect", json!(self.args.dialect.name())),
+            ("transport".to_owned(), door("transport"), ours(self.args.transport.name())),
+            ("publish".to_owned(), door("published by"), ours(self.args.posting.name())),
+            ("format".to_owned(), door("format"), ours(self.args.format.name())),
             ("threads".to_owned(), "threads", json!(self.args.threads)),
             ("payload_bytes".to_owned(), "payload, bytes", json!(self.args.payload_bytes)),
             ("subjects".to_owned(), "subjects", json!(self.args.subjects)),
@@ -183,7 +195,7 @@ impl Outcome {
 
     /// What the server used; what is not known, because it ended, is null.
     fn server(&self, all: &mut Vec<Figure>) {
-        if self.args.server_pid.is_none() {
+        if self.args.server_pids.is_empty() {
             return;
         }
         heading("server", all);
@@ -235,7 +247,7 @@ impl Outcome {
     /// A table.
     pub(super) fn table(&self) -> String {
         let mut text = String::new();
-        for (name, title, value) in self.figures() {
+        for (name, title, value) in self.figures().into_iter().filter(|(_, title, _)| *title != UNSHOWN) {
             let shown = match value {
                 Value::String(text) => text,
                 Value::Array(items) => items.iter().map(Value::to_string).collect::<Vec<_>>().join(" "),

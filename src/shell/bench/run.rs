@@ -10,12 +10,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::door::Doors;
-use super::options::BenchArgs;
+use super::options::{BenchArgs, Targets};
 use super::server::{self, Addresses, Usage};
 use super::shared::{COUNTS, Count, Phase, Shared};
 use super::times::Times;
 use super::worker::{Measured, Worker};
-use crate::shell::client::target::Target;
 use crate::shell::sys;
 
 /// How often the run is looked at.
@@ -120,21 +119,22 @@ impl Run {
     /// # Errors
     ///
     /// The server's name is not known, or there are no threads or descriptors left.
-    pub(super) fn start(args: &BenchArgs, target: &Target, watch: &mut dyn Watch) -> io::Result<Self> {
+    pub(super) fn start(args: &BenchArgs, targets: &Targets, watch: &mut dyn Watch) -> io::Result<Self> {
         let connections = args.sessions.saturating_add(args.publishers).saturating_add(args.threads);
-        let addresses = Addresses::find(target, args.source_addresses, connections)?;
+        let addresses = Addresses::find(targets, args.source_addresses, connections)?;
         let tag = getrandom::u32().map_err(io::Error::other)?;
-        let shared = Arc::new(Shared::new(args.clone(), addresses, format!("/bench/{tag:08x}"))?);
+        let shared = Arc::new(Shared::new(args.clone(), addresses, format!("{tag:08x}"))?);
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-        let doors = Arc::new(Doors::new(target, args, nonce));
+        let doors = Arc::new(Doors::new(targets, args, nonce));
         let mut threads = Vec::new();
         let (refused, refusals) = std::sync::mpsc::channel();
         for number in 0..args.threads as usize {
             let (shared, doors, refused) = (Arc::clone(&shared), Arc::clone(&doors), refused.clone());
             let work = move || {
-                // One thread has nobody to share with; a table of its own would only cost.
-                let unshared = if shared.counts.len() > 1 { sys::unshare_files() } else { Ok(()) };
+                // Also where there is but one: there may be other runs in this process, each with as many descriptors as a table may hold.
+                let unshared =
+                    sys::unshare_files().or_else(|error| if shared.counts.len() > 1 { Err(error) } else { Ok(()) });
                 // Nobody listens any more if the run could not be started.
                 let _ = refused.send(unshared);
                 drop(refused);
@@ -192,7 +192,7 @@ impl Run {
     ///
     /// This process cannot be looked at. A server that has ended meanwhile is no error: its figures are then missing.
     pub(super) fn sample(&self) -> io::Result<Sample> {
-        let server = self.shared.args.server_pid.and_then(|pid| Usage::read(pid).ok());
+        let server = server::used(&self.shared.args.server_pids).ok().flatten();
         let (ns, sums) = (self.shared.now(), Sums::take(&self.shared));
         Ok(Sample { ns, sums, server, own: Usage::read(std::process::id())? })
     }
@@ -301,11 +301,9 @@ fn ns(time: Duration) -> u64 {
 /// # Errors
 ///
 /// What made it impossible: an unknown name, no descriptors, nobody who could be opened.
-pub(super) fn run(args: &BenchArgs, target: &Target, watch: &mut dyn Watch) -> io::Result<Outcome> {
-    if let Some(pid) = args.server_pid {
-        Usage::read(pid).map_err(|error| io::Error::other(format!("process {pid} cannot be looked at: {error}")))?;
-    }
-    let run = Run::start(args, target, watch)?;
+pub(super) fn run(args: &BenchArgs, targets: &Targets, watch: &mut dyn Watch) -> io::Result<Outcome> {
+    server::used(&args.server_pids)?;
+    let run = Run::start(args, targets, watch)?;
     let before = run.sample()?;
     run.until(u64::MAX, watch, |run| run.is_open() || run.shared.hopeless.get().is_some());
     let opening_ns = run.shared.now() - before.ns;
@@ -319,7 +317,7 @@ pub(super) fn run(args: &BenchArgs, target: &Target, watch: &mut dyn Watch) -> i
     }
     run.rest(REST, watch);
     let open = run.sample()?;
-    let server_descriptors = args.server_pid.and_then(|pid| server::descriptors(pid).ok());
+    let server_descriptors = server::descriptors_of(&args.server_pids);
     let (begin, mut end) = run.publish(watch)?;
     if args.events.is_some() {
         let last = run.shared.last_ns.load(Ordering::Acquire);

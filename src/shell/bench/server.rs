@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::ops::AddAssign;
 
 use super::super::client::target::Target;
+use super::options::Targets;
 
 /// Connections from one local address: the kernel's usual range has 28,232 ports, and it looks for a free one by trying, so a range that is half
 /// full costs milliseconds for each connection.
@@ -12,31 +14,44 @@ const CONNECTIONS_PER_ADDRESS: u32 = 4_000;
 /// Where to connect to, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Addresses {
-    /// The server.
-    pub(super) server: SocketAddr,
+    /// The server of the subscribers.
+    listen: SocketAddr,
+    /// That of the publishers.
+    post: SocketAddr,
     /// Local addresses to take in turn. Empty: the kernel chooses.
-    pub(super) sources: Vec<IpAddr>,
+    sources: Vec<IpAddr>,
 }
 
 impl Addresses {
-    /// Looks up the server. `sources` 0 is as many as so many connections need, if the server is on the loopback.
+    /// Looks up the servers. `sources` 0 is as many as so many connections need, if the server is on the loopback.
     ///
     /// # Errors
     ///
     /// The name is not known.
-    pub(super) fn find(target: &Target, sources: u32, connections: u32) -> io::Result<Self> {
-        let mut found = (target.host.as_str(), target.port)
-            .to_socket_addrs()
-            .map_err(|error| io::Error::other(format!("the host {} is not found: {error}", target.host)))?;
-        let server = found.next().ok_or_else(|| io::Error::other(format!("{} has no address", target.host)))?;
+    pub(super) fn find(targets: &Targets, sources: u32, connections: u32) -> io::Result<Self> {
+        let (listen, post) = (look_up(&targets.listen)?, look_up(&targets.post)?);
         let wanted = if sources == 0 { connections.div_ceil(CONNECTIONS_PER_ADDRESS) } else { sources };
-        let loopback = matches!(server.ip(), IpAddr::V4(ip) if ip.is_loopback());
-        let sources = match loopback && wanted > 1 {
+        let sources = match wanted > 1 {
             true => (1..=wanted.min(250)).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last as u8))).collect(),
             false => Vec::new(),
         };
-        Ok(Self { server, sources })
+        Ok(Self { listen, post, sources })
     }
+
+    /// Where the `turn`-th connection goes to, and where it comes from if the kernel does not choose. From the loopback one gets to the loopback only.
+    pub(super) fn route(&self, publishes: bool, turn: usize) -> (SocketAddr, Option<IpAddr>) {
+        let server = if publishes { self.post } else { self.listen };
+        let loopback = matches!(server.ip(), IpAddr::V4(ip) if ip.is_loopback());
+        let source = self.sources.get(turn % self.sources.len().max(1)).copied();
+        (server, source.filter(|_| loopback))
+    }
+}
+
+fn look_up(target: &Target) -> io::Result<SocketAddr> {
+    let mut found = (target.host.as_str(), target.port)
+        .to_socket_addrs()
+        .map_err(|error| io::Error::other(format!("the host {} is not found: {error}", target.host)))?;
+    found.next().ok_or_else(|| io::Error::other(format!("{} has no address", target.host)))
 }
 
 /// What a process has used so far.
@@ -85,6 +100,34 @@ impl Usage {
     }
 }
 
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_s += other.cpu_s;
+        self.user_s += other.user_s;
+        self.system_s += other.system_s;
+        self.threads.extend(other.threads);
+        self.resident_bytes += other.resident_bytes;
+    }
+}
+
+/// What these processes have used together; `None` if there are none.
+///
+/// # Errors
+///
+/// One of them cannot be read; which one.
+pub(super) fn used(pids: &[u32]) -> io::Result<Option<Usage>> {
+    let mut sum: Option<Usage> = None;
+    for pid in pids {
+        let usage = Usage::read(*pid)
+            .map_err(|error| io::Error::other(format!("process {pid} cannot be looked at: {error}")))?;
+        match &mut sum {
+            Some(sum) => *sum += usage,
+            None => sum = Some(usage),
+        }
+    }
+    Ok(sum)
+}
+
 fn stat_seconds(path: &str) -> io::Result<(f64, f64)> {
     let stat = std::fs::read_to_string(path)?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -125,6 +168,12 @@ pub(super) fn descriptors(pid: u32) -> io::Result<u64> {
     Ok(tables.iter().map(|table| table.count).sum())
 }
 
+/// Open descriptors of these processes together; `None` if there are none, or one of them cannot be read.
+pub(super) fn descriptors_of(pids: &[u32]) -> Option<u64> {
+    let each: Option<Vec<u64>> = pids.iter().map(|pid| descriptors(*pid).ok()).collect();
+    each.filter(|each| !each.is_empty()).map(|each| each.iter().sum())
+}
+
 /// By what a descriptor table is known again: how many there are, and what the highest ones are. Sockets have numbers that nothing else has.
 #[derive(Debug, PartialEq)]
 struct Table {
@@ -157,14 +206,43 @@ mod tests {
     }
 
     #[test]
-    fn more_connections_than_ports_come_from_several_addresses() {
+    fn processes_are_added_up() {
+        assert_eq!(used(&[]).expect("nothing is read"), None);
+        let own = std::process::id();
+        let one = used(&[own]).expect("we are there").expect("one process");
+        let both = used(&[own, own]).expect("we are there").expect("two processes");
+        assert!(both.threads.len() >= 2 && both.cpu_s >= one.cpu_s, "{both:?}");
+        assert!(both.resident_bytes > one.resident_bytes * 3 / 2, "{one:?} {both:?}");
+        let error = used(&[own, u32::MAX]).expect_err("there is no such process").to_string();
+        assert!(error.contains(&u32::MAX.to_string()), "{error}");
+    }
+
+    fn find(listen: &str, post: &str, sources: u32, connections: u32) -> Addresses {
         let target = |url| Target::parse(url).expect("an address");
+        let targets = Targets { listen: target(listen), post: target(post) };
+        Addresses::find(&targets, sources, connections).expect("it is numbers")
+    }
+
+    #[test]
+    fn more_connections_than_ports_come_from_several_addresses() {
         let sources = |url, sources, connections| {
-            Addresses::find(&target(url), sources, connections).expect("it is numbers").sources.len()
+            let addresses = find(url, url, sources, connections);
+            let used: std::collections::BTreeSet<_> = (0..500).map(|turn| addresses.route(false, turn).1).collect();
+            if used.contains(&None) { 0 } else { used.len() }
         };
         assert_eq!(sources("127.0.0.1:80", 0, 4_000), 0);
         assert_eq!(sources("127.0.0.1:80", 0, 4_001), 2);
         assert_eq!(sources("127.0.0.1:80", 5, 10), 5);
         assert_eq!(sources("[::1]:80", 5, 10), 0);
+    }
+
+    #[test]
+    fn publishers_may_go_elsewhere() {
+        let addresses = find("127.0.0.1:80", "[::1]:81", 5, 10);
+        assert_eq!(
+            addresses.route(false, 7),
+            ("127.0.0.1:80".parse().expect("one"), Some("127.0.0.3".parse().expect("one")))
+        );
+        assert_eq!(addresses.route(true, 7), ("[::1]:81".parse().expect("one"), None));
     }
 }

@@ -272,8 +272,8 @@ pub(super) struct Shared {
     pub(super) plan: Plan,
     /// Where to connect, and from where.
     pub(super) addresses: Addresses,
-    /// The beginning of the subjects of this run, so that it does not meet another one.
-    pub(super) prefix: String,
+    /// In the subjects of this run, so that it does not meet another one.
+    tag: String,
     /// All times count from here.
     start: Instant,
     phase: AtomicU8,
@@ -309,6 +309,8 @@ pub(super) struct Shared {
     connected: AtomicBool,
     /// Connections that were refused before one was made.
     refused: AtomicU64,
+    /// Subscribers, and publishers, that got no answer that makes sense, while no other one did.
+    strange: [AtomicU64; 2],
     /// Why nobody will be opened, however often it is tried.
     pub(super) hopeless: OnceLock<String>,
     /// Threads whose subscribers have everything.
@@ -321,7 +323,7 @@ impl Shared {
     /// # Errors
     ///
     /// No descriptors are left.
-    pub(super) fn new(args: BenchArgs, addresses: Addresses, prefix: String) -> io::Result<Self> {
+    pub(super) fn new(args: BenchArgs, addresses: Addresses, tag: String) -> io::Result<Self> {
         let plan = Plan::new(&args);
         let threads = args.threads as usize;
         let wake = || eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
@@ -344,13 +346,14 @@ impl Shared {
             opening_fault: OnceLock::new(),
             connected: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            strange: [const { AtomicU64::new(0) }; 2],
             hopeless: OnceLock::new(),
             drained: (0..threads).map(|_| AtomicBool::new(false)).collect(),
             start: Instant::now(),
             args,
             plan,
             addresses,
-            prefix,
+            tag,
         })
     }
 
@@ -375,17 +378,37 @@ impl Shared {
 
     /// Somebody who opens has got another answer than a session.
     pub(super) fn answer_failed(&self, status: u16) {
-        let what = match status {
-            401 | 403 => "its access rules want another key: --key FILE",
-            404 | 405 => "not a pushletd URL",
-            503 => "it takes no more sessions now",
-            200 => "no session in it; is this a pushletd URL?",
-            _ => "it opened no session",
+        let dialect = self.args.dialect;
+        let what = match (status, dialect.is_pushlet()) {
+            (401 | 403, true) => "its access rules want another key: --key FILE",
+            (404 | 405, true) => "not a pushletd URL",
+            (200, true) => "no session in it; is this a pushletd URL?",
+            (503, _) => "it takes no more sessions now",
+            (_, true) => "it opened no session",
+            (_, false) => "it does not speak this dialect, or not at this URL",
         };
-        let cause = || format!("the server answered {status}: {what}");
+        let cause = || match dialect.is_pushlet() {
+            true => format!("the server answered {status}: {what}"),
+            false => format!("the server answered {status} in the dialect {}: {what}", dialect.name()),
+        };
         self.opening_failed(cause);
-        if matches!(status, 401 | 403 | 404 | 405) {
+        let never = if dialect.is_pushlet() { matches!(status, 401 | 403 | 404 | 405) } else { status < 500 };
+        if never && !matches!(status, 408 | 429) {
             self.give_up(cause());
+        }
+    }
+
+    /// Somebody who opens has got nothing, or something that is not of the protocol. If the first ones all do there is no such server.
+    pub(super) fn opening_strange(&self, why: &str, publishes: bool) {
+        let cause = || format!("{why}; is this a server of the dialect {}?", self.args.dialect.name());
+        self.opening_failed(cause);
+        let (count, all) =
+            if publishes { (Count::Joined, self.plan.publishers) } else { (Count::Opened, self.plan.sessions()) };
+        if self.sum(count) == 0 {
+            let strange = self.strange[usize::from(publishes)].fetch_add(1, Ordering::AcqRel).saturating_add(1);
+            if strange >= u64::from(all).min(REFUSALS_AT_FIRST) {
+                self.give_up(cause());
+            }
         }
     }
 
@@ -481,7 +504,16 @@ impl Shared {
 
     /// The subject of this number.
     pub(super) fn subject(&self, number: u32) -> String {
-        format!("{}/{number:x}/", self.prefix)
+        self.args.dialect.subject(&self.tag, number)
+    }
+
+    /// The subject of a subscriber; `None` for one that is sent to by its address.
+    pub(super) fn subject_of(&self, subscriber: u32) -> Option<String> {
+        match self.plan.group(subscriber) {
+            Group::Fan | Group::Churn => Some(self.subject(subscriber % self.plan.subjects)),
+            Group::Unicast => None,
+            Group::Idle => Some(self.args.dialect.quiet_subject(&self.tag)),
+        }
     }
 }
 

@@ -67,7 +67,8 @@ pub(super) struct Subscriber {
     wait_ms: Option<u64>,
     status: u16,
     retry_after_s: Option<u64>,
-    garbled: bool,
+    /// What was not understood.
+    garbled: Option<&'static str>,
     aborted: bool,
     done: bool,
     /// Events that came, until it has as many as it wants.
@@ -117,7 +118,7 @@ impl Subscriber {
             wait_ms: None,
             status: 0,
             retry_after_s: None,
-            garbled: false,
+            garbled: None,
             aborted: false,
             done: false,
             got: 0,
@@ -142,7 +143,7 @@ impl Subscriber {
             Item::Aborted => self.aborted = true,
             Item::Again { wait_ms, target } => (self.wait_ms, self.target) = (Some(wait_ms), target),
             Item::Done => (self.done, self.asked) = (true, false),
-            Item::Broken(_) => self.garbled = true,
+            Item::Broken(why) => self.garbled = self.garbled.or(Some(why)),
             Item::Ready { .. } | Item::Accepted | Item::Refused | Item::Reply(_) => {}
         }
     }
@@ -225,12 +226,12 @@ impl Subscriber {
     /// What has to be done now.
     pub(super) fn next(&mut self, context: &Context<'_>) -> Next {
         let done = std::mem::take(&mut self.done);
-        if self.garbled {
+        if let Some(why) = self.garbled {
             context.count(Count::Garbled, 1);
             if self.stage != Stage::Opening {
                 return Next::Broken;
             }
-            context.shared.opening_failed(|| "the answer of the server was not understood".to_owned());
+            context.shared.opening_strange(&format!("the answer of the server was not understood: {why}"), false);
             return Next::Refused(None);
         }
         if self.aborted {

@@ -62,7 +62,7 @@ fn understood(mut decoder: Decoder, bytes: &[u8], step: usize) -> Vec<String> {
 fn in_any_pieces(format: Format, bytes: &[u8], expected: &[&str]) {
     for step in 1..=bytes.len() {
         assert_eq!(
-            understood(Listen::decoder(&door(format, Mode::Stream)), bytes, step),
+            understood(Listen::decoder(&door(format, Mode::Stream), None), bytes, step),
             expected,
             "{format:?} in pieces of {step}"
         );
@@ -199,14 +199,14 @@ fn event_streams_are_understood_in_any_pieces() {
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
         let bytes = chunked(&pieces);
         for step in 1..=bytes.len() {
-            assert_eq!(understood(SseDoor::new(&target()).decoder(), &bytes, step), said, "{cut} {step}");
+            assert_eq!(understood(SseDoor::new(&target()).decoder(None), &bytes, step), said, "{cut} {step}");
         }
     }
     // Who leaves is told so; that is no abort. A stream that ends within an event is none.
     let left = chunked(&[b"event: end\ndata: {\"reason\":\"leave\",\"text\":\"\"}\n\n"]);
-    assert_eq!(understood(SseDoor::new(&target()).decoder(), &left, 9), ["200", "done"]);
+    assert_eq!(understood(SseDoor::new(&target()).decoder(None), &left, 9), ["200", "done"]);
     let cut = chunked(&[b"data: {\"subject\":"]);
-    assert_eq!(understood(SseDoor::new(&target()).decoder(), &cut, 9)[1], "a stream that ends within an event");
+    assert_eq!(understood(SseDoor::new(&target()).decoder(None), &cut, 9)[1], "a stream that ends within an event");
 }
 
 /// The bytes of the server's own encoder.
@@ -235,9 +235,9 @@ fn what_the_server_writes_is_understood() {
     }
     v1::end_event(full, &mut stream);
     v1::poll_end(Some(full), &mut answer);
-    let said = understood(SseDoor::new(&target()).decoder(), &chunked(&[&stream]), 11);
+    let said = understood(SseDoor::new(&target()).decoder(None), &chunked(&[&stream]), 11);
     assert_eq!(said, [MODERN.as_slice(), &["done"]].concat());
-    let said = understood(PollDoor::new(&target()).decoder(), &chunked(&[&answer]), 11);
+    let said = understood(PollDoor::new(&target()).decoder(None), &chunked(&[&answer]), 11);
     assert_eq!(said, ["200", "event true", "told 17", "event true", "aborted", "done"]);
 }
 
@@ -262,7 +262,7 @@ fn long_polls_are_understood_in_any_pieces() {
     let said = "200;ready ID ADDR;again 0 ID;done;200;event true;told 17;event true;again 0 ID;done;200;aborted;done;200;done;404;done;\
         200;an answer without events;done";
     for step in 1..=bytes.len() {
-        assert_eq!(understood(PollDoor::new(&target()).decoder(), &bytes, step).join(";"), said, "{step}");
+        assert_eq!(understood(PollDoor::new(&target()).decoder(None), &bytes, step).join(";"), said, "{step}");
     }
 }
 
@@ -379,11 +379,11 @@ fn a_web_socket_is_understood_in_any_pieces() {
         "done",
     ];
     for step in 1..=bytes.len() {
-        assert_eq!(understood(Listen::decoder(&web_door()), &bytes, step), expected, "in pieces of {step}");
+        assert_eq!(understood(Listen::decoder(&web_door(), None), &bytes, step), expected, "in pieces of {step}");
     }
     // The longest form of a length.
     let bytes = web(&[message(WEB_SESSION), event("", 70_000)]);
-    assert_eq!(understood(Listen::decoder(&web_door()), &bytes, 16_384), expected[..3]);
+    assert_eq!(understood(Listen::decoder(&web_door(), None), &bytes, 16_384), expected[..3]);
 }
 
 #[test]
@@ -401,15 +401,15 @@ fn an_end_of_a_web_socket_is_what_it_says() {
     ] {
         let bytes = web(&frames);
         for step in 1..=bytes.len() {
-            let said = understood(Listen::decoder(&web_door()), &bytes, step);
+            let said = understood(Listen::decoder(&web_door(), None), &bytes, step);
             let behind: Vec<&str> =
                 said.iter().map(String::as_str).filter(|said| !["101", "ready ID ADDR"].contains(said)).collect();
             assert_eq!(behind, expected, "in pieces of {step}");
         }
     }
     let refused = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 2\r\n\r\n";
-    assert_eq!(understood(Listen::decoder(&web_door()), refused, 5), ["503", "done"]);
-    assert_eq!(understood(Listen::decoder(&web_door()), b"SSH-2.0\r\n\r\n", 5), ["no handshake of a WebSocket"]);
+    assert_eq!(understood(Listen::decoder(&web_door(), None), refused, 5), ["503", "done"]);
+    assert_eq!(understood(Listen::decoder(&web_door(), None), b"SSH-2.0\r\n\r\n", 5), ["no handshake of a WebSocket"]);
 }
 
 /// A publisher's requests are what the server reads, and its answers are told.

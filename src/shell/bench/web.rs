@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use super::door::{Decoder, Item, Listen, Post, Publish};
-use super::modern::{EVENT_BYTES_MAX, NOWHERE, Words, end, ready};
+use super::frames::{Frames, answer, mask};
+use super::modern::{NOWHERE, Words, end, ready};
 use crate::client::{Handshake, Offer};
 use crate::shell::client::target::Target;
 use crate::wire::ws::{Opcode, write_masked};
@@ -40,7 +41,8 @@ impl WebDoor {
     fn reader(&self, posts: bool) -> Decoder {
         let phase =
             self.open("", &mut Vec::new()).map_or(Phase::Broken, |handshake| Phase::Opening(Box::new(handshake)));
-        Decoder::Web(WebDecoder { phase, rest: Vec::new(), posts, words: Arc::clone(&self.words) })
+        let web = Web { phase, posts, words: Arc::clone(&self.words) };
+        Decoder::Web(WebDecoder { frames: Frames::default(), web })
     }
 }
 
@@ -49,15 +51,8 @@ impl Listen for WebDoor {
         self.open(&format!("?subject={}", subject.unwrap_or(NOWHERE)), out);
     }
 
-    /// A stream has one answer.
-    fn again(&self, _: &str, _: &mut Vec<u8>) {}
-
-    fn decoder(&self) -> Decoder {
+    fn decoder(&self, _: Option<&str>) -> Decoder {
         self.reader(false)
-    }
-
-    fn streams(&self) -> bool {
-        true
     }
 }
 
@@ -86,11 +81,6 @@ impl Post for WebDoor {
     }
 }
 
-/// A mask that anybody could guess: it protects what is between client and server (RFC 6455 section 10.3), and there is nothing.
-const fn mask(number: u32) -> [u8; 4] {
-    number.wrapping_mul(0x9E37_79B1).to_le_bytes()
-}
-
 #[derive(Debug)]
 enum Phase {
     /// The handshake is under way.
@@ -108,53 +98,32 @@ enum Phase {
 /// Reads one WebSocket.
 #[derive(Debug)]
 pub(super) struct WebDecoder {
+    frames: Frames,
+    web: Web,
+}
+
+/// What is known of one WebSocket.
+#[derive(Debug)]
+struct Web {
     phase: Phase,
-    /// What has come of a frame that is not whole. Empty, and without memory, most of the time.
-    rest: Vec<u8>,
     /// It is a publisher's.
     posts: bool,
     words: Arc<Words>,
 }
 
-/// A whole frame: its first byte, where its payload begins, and where it ends.
-type Frame = (u8, usize, usize);
-
-/// The frame that `bytes` begin with; `None` if it is not whole (RFC 6455 section 5.2).
-fn frame(bytes: &[u8]) -> Result<Option<Frame>, &'static str> {
-    let [first, second, behind @ ..] = bytes else { return Ok(None) };
-    if second & 0x80 != 0 {
-        return Err("a frame of a server that is masked");
-    }
-    let (start, length) = match second {
-        126 => match behind.first_chunk() {
-            Some(length) => (4, usize::from(u16::from_be_bytes(*length))),
-            None => return Ok(None),
-        },
-        127 => match behind.first_chunk() {
-            Some(length) => (10, usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX)),
-            None => return Ok(None),
-        },
-        length => (2, usize::from(*length)),
-    };
-    if length > EVENT_BYTES_MAX {
-        return Err("a frame that is too long");
-    }
-    Ok((bytes.len() >= start + length).then_some((*first, start, start + length)))
-}
-
 impl WebDecoder {
     /// Takes in what came, in whatever pieces.
     pub(super) fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
-        let Phase::Opening(handshake) = &mut self.phase else { return self.frames(bytes, sink) };
+        let Phase::Opening(handshake) = &mut self.web.phase else { return self.frames(bytes, sink) };
         match handshake.take(bytes) {
             Ok(None) => {}
             Ok(Some(agreed)) => {
-                self.phase = Phase::Open;
+                self.web.phase = Phase::Open;
                 sink(Item::Answer { status: 101, retry_after_s: None, close: false });
                 self.frames(&agreed.rest, sink);
             }
             Err(refusal) => {
-                self.phase = Phase::Broken;
+                self.web.phase = Phase::Broken;
                 if matches!(refusal.status, 0 | 101) {
                     return sink(Item::Broken("no handshake of a WebSocket"));
                 }
@@ -166,51 +135,34 @@ impl WebDecoder {
 
     /// The connection has ended. Says whether it was closed before.
     pub(super) const fn finish(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
+        matches!(self.web.phase, Phase::Closed)
     }
 
     fn frames(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
-        if self.rest.is_empty() {
-            let done = self.walk(bytes, sink);
-            self.rest.extend_from_slice(&bytes[done..]);
-            return;
-        }
-        let mut all = std::mem::take(&mut self.rest);
-        all.extend_from_slice(bytes);
-        let done = self.walk(&all, sink);
-        if done < all.len() {
-            all.drain(..done);
-            self.rest = all;
+        let Self { frames, web } = self;
+        if web.is_read() {
+            frames.feed(bytes, |frame| {
+                web.frame(frame, sink);
+                web.is_read()
+            });
         }
     }
+}
 
-    /// Takes whole frames. Says how many bytes they were, or all if nothing more is read.
-    fn walk(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) -> usize {
-        let mut at = 0;
-        while !matches!(self.phase, Phase::Closed | Phase::Broken) {
-            let (first, start, end) = match frame(&bytes[at..]) {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return at,
-                Err(why) => {
-                    self.break_off(why, sink);
-                    break;
-                }
-            };
-            let payload = &bytes[at + start..at + end];
-            match first {
-                0x81 => self.message(payload, sink),
-                0x88 => self.close(payload, sink),
-                0x89 => {
-                    let mut pong = Vec::new();
-                    write_masked(Opcode::Pong, payload, mask(end as u32), &mut pong);
-                    sink(Item::Reply(&pong));
-                }
-                0x8A => {}
-                _ => self.break_off("a frame of a kind that was not asked for", sink),
-            }
-            at += end;
+impl Web {
+    const fn is_read(&self) -> bool {
+        !matches!(self.phase, Phase::Closed | Phase::Broken)
+    }
+
+    fn frame(&mut self, frame: Result<(u8, &[u8]), &'static str>, sink: &mut dyn FnMut(Item<'_>)) {
+        match frame {
+            Ok((0x81, payload)) => self.message(payload, sink),
+            Ok((0x88, payload)) => self.close(payload, sink),
+            Ok((0x89, payload)) => sink(Item::Reply(&answer(Opcode::Pong, payload))),
+            Ok((0x8A, _)) => {}
+            Ok(_) => self.break_off("a frame of a kind that was not asked for", sink),
+            Err(why) => self.break_off(why, sink),
         }
-        bytes.len()
     }
 
     fn break_off(&mut self, why: &'static str, sink: &mut dyn FnMut(Item<'_>)) {
@@ -247,9 +199,7 @@ impl WebDecoder {
     /// The server goes; it is answered with the same code (RFC 6455 section 5.5.1). Why was told before.
     fn close(&mut self, payload: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
         let code = &payload[..payload.len().min(2)];
-        let mut reply = Vec::new();
-        write_masked(Opcode::Close, code, mask(1), &mut reply);
-        sink(Item::Reply(&reply));
+        sink(Item::Reply(&answer(Opcode::Close, code)));
         let was_ready = matches!(self.phase, Phase::Ready);
         self.phase = Phase::Closed;
         if self.posts {

@@ -30,6 +30,9 @@ impl Worker {
             Stage::Waiting => {
                 subscriber.settle(false, &self.shared, self.thread);
                 (subscriber.stage, subscriber.since_ns) = (Stage::Leaving, now);
+                if self.doors.leave().is_none() {
+                    return self.finish(key, Count::Churned, false);
+                }
                 self.leaving.push_back(std::mem::take(&mut subscriber.id));
                 self.went = self.went.wrapping_add(1);
                 // Every second one closes first, as a page does that is closed; the server hears of it a little later.
@@ -67,11 +70,12 @@ impl Worker {
         if self.leaver.is_none() {
             self.leaver = self.insert(Role::Leaver(0), Vec::new());
         }
+        let Some(door) = self.doors.leave() else { return };
         let slot = self.leaver.and_then(|key| self.slots.get_mut(key as usize));
         let Some(Slot { connection: Some(connection), role: Role::Leaver(pending), .. }) = slot else { return };
         while *pending < LEAVES_AT_ONCE {
             let Some(id) = self.leaving.pop_front() else { break };
-            self.doors.leave(&id, connection.out());
+            door.leave(&id, connection.out());
             *pending += 1;
         }
         connection.flush();
@@ -96,7 +100,7 @@ impl Worker {
                 Role::Leaver(_) => {}
             }
         }
-        if !self.shared.args.leave {
+        if !self.shared.args.leave || self.doors.leave().is_none() {
             return Ok(());
         }
         let deadline = self.shared.now() + LEAVE_NS;

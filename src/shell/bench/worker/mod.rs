@@ -104,6 +104,8 @@ pub(super) struct Worker {
     generation: u32,
     to_open: VecDeque<Member>,
     opening: usize,
+    /// Those that open: until when they must have been answered, slot and generation. Who is open or gone is passed over.
+    unanswered: VecDeque<(u64, u32, u32)>,
     next_open_ns: u64,
     alarms: BinaryHeap<Reverse<(u64, Alarm)>>,
     publishers: Vec<u32>,
@@ -149,6 +151,7 @@ impl Worker {
             slots: Slab::new(),
             generation: 0,
             opening: 0,
+            unanswered: VecDeque::new(),
             next_open_ns: 0,
             alarms: BinaryHeap::new(),
             publishers: Vec::new(),
@@ -203,7 +206,7 @@ impl Worker {
             self.alarms.pop();
             self.alarm(alarm, now);
         }
-        until = until.min(self.open_some(now)).min(self.publish(now));
+        until = until.min(self.expire_some(now)).min(self.open_some(now)).min(self.publish(now));
         if phase == Phase::Drain {
             until = until.min(now + LOOK_NS);
             self.look(now);

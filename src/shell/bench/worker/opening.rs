@@ -4,14 +4,18 @@ use std::cmp::Reverse;
 
 use super::{Alarm, Member, Role, Slot, Worker, token};
 use crate::shell::bench::connection::Connection;
+use crate::shell::bench::door::Listen as _;
 use crate::shell::bench::publisher::Publisher;
-use crate::shell::bench::shared::{Count, Group};
-use crate::shell::bench::subscriber::Subscriber;
+use crate::shell::bench::shared::Count;
+use crate::shell::bench::subscriber::{Stage, Subscriber};
 
 /// The first pause before a new attempt, in nanoseconds. It doubles from attempt to attempt.
 const BACKOFF_NS: u64 = 100_000_000;
 /// Longest pause that a server's `Retry-After` is granted, in seconds.
 const RETRY_AFTER_MAX_S: u64 = 5;
+
+/// Who opens must have been answered after so long, in nanoseconds. A server of another protocol may just wait.
+const ANSWER_NS: u64 = 10_000_000_000;
 
 impl Worker {
     /// Opens as many as may be. Says when the next one may, in nanoseconds.
@@ -35,14 +39,8 @@ impl Worker {
     pub(super) fn open(&mut self, member: Member, now: u64) {
         let (role, first) = match member {
             Member::Subscriber { number, attempts } => {
-                let plan = &self.shared.plan;
-                let subject = match plan.group(number) {
-                    Group::Fan | Group::Churn => Some(self.shared.subject(number % plan.subjects)),
-                    Group::Unicast => None,
-                    Group::Idle => Some(format!("{}idle/", self.shared.subject(0))),
-                };
                 let mut first = Vec::new();
-                self.doors.listen.subscribe(subject.as_deref(), &mut first);
+                self.doors.listen.subscribe(self.shared.subject_of(number).as_deref(), &mut first);
                 (Role::Subscriber(Box::new(Subscriber::new(number, attempts, &self.shared))), first)
             }
             Member::Publisher { number, attempts, progress } => {
@@ -53,6 +51,7 @@ impl Worker {
         };
         self.opening += 1;
         let Some(key) = self.insert(role, first) else { return self.retry(member, None, now) };
+        self.unanswered.push_back((now.saturating_add(ANSWER_NS), key, self.generation));
         if let Member::Publisher { .. } = member {
             self.publishers.push(key);
         }
@@ -73,18 +72,22 @@ impl Worker {
 
     /// Gives a slot a new connection that begins with `first`.
     pub(super) fn connect(&mut self, key: u32, first: Vec<u8>) -> bool {
-        let addresses = &self.shared.addresses;
         self.connected = self.connected.wrapping_add(1);
         let threads = u32::try_from(self.shared.counts.len()).unwrap_or(1);
         let turn = self.connected.wrapping_mul(threads).wrapping_add(self.thread as u32) as usize;
-        let source = addresses.sources.get(turn % addresses.sources.len().max(1)).copied();
         let slot = &mut self.slots[key as usize];
-        let decoder = match slot.role {
-            Role::Subscriber(_) => self.doors.listen.decoder(),
-            Role::Publisher(_) => self.doors.post.decoder(),
-            Role::Leaver(_) => self.doors.leave_decoder(),
+        let (decoder, publishes) = match &slot.role {
+            Role::Subscriber(subscriber) => {
+                (self.doors.listen.decoder(self.shared.subject_of(subscriber.number).as_deref()), false)
+            }
+            Role::Publisher(_) => (self.doors.post.decoder(), true),
+            Role::Leaver(_) => match self.doors.leave() {
+                Some(door) => (door.decoder(None), false),
+                None => return false,
+            },
         };
-        match Connection::open(addresses.server, source, &self.epoll, token(key, slot.generation), decoder) {
+        let (server, source) = self.shared.addresses.route(publishes, turn);
+        match Connection::open(server, source, &self.epoll, token(key, slot.generation), decoder) {
             Ok(mut connection) => {
                 *connection.out() = first;
                 slot.connection = Some(connection);
@@ -95,6 +98,37 @@ impl Worker {
                 false
             }
         }
+    }
+
+    /// Gives up who has waited too long for an answer to the first request. Says when to look again, in nanoseconds.
+    pub(super) fn expire_some(&mut self, now: u64) -> u64 {
+        while let Some((due, key, generation)) = self.unanswered.front().copied() {
+            let slot = self.slots.get(key as usize).filter(|slot| slot.generation == generation);
+            let member = match slot.map(|slot| &slot.role) {
+                Some(Role::Subscriber(subscriber)) if subscriber.stage == Stage::Opening => {
+                    Some(Member::Subscriber { number: subscriber.number, attempts: subscriber.attempts })
+                }
+                Some(Role::Publisher(publisher)) if !publisher.joined => Some(Member::Publisher {
+                    number: publisher.number,
+                    attempts: publisher.attempts,
+                    progress: publisher.progress(),
+                }),
+                _ => None,
+            };
+            if let Some(member) = member {
+                if now < due {
+                    return due;
+                }
+                let publishes = matches!(member, Member::Publisher { .. });
+                let why = format!("the server does not answer for {} s", ANSWER_NS / 1_000_000_000);
+                self.shared.opening_strange(&why, publishes);
+                self.slots.remove(key as usize);
+                self.publishers.retain(|known| *known != key);
+                self.retry(member, None, now);
+            }
+            self.unanswered.pop_front();
+        }
+        u64::MAX
     }
 
     /// It could not be opened: later again, or never.

@@ -1,0 +1,1 @@
+//! The decoders of other servers, fed in pieces of every size.
