@@ -71,7 +71,7 @@ fn gather(criterion: &mut Criterion) {
                 });
             }
             if envelopes(framing).is_empty() {
-                let item = Item { frame: Rc::clone(&frame), label: Some(Rc::clone(&label)), lost: 0 };
+                let item = Item { frame: Rc::clone(&frame), label: Some(label.clone()), lost: 0 };
                 let mut body = Vec::new();
                 group.bench_function(BenchmarkId::new(format!("{framing:?} body"), events), |bencher| {
                     bencher.iter(|| {

@@ -82,7 +82,7 @@ fn gather(framing: Framing, envelope: Envelope) -> Step {
     let frame = Rc::new(Encoder::new().frame(framing));
     let mut outbox = Outbox::new();
     for _ in 0..QUEUED {
-        outbox.push(Rc::clone(&frame), Some(Rc::clone(&label)), bounds, Overflow::Disconnect);
+        outbox.push(Rc::clone(&frame), Some(label.clone()), bounds, Overflow::Disconnect);
     }
     let mut gather = Gather::new();
     Box::new(move || {
