@@ -119,7 +119,7 @@ fn ask(broker: &mut Broker, world: &mut World, request: &pushletd::wire::http::H
     let chunked = head.version == Version::Http11;
     broker.handle_request(
         now(world),
-        Request { token, command, path: std::sync::Arc::from(head.path.as_str()), chunked, agent, draw },
+        Request { token, command, path: std::sync::Arc::clone(&head.path), chunked, agent, draw },
     );
     settle(broker, world);
 }
