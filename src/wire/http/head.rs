@@ -316,7 +316,10 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(value).into_owned(),
+    }
 }
 
 /// Keeps the value of a field that may be there once.

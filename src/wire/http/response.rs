@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::error::HttpError;
 use super::head::RequestHead;
 use super::line::{Method, Version};
+use crate::wire::blocks::all;
 
 /// The interim answer to [`super::Progress::SendContinue`] (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -95,7 +96,7 @@ impl<'a> ResponseHead<'a> {
             !["Content-Length", "Transfer-Encoding", "Connection"].iter().any(|own| own.eq_ignore_ascii_case(name)),
             "{name} is written by finish()"
         );
-        if value.bytes().all(|byte| (byte >= b' ' && byte != 0x7f) || byte == b'\t') {
+        if all(value.as_bytes(), |byte| ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')) {
             self.field(name, value)
         } else {
             self
@@ -142,6 +143,7 @@ impl<'a> ResponseHead<'a> {
     }
 
     fn field(self, name: &str, value: &str) -> Self {
+        self.out.reserve(name.len() + value.len() + 4);
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b": ");
         self.out.extend_from_slice(value.as_bytes());

@@ -4,12 +4,10 @@
 
 use super::error::HttpError;
 use crate::limits::{EMPTY_LINES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX};
+use crate::wire::blocks::leading;
 
 const BARE_CR: HttpError = HttpError::bad("A carriage return is not followed by a line feed.");
 const BARE_LF: HttpError = HttpError::bad("A line ends in a bare line feed; lines end in CR LF.");
-
-/// Bytes that are looked at side by side.
-const TEXT_BLOCK: usize = 16;
 
 /// The empty lines before a request line (RFC 9112 section 2.2 asks to skip at least one).
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,12 +103,8 @@ impl HeadScan {
         let max = if self.line_done { HEAD_BYTES_MAX } else { REQUEST_LINE_BYTES_MAX };
         let room = max.saturating_sub(self.bytes).min(input.len());
         let tab_is_text = self.line_done;
-        let is_text = |&byte: &u8| ((byte >= b' ') & (byte != 0x7f)) | ((byte == b'\t') & tab_is_text);
-        let input = &input[..room];
-        // Whole blocks first, each without a branch in it, so that the compiler compares its bytes side by side.
-        let is_whole = |block: &&[u8; TEXT_BLOCK]| block.iter().fold(true, |whole, byte| whole & is_text(byte));
-        let at = input.as_chunks().0.iter().take_while(is_whole).count() * TEXT_BLOCK;
-        input[at..].iter().position(|byte| !is_text(byte)).map_or(room, |more| at + more)
+        let is_text = |byte: u8| ((byte >= b' ') & (byte != 0x7f)) | ((byte == b'\t') & tab_is_text);
+        leading(&input[..room], is_text)
     }
 
     /// One byte that is not text within the bounds. [`Seen::More`] with the place [`Place::Text`] means that the byte is not taken:

@@ -126,7 +126,7 @@ pub fn event<'a>(
     fields: impl Iterator<Item = (&'a str, &'a str)>,
     out: &mut Vec<u8>,
 ) -> SharedInfo {
-    let mut shared = Vec::new();
+    let mut shared = Vec::with_capacity(256);
     let info = shared_part(framing, fields, &mut shared);
     personal_part(framing, first, info.fields, &[], out);
     out.append(&mut shared);

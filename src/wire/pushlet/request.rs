@@ -6,6 +6,7 @@ use crate::limits::{ECHO_CHARS_MAX, FIELDS_MAX};
 use crate::protocol::{Agent, ClaimedId, Command, Fields, Format, FormatName, Listen, Mode, ModeName};
 
 use super::post::post_fields;
+use crate::wire::blocks::all;
 
 /// What a GET or POST brought, as far as the Pushlet door reads it.
 #[derive(Clone, Copy, Debug)]
@@ -79,10 +80,25 @@ pub fn read(incoming: &Incoming<'_>) -> Result<(Command, Agent), RequestError> {
 pub fn query_fields(query: &[u8]) -> Result<Fields, RequestError> {
     // Decoded, it is no longer than it came, but for bytes that are no UTF-8.
     let mut collector = Collector { fields: Fields::with_room(query.len()), seen: 0 };
-    for (name, value) in form_urlencoded::parse(query) {
-        collector.add(&name, &value)?;
+    for pair in query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        if let Some((name, value)) = plain_pair(pair) {
+            collector.add(name, value)?;
+            continue;
+        }
+        for (name, value) in form_urlencoded::parse(pair) {
+            collector.add(&name, &value)?;
+        }
     }
     Ok(collector.into_fields())
+}
+
+/// A pair that decoding would leave as it is, and most are that.
+fn plain_pair(pair: &[u8]) -> Option<(&str, &str)> {
+    if !all(pair, |byte| (byte != b'%') & (byte != b'+') & byte.is_ascii()) {
+        return None;
+    }
+    let pair = std::str::from_utf8(pair).ok()?;
+    Some(pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// P-8: `prefix` and behind it what the client sent, cut at [`ECHO_CHARS_MAX`] characters and then escaped for HTML:

@@ -1,7 +1,7 @@
 //! What the server says of a session itself.
 
-use super::json::string;
 use crate::protocol::EndReason;
+use crate::wire::quoted::string;
 
 /// Appends what an event stream begins with: the time after which its client may come again, the padding, and the event that says what the
 /// session is. A client that names the end of an earlier stream is told that nothing can be replayed.

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 
-use super::json::{object_of_fields, string};
+use super::json::object_of_fields;
 use crate::protocol::{Event, Framing, Payload};
+use crate::wire::quoted::string;
 use crate::wire::ws;
 
 /// What an idle event stream carries: a comment, which readers skip.

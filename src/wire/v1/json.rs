@@ -7,11 +7,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::limits::{FIELDS_MAX, JSON_DEPTH_MAX};
 use crate::protocol::{Fields, Payload, is_reserved};
-
-/// Appends `text` as a JSON string.
-pub(super) fn string(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("a vector takes every byte and a string is always JSON");
-}
+use crate::wire::quoted::string;
 
 /// Appends names and values as an object of strings. The first of a repeated name counts (rule P-2).
 pub(super) fn object_of_fields(fields: &Fields, out: &mut Vec<u8>) {

@@ -12,11 +12,11 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::answer::{end_members, names};
-use super::json::string;
 use super::opening::singly;
 use super::publish::{Written, present, publication_of, unreadable_as};
 use crate::limits::{ECHO_CHARS_MAX, POST_ITEMS_MAX, SUBSCRIPTIONS_MAX, WS_REQUEST_ID_BYTES_MAX};
 use crate::protocol::{EndReason, Posted, Problem, Publication, SubscriptionWish, WantedSubscription};
+use crate::wire::quoted::string;
 
 /// The subprotocol that a client may ask for (RFC 6455 section 1.9).
 pub const SUBPROTOCOL: &str = "pushlet.v1.json";

@@ -15,6 +15,7 @@ use crate::limits::{
 };
 use crate::protocol::{EventName, EventNameError, Fields, Item, Payload, Problem, Publication, is_reserved};
 use crate::topic::Subject;
+use crate::wire::quoted;
 
 /// How a body is to be read, by its media type and by whether the query names the subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +250,7 @@ fn form(form: &Query) -> Result<Publication, Problem> {
     let payload = match (form.get("data"), others().count()) {
         (Some(text), 1) => {
             let mut string = Vec::with_capacity(text.len() + 2);
-            json::string(text, &mut string);
+            quoted::string(text, &mut string);
             // A string that serde has written is JSON, and so UTF-8.
             Payload::Json(String::from_utf8_lossy(&string).into())
         }
