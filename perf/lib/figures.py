@@ -77,11 +77,11 @@ class Target:
 
     def verdict(self, interval: Interval) -> Verdict:
         """All of the interval within the bound is met, all beyond is missed. Between, and with too few rounds, it is not yet met."""
-        ends = (self.holds(interval.low), self.holds(interval.high))
-        if not any(ends):
-            return Verdict.MISSED
+        ends = {self.holds(interval.low), self.holds(interval.high)}
         enough = interval.count >= (RATIO_ROUNDS_MIN if self.other else ROUNDS_MIN)
-        return Verdict.MET if all(ends) and enough else Verdict.NOT_YET
+        if not enough or len(ends) > 1:
+            return Verdict.NOT_YET
+        return Verdict.MET if ends == {True} else Verdict.MISSED
 
 
 _TARGET = re.compile(r"(?P<side>[^:]+): (?P<key>[a-z0-9_]+) (?P<relation><=|>=|<|>) (?P<bound>\d+(?:\.\d+)?)(?: x (?P<other>.+))?")

@@ -61,7 +61,7 @@ def judged(scenario: Scenario, target: Target, runs: Sequence[Record]) -> tuple[
         return None, Verdict.NO_FIGURE, reasons[-1] if reasons else "not measured"
     interval = median_interval(found)
     wanted = RATIO_ROUNDS_MIN if target.other else ROUNDS_MIN
-    note = f"{interval.count} rounds, {wanted} are wanted" if interval.count < wanted else ""
+    note = f"rounds: {interval.count}, wanted are {wanted}" if interval.count < wanted else ""
     return interval, target.verdict(interval), note
 
 
@@ -196,7 +196,8 @@ def written(scenarios: Sequence[Scenario], cases: dict[str, list[Record]]) -> st
             "",
             "A ratio is taken in each round, in which the servers take turns; the figure is the median of the rounds, with an interval that holds the true"
             " median in 95 % of all cases or more (order statistics; with fewer than six rounds the extremes). A target is met when the whole interval is"
-            " within the bound, missed when all of it is beyond, and otherwise not yet met. Runs in which anything was lost do not count.",
+            " within the bound, missed when all of it is beyond, and otherwise not yet met. Runs in which anything was lost do not count. CPU % is of the server: where it is"
+            " far below 100 in a saturated scenario, the load generator on the other core was the slower one.",
             "",
             "## Targets",
             "",
