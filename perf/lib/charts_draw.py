@@ -200,7 +200,13 @@ def _wanted(bound: Target, form: Callable[[float], str]) -> str:
     """A target as it stands at its line."""
     value = f"{bound.factor:g} × {bound.other}" if bound.other else form(bound.factor)
     side = f" {bound.side}" if bound.side not in ("", "pushletd") else ""
-    return f"target{side} {'≤' if bound.at_most else '≥'} {value}"
+    return f"target{side} {_relation(bound)} {value}"
+
+
+def _relation(bound: Target) -> str:
+    if bound.strict:
+        return "<" if bound.at_most else ">"
+    return "≤" if bound.at_most else "≥"
 
 
 _DASHED = {"color": TARGET, "linestyle": (0, (4, 2)), "linewidth": 1.2}
@@ -329,7 +335,7 @@ def _against(
     small += [f"Settings that were not alike everywhere: {'; '.join(vary)}."] * bool(vary)
     places = sorted({place for one in shown for place, _ in one.points})
     if len(places) == 1:
-        body = _bars_height(len(shown), len(bounds))
+        body = _bars_height(len(shown), len(_through(shown, bounds)))
         card = Card(title, f"{text}, {grouped(places[0])} {axis_name}; {subtitle}", [*small, charts.sources(runs)], body)
         _bars(card, 0.0, shown, bounds, form, most_first=metric == "deliveries_per_second")
         return card.canvas
@@ -387,21 +393,13 @@ def _edge(shown: Sequence[Series], bounds: Bounds) -> float:
 
 def _bars(card: Card, top: float, shown: Sequence[Series], bounds: Bounds, form: Callable[..., str], most_first: bool = False, edge: float = 0) -> None:
     """Bars from zero, one below the other, with name and value; the best first. `edge` is where the scale ends at least."""
-    head = 0.17 * len(bounds)
-    axes = card.axes(2.3, top + head, 5.0, 0.3 * len(shown))
     shown = sorted(shown, key=lambda one: one.points[0][1].median, reverse=most_first)
-    figures = [one.points[0][1] for one in shown]
+    through = _through(shown, bounds)
+    axes = card.axes(2.3, top + 0.17 * len(through), 3.7, 0.3 * len(shown))
+    for row, one in enumerate(shown):
+        _bar(axes, row, one, [(bound, line[0][1]) for bound, line in bounds if bound.side in one.sides], form)
     edge = max(edge, _edge(shown, bounds))
-    for row, (one, figure) in enumerate(zip(shown, figures, strict=True)):
-        first = one.server == "pushletd"
-        axes.barh(row, figure.median, height=0.68, color=look(one.server)[0], alpha=1.0 if first else 0.78, zorder=2)
-        if figure.count > 1:
-            errors = [[max(figure.median - figure.low, 0)], [max(figure.high - figure.median, 0)]]
-            axes.errorbar(figure.median, row, xerr=errors, color=INK, capsize=2.5, elinewidth=1, zorder=4)
-        how = {"textcoords": "offset points", "va": "center", "weight": "bold" if first else "normal", "annotation_clip": False}
-        axes.annotate(form(figure.median), (figure.high, row), (6, 0), bbox=_BEHIND, zorder=6, **how)
-        axes.annotate(one.label, (0, row), (-6, 0), ha="right", **how)
-    for turn, (bound, line) in enumerate(bounds):
+    for turn, (bound, line) in enumerate(through):
         axes.axvline(line[0][1], ymax=1 + 0.06 * (turn + 1), clip_on=False, zorder=2.5, **_DASHED)
         right = line[0][1] > edge * 0.5
         how = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "color": TARGET, "size": SMALL}
@@ -411,6 +409,31 @@ def _bars(card: Card, top: float, shown: Sequence[Series], bounds: Bounds, form:
     axes.set_yticks([])
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
+
+
+def _through(shown: Sequence[Series], bounds: Bounds) -> Bounds:
+    """Targets that are of no bar alone: they go through all."""
+    return [(bound, line) for bound, line in bounds if not any(bound.side in one.sides for one in shown)]
+
+
+def _bar(axes: Axes, row: int, one: Series, bounds: Sequence[tuple[Target, float]], form: Callable[..., str]) -> None:
+    """A bar with its interval and its own target."""
+    figure, first = one.points[0][1], one.server == "pushletd"
+    axes.barh(row, figure.median, height=0.68, color=look(one.server)[0], alpha=1.0 if first else 0.78, zorder=2)
+    if figure.count > 1:
+        errors = [[max(figure.median - figure.low, 0)], [max(figure.high - figure.median, 0)]]
+        axes.errorbar(figure.median, row, xerr=errors, color=INK, capsize=2.5, elinewidth=1, zorder=4)
+    how = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+    weight = "bold" if first else "normal"
+    axes.annotate(one.label, (0, row), (-6, 0), ha="right", weight=weight, **how)
+    right = max([figure.high, *(value for _, value in bounds)])
+    text = axes.annotate(form(figure.median), (right, row), (6, 0), bbox=_BEHIND, zorder=3, weight=weight, **how)
+    for bound, value in bounds:
+        axes.plot([value, value], [row - 0.44, row + 0.44], color=TARGET, linewidth=2.2, zorder=5)
+        wanted = f"{bound.factor:g} × {bound.other}" if bound.other else form(bound.factor)
+        axes.annotate(
+            f"{_relation(bound)} {wanted}", (1, 0.5), (4, 0), xycoords=text, textcoords="offset points", va="center", color=TARGET, size=SMALL, annotation_clip=False
+        )
 
 
 def cpu(reading: Reading, targets: Sequence[Target]) -> Iterable[Drawn]:
@@ -442,7 +465,7 @@ def _panels(title: str, metric: str, loads: Sequence[tuple[str, Sequence[Run]]],
     for text, alike in loads:
         shown = charts.series(alike, lambda _: 0.0, lambda run: run.number(metric))
         panels.append((text, shown, charts.bounds(targets, metric, alike, lambda _: 0.0)))
-    heights = [0.3 + _bars_height(len(shown), len(bounds)) for _, shown, bounds in panels]
+    heights = [0.3 + _bars_height(len(shown), len(_through(shown, bounds))) for _, shown, bounds in panels]
     edges = [_edge(shown, bounds) for _, shown, bounds in panels]
     # One scale where all can be read on it.
     edge = max(edges) if max(edges) <= 4 * min(edges) else 0.0
@@ -457,11 +480,55 @@ def _panels(title: str, metric: str, loads: Sequence[tuple[str, Sequence[Run]]],
     return card.canvas
 
 
+def pairs(reading: Reading, targets: Sequence[Target]) -> Iterable[Drawn]:
+    """Ratios of the processor times of two servers that took turns: a chart for each load."""
+    for load, runs in charts.by(reading.pairs, lambda run: run.word("load") or run.word("case")).items():
+        found = charts.pairs(runs, targets)
+        if found:
+            yield f"pairs-{charts.slug(_pair_load(runs[0], load))}", _pairs(_pair_load(runs[0], load), found, runs)
+
+
+def _pair_load(run: Run, load: str) -> str:
+    words = load.split()
+    values = {name: grouped(float(value)) for name, value in zip(words, words[1:], strict=False) if name.startswith("--") and value.isdigit()}
+    parts = [f"{values.get('--sessions', '?')} subscribers"]
+    parts += [f"{values['--subjects']} subjects"] * (values.get("--subjects", "1") != "1")
+    parts += ["one event at a time" if values.get("--in-flight", "1") == "1" else f"{values['--in-flight']} events in flight"]
+    return ", ".join(parts) if "--sessions" in values else run.word("case")
+
+
+def _pairs(load: str, found: Sequence[charts.Pair], runs: Sequence[Run]) -> Canvas:
+    small = [charts.counts(pair.ratio for pair in found).replace("runs", "rounds").replace("run.", "round.")]
+    small[0] += " Bars begin at zero; red: the most that is wanted."
+    card = Card("Processor time for each delivery, as a multiple", f"{load}; both servers in turn, less is better", [*small, charts.sources(runs)], 0.36 * len(found) + 0.2)
+    axes = card.axes(2.7, 0.0, 3.2, 0.36 * len(found))
+    edge = max(max(pair.ratio.high, pair.bound or 0) for pair in found)
+    for row, pair in enumerate(found):
+        ratio = pair.ratio
+        axes.barh(row, ratio.median, height=0.6, color=look("pushletd" if pair.one.startswith("pushletd") else pair.one)[0], zorder=2)
+        if ratio.count > 1:
+            axes.errorbar(ratio.median, row, xerr=[[ratio.median - ratio.low], [ratio.high - ratio.median]], color=INK, capsize=2.5, elinewidth=1, zorder=4)
+        if pair.bound is not None:
+            axes.plot([pair.bound, pair.bound], [row - 0.42, row + 0.42], color=TARGET, linewidth=2.2, zorder=5)
+        how = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+        axes.annotate(f"{pair.one} / {pair.other}", (0, row), (-6, 0), ha="right", **how)
+        wanted = f" (≤ {pair.bound:g})" if pair.bound is not None else ""
+        times = f"   {_microseconds_each(pair.one_us)} / {_microseconds_each(pair.other_us)}"
+        axes.annotate(f"{ratio.median:.2f}{wanted}{times}", (max(ratio.high, pair.bound or 0), row), (7, 0), bbox=_BEHIND, zorder=3, **how)
+    axes.set_xlim(0, edge)
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines["bottom"].set_visible(False)
+    return card.canvas
+
+
 # Every kind of chart: its name, what it needs, and what draws it.
 KINDS: tuple[tuple[str, str, Callable[[Reading, Sequence[Target]], Iterable[Drawn]]], ...] = (
     ("latency", "runs with a rate and deliveries (the open loop)", latency),
     ("throughput", "runs without a rate and with deliveries (the closed loop)", throughput),
     ("cpu", "runs with --server-pid and deliveries", cpu),
+    ("pairs", "pairs of perf/floor", pairs),
     ("control", "runs of wrk (perf/run wrk)", control),
     ("memory", "runs of the scenario idle with --server-pid", memory),
 )
