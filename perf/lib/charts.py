@@ -296,7 +296,8 @@ def targets_of(folder: Path) -> list[Target]:
         for wanted in scenario.targets:
             metric, unit = _OTHER_UNITS.get(wanted.key, (wanted.key, 1.0))
             factor = wanted.bound if wanted.other else wanted.bound * unit
-            found.append(Target(metric, wanted.relation.startswith("<"), factor, wanted.other or "", "", scenario.name, wanted.side, wanted.relation in ("<", ">")))
+            at_most, strict = wanted.relation.startswith("<"), wanted.relation in ("<", ">")
+            found.append(Target(metric, at_most, factor, wanted.other or "", "", scenario.name, wanted.side, strict))
     return found
 
 
@@ -365,9 +366,9 @@ def pairs(runs: Iterable[Run], targets: Iterable[Target]) -> list[Pair]:
         names = (run.word("side"), run.word("other_side"))
         if ratios:
             wanted = [bound.factor for bound in known if (bound.case, bound.side, bound.other) == (run.word("case"), *names)]
-            told = [_name(run.facts[key], name) for key, name in zip(("one", "other"), names, strict=True)]
-            medians = [_median(run.facts[key]) for key in ("one", "other")]
-            found.append(Pair(*told, *medians, median_interval(ratios), wanted[0] if wanted else None))
+            one, other = run.facts["one"], run.facts["other"]
+            told, bound = (_name(one, names[0]), _name(other, names[1])), wanted[0] if wanted else None
+            found.append(Pair(told[0], told[1], _median(one), _median(other), median_interval(ratios), bound))
     return found
 
 

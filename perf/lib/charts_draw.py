@@ -12,13 +12,12 @@ import matplotlib
 
 matplotlib.use("agg")
 
+import charts  # noqa: E402
+from charts import Bounds, Reading, Run, Series, Target, grouped  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402  (the backend is chosen first)
 from matplotlib.figure import Figure as Canvas  # noqa: E402
 from matplotlib.patches import FancyBboxPatch  # noqa: E402
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator  # noqa: E402
-
-import charts  # noqa: E402
-from charts import Bounds, Reading, Run, Series, Target, grouped  # noqa: E402
 
 WIDTH = 8.4
 # Points; 8.5 of them are 11.3 pixels.
@@ -243,7 +242,9 @@ def _latency(text: str, runs: Sequence[Run], targets: Sequence[Target]) -> Canva
     late = sorted({run.server for run in runs if (run.number("events_unsent") or 0) > 0})
     small = [charts.counts(figure for one in lines for _, figure in one.points)]
     small += [f"Some runs did not keep the rate, which shows as latency: {', '.join(late)}."] * bool(late)
-    card = Card("Time from publish to delivery", f"{text}; by share of the deliveries, logarithmic, less is better", [*small, charts.sources(runs)], 3.5)
+    card = Card(
+        "Time from publish to delivery", f"{text}; by share of the deliveries, logarithmic, less is better", [*small, charts.sources(runs)], 3.5
+    )
     axes = card.axes(0.85, 0.0, 5.6, 3.15)
     axes.set_yscale("log")
     look_of, step = styles(lines), min(0.05, 0.3 / len(lines))
@@ -391,7 +392,9 @@ def _edge(shown: Sequence[Series], bounds: Bounds) -> float:
     return max([one.points[0][1].high for one in shown] + [line[0][1] for _, line in bounds])
 
 
-def _bars(card: Card, top: float, shown: Sequence[Series], bounds: Bounds, form: Callable[..., str], most_first: bool = False, edge: float = 0) -> None:
+def _bars(
+    card: Card, top: float, shown: Sequence[Series], bounds: Bounds, form: Callable[..., str], most_first: bool = False, edge: float = 0
+) -> None:
     """Bars from zero, one below the other, with name and value; the best first. `edge` is where the scale ends at least."""
     shown = sorted(shown, key=lambda one: one.points[0][1].median, reverse=most_first)
     through = _through(shown, bounds)
@@ -432,7 +435,15 @@ def _bar(axes: Axes, row: int, one: Series, bounds: Sequence[tuple[Target, float
         axes.plot([value, value], [row - 0.44, row + 0.44], color=TARGET, linewidth=2.2, zorder=5)
         wanted = f"{bound.factor:g} × {bound.other}" if bound.other else form(bound.factor)
         axes.annotate(
-            f"{_relation(bound)} {wanted}", (1, 0.5), (4, 0), xycoords=text, textcoords="offset points", va="center", color=TARGET, size=SMALL, annotation_clip=False
+            f"{_relation(bound)} {wanted}",
+            (1, 0.5),
+            (4, 0),
+            xycoords=text,
+            textcoords="offset points",
+            va="center",
+            color=TARGET,
+            size=SMALL,
+            annotation_clip=False,
         )
 
 
@@ -500,14 +511,21 @@ def _pair_load(run: Run, load: str) -> str:
 def _pairs(load: str, found: Sequence[charts.Pair], runs: Sequence[Run]) -> Canvas:
     small = [charts.counts(pair.ratio for pair in found).replace("runs", "rounds").replace("run.", "round.")]
     small[0] += " Bars begin at zero; red: the most that is wanted."
-    card = Card("Processor time for each delivery, as a multiple", f"{load}; both servers in turn, less is better", [*small, charts.sources(runs)], 0.36 * len(found) + 0.2)
+    card = Card(
+        "Processor time for each delivery, as a multiple",
+        f"{load}; both servers in turn, less is better",
+        [*small, charts.sources(runs)],
+        0.36 * len(found) + 0.2,
+    )
     axes = card.axes(2.7, 0.0, 3.2, 0.36 * len(found))
     edge = max(max(pair.ratio.high, pair.bound or 0) for pair in found)
     for row, pair in enumerate(found):
         ratio = pair.ratio
         axes.barh(row, ratio.median, height=0.6, color=look("pushletd" if pair.one.startswith("pushletd") else pair.one)[0], zorder=2)
         if ratio.count > 1:
-            axes.errorbar(ratio.median, row, xerr=[[ratio.median - ratio.low], [ratio.high - ratio.median]], color=INK, capsize=2.5, elinewidth=1, zorder=4)
+            axes.errorbar(
+                ratio.median, row, xerr=[[ratio.median - ratio.low], [ratio.high - ratio.median]], color=INK, capsize=2.5, elinewidth=1, zorder=4
+            )
         if pair.bound is not None:
             axes.plot([pair.bound, pair.bound], [row - 0.42, row + 0.42], color=TARGET, linewidth=2.2, zorder=5)
         how = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
