@@ -13,10 +13,13 @@ import scenarios
 from figures import Interval, median_interval
 
 PERCENTILES = (("p50", "50 %"), ("p90", "90 %"), ("p99", "99 %"), ("p99_9", "99.9 %"), ("max", "longest"))
-# What must be there for a line to be a run of the load generator.
-_NEEDED = ("scenario", "sessions_open", "payload_bytes", "subjects", "rate", "good")
-# The same for a run of wrk.
-_NEEDED_OF_WRK = ("scenario", "requests_per_second", "server_cpu_us_per_request", "good")
+# What must be there for a line to be a run of this tool.
+_NEEDED = {
+    "bench": ("scenario", "sessions_open", "payload_bytes", "subjects", "rate", "good"),
+    "wrk": ("scenario", "requests_per_second", "server_cpu_us_per_request", "good"),
+    "floor": ("one", "other", "ratio", "rounds", "good"),
+}
+_PRINTED_BY = {"bench": "`pushletd bench --json`", "wrk": "perf/run wrk", "floor": "`floor --json`"}
 # What a run was asked for besides what a chart has on its axes. Runs that differ in one of these are not rounds of the same thing.
 _SETTINGS = ("server_start", "format", "publish", "publishers_open", "in_flight", "complete", "pipeline")
 _SETTING_WORDS = {"format": "{}", "publish": "published by {}", "publishers_open": "{} publishers", "in_flight": "{} in flight"}
@@ -48,20 +51,22 @@ class Run:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the files hold: runs of the generator and of wrk that count, and in words what was left out."""
+    """What the files hold: runs of the generator, of wrk and of the floor that count, and in words what was left out."""
 
     runs: tuple[Run, ...]
     requests: tuple[Run, ...]
+    pairs: tuple[Run, ...]
     left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line or one colour of a chart: figures by what stands on the axis."""
+    """One line or one colour of a chart: figures by what stands on the axis. `sides`: what perf/run calls it."""
 
     server: str
     label: str
     points: tuple[tuple[float, Interval], ...]
+    sides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Target:
     """A bound that a figure should keep: a value, or a multiple of another's figure.
 
     `other` is a server, or with `case` (a file of perf/scenarios) one of its sides. `side` is who should keep it, `scenario` is empty where it
-    holds for all.
+    holds for all, `strict` is less or more and not equal.
     """
 
     metric: str
@@ -79,6 +84,7 @@ class Target:
     scenario: str = ""
     case: str = ""
     side: str = ""
+    strict: bool = False
 
 
 def _object(text: str, place: str) -> dict[str, object]:
@@ -96,11 +102,10 @@ def _tool(facts: dict[str, object]) -> str:
 
 
 def _run(facts: dict[str, object], place: str, server: str | None) -> Run:
-    wrk = _tool(facts) == "wrk"
-    missing = [key for key in (_NEEDED_OF_WRK if wrk else _NEEDED) if key not in facts]
+    tool = _tool(facts)
+    missing = [key for key in _NEEDED[tool] if key not in facts]
     if missing:
-        printed = "perf/run wrk" if wrk else "`pushletd bench --json`"
-        raise Problem(f"{place}: no {', '.join(missing)}; is this what {printed} printed?")
+        raise Problem(f"{place}: no {', '.join(missing)}; is this what {_PRINTED_BY[tool]} printed?")
     name = facts.get("server", server)
     if not isinstance(name, str) or not name:
         raise Problem(f"{place}: the key server is missing, which perf/run adds; --server NAME says it for lines without one")
@@ -114,7 +119,7 @@ def read(paths: Sequence[Path], server: str | None = None) -> Reading:
 
     Raises Problem if a file cannot be read, a line is no run, or no run is left.
     """
-    runs: dict[str, list[Run]] = {"bench": [], "wrk": []}
+    runs: dict[str, list[Run]] = {tool: [] for tool in _NEEDED}
     other, bad = 0, 0
     for path in paths:
         try:
@@ -138,7 +143,7 @@ def read(paths: Sequence[Path], server: str | None = None) -> Reading:
     left_out += [f"{old} runs of older sets"] * (old > 0)
     if not any(runs.values()):
         raise Problem(f"no runs to draw in {', '.join(map(str, paths))}" + (f"; left out: {', '.join(left_out)}" if left_out else ""))
-    return Reading(tuple(newest["bench"]), tuple(newest["wrk"]), tuple(left_out))
+    return Reading(tuple(newest["bench"]), tuple(newest["wrk"]), tuple(newest["floor"]), tuple(left_out))
 
 
 def _newest(runs: Sequence[Run]) -> list[Run]:
@@ -232,7 +237,8 @@ def series(runs: Sequence[Run], axis: Callable[[Run], float], metric: Callable[[
         for name, same in by(alike, full).items():
             places = sorted({axis(run) for run in same})
             points = tuple((place, _figure(same, axis, metric, place)) for place in places)
-            found.append(Series(same[0].server, name, points))
+            sides = tuple(sorted({run.word("side") for run in same} - {""}))
+            found.append(Series(same[0].server, name, points, sides))
     return sorted(found, key=lambda one: (one.server != "pushletd", one.label))
 
 
@@ -290,7 +296,8 @@ def targets_of(folder: Path) -> list[Target]:
         for wanted in scenario.targets:
             metric, unit = _OTHER_UNITS.get(wanted.key, (wanted.key, 1.0))
             factor = wanted.bound if wanted.other else wanted.bound * unit
-            found.append(Target(metric, wanted.relation.startswith("<"), factor, wanted.other or "", "", scenario.name, wanted.side))
+            at_most, strict = wanted.relation.startswith("<"), wanted.relation in ("<", ">")
+            found.append(Target(metric, at_most, factor, wanted.other or "", "", scenario.name, wanted.side, strict))
     return found
 
 
@@ -311,7 +318,19 @@ def bounds(targets: Iterable[Target], key: str, runs: Sequence[Run], axis: Calla
                 line.append((place, value))
         if line:
             found.append((bound, tuple(line)))
-    return found
+    return _strictest(found)
+
+
+def _strictest(found: Bounds) -> Bounds:
+    """Of several targets of one side the strictest at each place: to be ahead of all is to be ahead of the best. The last place gives the name."""
+    best: dict[tuple[str, bool], dict[float, tuple[float, Target]]] = {}
+    for bound, line in found:
+        places = best.setdefault((bound.side, bound.at_most), {})
+        for place, value in line:
+            held = places.get(place)
+            if held is None or (value < held[0] if bound.at_most else value > held[0]):
+                places[place] = (value, bound)
+    return [(places[max(places)][1], tuple((place, places[place][0]) for place in sorted(places))) for places in best.values()]
 
 
 def _bound(bound: Target, key: str, runs: Sequence[Run]) -> float | None:
@@ -325,6 +344,47 @@ def _bound(bound: Target, key: str, runs: Sequence[Run]) -> float | None:
     return bound.factor * (min(medians) if bound.at_most else max(medians))
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two servers that perf/floor measured in turn: names, medians in microseconds, the ratio of rounds, and what it should be."""
+
+    one: str
+    other: str
+    one_us: float
+    other_us: float
+    ratio: Interval
+    bound: float | None
+
+
+def pairs(runs: Iterable[Run], targets: Iterable[Target]) -> list[Pair]:
+    """The pairs of the floor; those without a round are left out."""
+    known = [bound for bound in targets if bound.other]
+    found = []
+    for run in runs:
+        turns = run.facts["rounds"]
+        ratios = [float(turn["ratio"]) for turn in turns if turn.get("ratio")] if isinstance(turns, list) else []
+        names = (run.word("side"), run.word("other_side"))
+        if ratios:
+            wanted = [bound.factor for bound in known if (bound.case, bound.side, bound.other) == (run.word("case"), *names)]
+            one, other = run.facts["one"], run.facts["other"]
+            told, bound = (_name(one, names[0]), _name(other, names[1])), wanted[0] if wanted else None
+            found.append(Pair(told[0], told[1], _median(one), _median(other), median_interval(ratios), bound))
+    return found
+
+
+def _name(side: object, name: str) -> str:
+    """What a side of a pair is called: the name of perf/run, with the server before it where that is ours."""
+    facts = side if isinstance(side, dict) else {}
+    ours = "pushletd" in (facts.get("programs") or []) and "pushletd" not in name
+    return f"pushletd {name or facts.get('name', '')}".strip() if ours else name or str(facts.get("name", ""))
+
+
+def _median(side: object) -> float:
+    figure = side.get("cpu_us_per_delivery") if isinstance(side, dict) else None
+    value = figure.get("median") if isinstance(figure, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
 def sources(runs: Sequence[Run]) -> str:
     """Machine, commit and date of the runs, as the small print has them; what nobody said is not there."""
     parts = []
@@ -333,7 +393,8 @@ def sources(runs: Sequence[Run]) -> str:
         if found:
             shown = found if len(found) <= 2 else [found[0], f"... {found[-1]}"]
             parts.append(("commit " if key == "commit" else "") + ", ".join(shown))
-    tools = sorted({"wrk" if _tool(run.facts) == "wrk" else f"pushletd bench {run.word('version')}".strip() for run in runs})
+    names = {"bench": "pushletd bench", "floor": "perf/floor"}
+    tools = sorted({f"{names.get(_tool(run.facts), _tool(run.facts))} {run.word('version')}".strip() for run in runs})
     return " | ".join([*parts, ", ".join(tools)])
 
 

@@ -82,7 +82,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(self.read(nameless, server="nats").runs[0].server, "nats")
 
     def test_runs_that_lost_events_never_reach_a_chart(self) -> None:
-        found = self.read(bench(), {"tool": "bench", "good": False, "failed": "no answer"}, bench(stopped_early=True), {"tool": "floor"})
+        found = self.read(bench(), {"tool": "bench", "good": False, "failed": "no answer"}, bench(stopped_early=True), {"tool": "start"})
         self.assertEqual(len(found.runs), 1)
         self.assertEqual(found.left_out, ("1 lines of other tools", "2 runs that were not good or stopped early"))
         with self.assertRaisesRegex(Problem, "no runs to draw in .*left out: 1 runs that were not good"):
@@ -195,6 +195,12 @@ class Targets(unittest.TestCase):
         bound = charts.Target("server_cpu_us_per_delivery", True, 0.5, "nchan sse", case="a", side="sse")
         self.assertEqual(self.lines([bound], runs), [((1000.0, 4.0),)])
 
+    def test_of_several_targets_of_one_side_the_strictest_counts(self) -> None:
+        runs = [run(), run(server="uws", dialect="uws", server_cpu_us_per_delivery=5.0), run(server="nats", server_cpu_us_per_delivery=9.0)]
+        both = [charts.target(f"server_cpu_us_per_delivery <= 1 x {name}") for name in ("nats", "uws")]
+        found = charts.bounds(both, "server_cpu_us_per_delivery", runs, lambda _: 0.0)
+        self.assertEqual(found, [(both[1], ((0.0, 5.0),))])
+
     def test_targets_of_others_are_left_out(self) -> None:
         texts = ["server_cpu_us_per_delivery <= 1 x uws", "delivery_us_p99 <= 1", "idle: server_cpu_us_per_delivery <= 1"]
         self.assertEqual(self.lines([charts.target(text) for text in texts], [run()]), [])
@@ -215,7 +221,25 @@ class Targets(unittest.TestCase):
             (Path(folder) / "small.toml").write_text(text, encoding="utf-8")
             found = charts.targets_of(Path(folder))
         memory = charts.Target("server_bytes_per_connection", True, 512.0, "", "", "small", "pushletd")
-        self.assertEqual(found, [memory, charts.Target("delivery_us_p99", True, 1.0, "nchan", "", "small", "pushletd")])
+        self.assertEqual(found, [memory, charts.Target("delivery_us_p99", True, 1.0, "nchan", "", "small", "pushletd", True)])
+
+
+class Pairs(unittest.TestCase):
+    def test_the_ratio_is_of_rounds_and_the_target_that_of_its_case_and_sides(self) -> None:
+        facts = bench(
+            tool="floor",
+            case="fan-out-floor",
+            side="sse",
+            other_side="floor",
+            one={"name": "sse", "programs": ["pushletd"], "cpu_us_per_delivery": {"median": 7.0}},
+            other={"name": "floor send", "cpu_us_per_delivery": {"median": 6.0}},
+            rounds=[{"ratio": 1.1}, {"ratio": 1.3}, {"ratio": 1.2}, {"ratio": None}],
+        )
+        wanted = charts.Target("server_cpu_us_per_delivery", True, 1.1, "floor", case="fan-out-floor", side="sse")
+        other = charts.Target("server_cpu_us_per_delivery", True, 2.0, "floor", case="fan-out-floor", side="stream")
+        found = charts.pairs([Run("pushletd", facts)], [other, wanted])
+        self.assertEqual(found, [charts.Pair("pushletd sse", "floor", 7.0, 6.0, Interval(1.2, 1.1, 1.3, 3), 1.1)])
+        self.assertEqual(charts.pairs([Run("pushletd", {**facts, "rounds": []})], []), [])
 
 
 class Program(unittest.TestCase):

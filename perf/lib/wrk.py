@@ -168,29 +168,36 @@ def _three(values: Iterable[float]) -> tuple[float, float, float]:
     return found.median, found.low, found.high
 
 
+def _of(row: dict[str, object], key: str) -> tuple[float, float, float]:
+    found = row[key]
+    assert isinstance(found, tuple), "figures of a summary are median, low and high"
+    return found
+
+
 def verdict(row: dict[str, object]) -> str:
     """What a row of the summary says about the target; both ratios have to keep it, and the worse one decides."""
-    found = []
+    found: list[Verdict] = []
     for key in ("rate_ratio", "capacity_ratio"):
         if key not in row:
             return Verdict.NO_FIGURE.value
-        median, low, high = row[key]  # type: ignore[misc]
+        median, low, high = _of(row, key)
         target = Target("pushletd", key, ">=", RATIO_MIN, "nginx")
         found.append(target.verdict(Interval(median, low, high, int(str(row["pairs"])))))
-    return next(verdict for verdict in (Verdict.MISSED, Verdict.NOT_YET, Verdict.MET) if verdict in found).value
+    return min(found, key=(Verdict.MISSED, Verdict.NOT_YET, Verdict.MET).index).value
 
 
 def _told(row: dict[str, object]) -> str:
     """A row of the summary in words."""
 
     def shown(key: str, digits: int) -> str:
-        median, low, high = row[key]  # type: ignore[misc]
+        median, low, high = _of(row, key)
         return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
     lines = [f"{row['scenario']}: median (95 % interval; of fewer than 6 rounds lowest and highest)"]
     for server in ("pushletd", "nginx"):
         if f"{server}_server_busy" in row:
-            lines.append(f"    {server}: {shown(f'{server}_requests_per_second', 0)} requests/s, {shown(f'{server}_server_cpu_us_per_request', 2)} us CPU each")
+            cpu = shown(f"{server}_server_cpu_us_per_request", 2)
+            lines.append(f"    {server}: {shown(f'{server}_requests_per_second', 0)} requests/s, {cpu} us CPU each")
             lines.append(f"        busy: server {shown(f'{server}_server_busy', 2)}, wrk {shown(f'{server}_generator_busy', 2)}")
     if "rate_ratio" in row:
         lines.append(f"    pushletd / nginx: requests/s {shown('rate_ratio', 3)}, requests for each second of CPU {shown('capacity_ratio', 3)}")
@@ -216,7 +223,8 @@ def run(context: Context) -> bool:
         raise Refused("wrk is missing: apt-get install wrk")
     ours, theirs = processors(True)
     bound = bool(pinned(ours))
-    context.say(f"the server on processor {ours}, wrk on {theirs}" if bound else "nothing is bound to a processor: server and wrk take from each other")
+    alone, together = f"the server on processor {ours}, wrk on {theirs}", "nothing is bound to a processor: server and wrk take from each other"
+    context.say(alone if bound else together)
     runs: list[dict[str, object]] = []
     servers: list[Server] = []
     with tempfile.TemporaryDirectory(prefix="pushletd-wrk-") as folder:
