@@ -127,6 +127,17 @@ fn the_floor_is_measured_beside_itself() {
     assert!(lines.len() == 3 && lines[2].starts_with("median: floor send "), "{stdout}");
 }
 
+/// The two fleets have a table of descriptors each, and so 300 connections fit where a table takes 200.
+#[test]
+fn both_sides_may_have_as_many_sessions_as_a_table_takes() {
+    let mut shell = Command::new("sh");
+    let line = "ulimit -n 200; exec \"$0\" --pair floor:send --floor uring --sessions 150 --rounds 2";
+    shell.arg("-c").arg(line).arg(program());
+    let (status, stdout, stderr) = run_to_end(shell, RUN_MAX);
+    assert!(status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("median: floor send "), "{stdout}");
+}
+
 #[test]
 fn what_cannot_be_measured_is_an_error() {
     let (code, _, stderr) = run("--pair http://127.0.0.1:9/ --server-pid 4294967295");
