@@ -111,7 +111,10 @@ pub fn personal_part(framing: Framing, first: bool, shared_fields: u32, personal
     }
     for (at, (name, value)) in personal.iter().enumerate() {
         separate(framing, at == 0, out);
-        field(framing, name, value, out);
+        match framing {
+            Framing::JsonArray | Framing::JsonLines => json::own_field(name, value, out),
+            _ => field(framing, name, value, out),
+        }
     }
     if shared_fields > 0 {
         separate(framing, personal.is_empty(), out);
