@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags};
 use slab::Slab;
 
-use crate::sending::{Sending, send};
+use super::sending::{Sending, send};
 
 const LISTENER: u64 = u64::MAX;
 /// Longest request that is read, in bytes.

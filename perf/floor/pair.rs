@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use pushletd::shell::bench::{BenchArgs, Fleet, Meter, Round};
 
-use crate::report::{Figures, Outcome, Turn};
-use crate::sending::Way;
-use crate::words::{PairWords, SideWords, Who};
+use super::report::{Figures, Outcome, Turn};
+use super::sending::Way;
+use super::words::{PairWords, SideWords, Who};
 
 /// Events before anything is measured: they warm up, and bring the sequence numbers to two digits, so that it can be seen how long a delivery
 /// is.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::statistics::{Interval, median_interval};
-use crate::words::{Door, PairWords, SideWords, Who};
+use super::statistics::{Interval, median_interval};
+use super::words::{Door, PairWords, SideWords, Who};
 
 /// One round at one side.
 #[derive(Clone, Copy, Debug, PartialEq)]

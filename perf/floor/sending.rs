@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::net::SendFlags;
 
-use crate::ring::Ring;
+use super::ring::Ring;
 
 /// How the floor sends the same bytes to many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

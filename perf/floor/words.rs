@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::sending::Way;
+use super::sending::Way;
 
 /// How the sessions of a side listen and how it is published to, in the words of `pushletd bench`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -275,4 +275,96 @@ fn other(matches: &ArgMatches, way: Way) -> Result<SideWords, clap::Error> {
         (Who::Server { url, pids, door }, name)
     };
     Ok(SideWords { name: given("against-name").unwrap_or(usual), who })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_words(words: &str) -> Result<Words, String> {
+        read(words.split(' ').map(str::to_owned)).map_err(|error| error.to_string())
+    }
+
+    fn pair(words: &str) -> PairWords {
+        match read_words(words) {
+            Ok(Words::Pair(pair)) => *pair,
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+
+    fn server(side: &SideWords) -> (&str, &[u32], Vec<&str>) {
+        match &side.who {
+            Who::Server { url, pids, door } => (url, pids, door.words()),
+            Who::Floor(way) => panic!("{way:?}"),
+        }
+    }
+
+    #[test]
+    fn a_server_is_compared_with_the_floor() {
+        let words = pair("--pair http://h/ --server-pid 1,2 --transport sse --publish http");
+        let door = vec!["--transport", "sse", "--publish", "http"];
+        assert_eq!(server(&words.one), ("http://h/", [1, 2].as_slice(), door));
+        assert_eq!((words.one.name.as_str(), words.other.name.as_str()), ("sse", "floor send"));
+        assert_eq!(words.other.who, Who::Floor(Way::Send));
+        assert_eq!((words.sessions, words.subjects, words.events, words.rounds), (1000, 1, 5, 15));
+        let words = pair("--pair floor:uring --floor send --name one --against-name two");
+        assert_eq!((&words.one.who, &words.other.who), (&Who::Floor(Way::Uring), &Who::Floor(Way::Send)));
+        assert_eq!((words.one.name.as_str(), words.other.name.as_str()), ("one", "two"));
+    }
+
+    #[test]
+    fn two_ways_to_listen_are_of_one_server() {
+        let words = pair("--pair h --server-pid 1 --publish ws --transport ws --against stream --against-format xml");
+        let door = vec!["--transport", "stream", "--format", "xml", "--publish", "ws"];
+        assert_eq!(server(&words.other), ("h", [1].as_slice(), door));
+        assert_eq!(words.other.name, "stream");
+    }
+
+    #[test]
+    fn another_server_has_its_own_words() {
+        let words = pair(
+            "--pair h --server-pid 1 --publish http --against-url g --against-pid 2,3 --against-dialect pushpin --against-publish-url f",
+        );
+        let door = vec!["--dialect", "pushpin", "--publish-url", "f"];
+        assert_eq!(server(&words.other), ("g", [2, 3].as_slice(), door));
+        assert_eq!(words.other.name, "pushpin");
+        let words = pair("--pair h --server-pid 1 --publish http --against-url g --against-pid 2 --against sse");
+        assert_eq!(server(&words.other), ("g", [2].as_slice(), vec!["--transport", "sse", "--publish", "http"]));
+        let words = pair("--pair h --server-pid 1 --dialect uws --floor uring");
+        assert_eq!(server(&words.one).2, ["--dialect", "uws"]);
+        assert_eq!((words.one.name.as_str(), words.other.name.as_str()), ("uws", "floor uring"));
+    }
+
+    #[test]
+    fn one_may_only_be_the_floor() {
+        let listen = |words| read_words(words).expect("they make sense");
+        let (address, way) = ("127.0.0.1:0".to_owned(), Way::Uring);
+        assert_eq!(
+            listen("--listen 127.0.0.1:0 --floor uring --bytes 100 --batch 32"),
+            Words::Listen { address: address.clone(), bytes: 100, way, batch: 32 }
+        );
+        let usual = Words::Listen { address, bytes: 190, way: Way::Send, batch: 256 };
+        assert_eq!(listen("--listen 127.0.0.1:0"), usual);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said() {
+        for (words, said) in [
+            ("--json", "--pair"),
+            ("--pair h", "--server-pid"),
+            ("--pair h --server-pid 0", "--server-pid"),
+            ("--pair h --server-pid 1,x", "--server-pid"),
+            ("--pair floor:sendfile", "uring"),
+            ("--pair floor:send --against sse", "--against-url"),
+            ("--pair h --server-pid 1 --floor x", "uring"),
+            ("--pair h --server-pid 1 --against-url g", "--against-pid"),
+            ("--pair h --server-pid 1 --against-pid 2", "--against-url"),
+            ("--pair h --server-pid 1 --against-dialect uws", "--against-url"),
+            ("--pair h --server-pid 1 --rounds 0", "--rounds"),
+            ("--listen a --pair h", "--pair"),
+        ] {
+            let error = read_words(words).expect_err(words);
+            assert!(error.contains(said), "{words}: {error}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::options::BenchArgs;
 use super::run::{Run, Watch};
@@ -12,6 +12,11 @@ use super::shared::{Count, Phase, Shared};
 
 /// Nothing arrives for so long: something is lost.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// So long it is waited for a server to rest. Some never do.
+const REST_MAX: Duration = Duration::from_millis(100);
+/// How often it is looked whether it does.
+const REST_LOOK: Duration = Duration::from_millis(1);
 
 /// Open subscribers and a publisher that publishes when it is told to, one event behind the other.
 #[doc(hidden)]
@@ -160,19 +165,34 @@ impl Meter {
         Ok(meter)
     }
 
-    /// Seconds on a processor that all of them used since the last look, or since the beginning. Of a thread that ended meanwhile, what it
+    /// Seconds on a processor that all of them used since the last look, or since the beginning. The kernel tells what a thread has used when
+    /// it sleeps, and while it runs from tick to tick only: so it is waited a little until all of them sleep. Of a thread that ended meanwhile, what it
     /// used since then is not known and is left out.
     ///
     /// # Errors
     ///
     /// A process has ended, or it may not be looked at.
     pub fn lap(&mut self) -> io::Result<f64> {
+        let deadline = Instant::now() + REST_MAX;
+        while !self.pids.iter().all(|pid| rests(*pid)) && Instant::now() < deadline {
+            std::thread::sleep(REST_LOOK);
+        }
         let threads = used(&self.pids)?.unwrap_or_default().threads.into_iter().collect();
         let before = std::mem::replace(&mut self.threads, threads);
         let used = self.threads.iter().map(|(thread, now)| now - before.get(thread).copied().unwrap_or(0.0));
         // A number that was given away again belongs to a younger thread.
         Ok(used.map(|used| used.max(0.0)).sum())
     }
+}
+
+/// Whether no thread of a process runs or wants to.
+fn rests(pid: u32) -> bool {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    tasks.flatten().all(|task| {
+        // One that has ended meanwhile does not run.
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, fields)| !fields.starts_with('R'))
+    })
 }
 
 /// Gives the calling thread a descriptor table of its own. To be called when the thread has just begun and owns no descriptor.
@@ -183,4 +203,32 @@ impl Meter {
 #[doc(hidden)]
 pub fn own_file_table() -> io::Result<()> {
     crate::shell::sys::unshare_files()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What this process uses between two laps is counted, and who is not there is named.
+    #[test]
+    fn a_lap_counts_what_was_used_since_the_last_one() {
+        let own = std::process::id();
+        let mut meter = Meter::new(&[own]).expect("we are there");
+        let begin = Instant::now();
+        let mut spun = 0_u64;
+        while begin.elapsed() < Duration::from_millis(50) {
+            spun = spun.wrapping_add(1);
+        }
+        let used = meter.lap().expect("we are there");
+        assert!(used > 0.0, "{spun} turns and no time");
+        assert!(Meter::new(&[own, u32::MAX]).is_err_and(|error| error.to_string().contains("4294967295")));
+        assert_eq!(Meter::new(&[]).and_then(|mut nobody| nobody.lap()).expect("nobody is there"), 0.0);
+    }
+
+    /// Whoever reads its own state runs.
+    #[test]
+    fn a_process_that_runs_does_not_rest() {
+        assert!(!rests(std::process::id()));
+        assert!(rests(u32::MAX));
+    }
 }
