@@ -109,6 +109,8 @@ pub const DETACHED_MS: u64 = 45_000;
 pub const EVENTS_PER_TURN_MAX: usize = 256;
 /// One turn of a core makes at most this many writes to data channels: about 1 ms at 4 us each.
 pub const WRITES_PER_TURN_MAX: usize = 256;
+/// One call of the kernel makes at most this many writes, where there is io_uring. Each is gathered before the first is made.
+pub const WRITES_PER_CALL_MAX: usize = 64;
 /// One write carries at most this many slices (well under the kernel's 1,024).
 pub const SLICES_PER_WRITE_MAX: usize = 64;
 /// One write gathers at most about this many bytes: more would only wait in the kernel.
@@ -362,6 +364,7 @@ const _: () = assert!(SOURCE_LINE_BYTES_MAX < BODY_BYTES_MAX, "the event of a li
 const _: () = assert!(SOURCES_MAX * 3 / 2 <= WATCHED_SUBJECTS_MAX, "there is room for sources that the program adds");
 const _: () = assert!(SOURCE_BACKOFF_MS < SOURCE_BACKOFF_MAX_MS);
 const _: () = assert!(HEAD_BYTES_MAX < BODY_BYTES_MAX);
+const _: () = assert!(WRITES_PER_CALL_MAX.is_power_of_two() && WRITES_PER_TURN_MAX.is_multiple_of(WRITES_PER_CALL_MAX));
 const _: () = assert!(SLICES_PER_WRITE_MAX < 1024, "the kernel takes at most 1,024 slices");
 const _: () = assert!(HEAD_DEADLINE_MS < KEEP_ALIVE_IDLE_MS);
 const _: () = assert!(TICK_MS * 10 <= HEAD_DEADLINE_MS, "deadlines are kept to a tenth or better");

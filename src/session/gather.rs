@@ -104,12 +104,27 @@ impl Gather {
         self.len() == 0
     }
 
+    /// The bytes to send, if they stand in one row; they mostly do.
+    #[must_use]
+    pub fn only_slice(&self) -> Option<&[u8]> {
+        match &self.pieces[..] {
+            [Piece::Copied(range)] => self.scratch[range.clone()].get(self.skip..),
+            _ => None,
+        }
+    }
+
+    /// Gives back memory beyond so many bytes. What was gathered is forgotten.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        if self.scratch.capacity() > bytes {
+            self.begin(0);
+            self.scratch.shrink_to(bytes);
+        }
+    }
+
     /// Calls `write` with the bytes to send: one slice in the common case, at most [`SLICES_PER_WRITE_MAX`].
     pub fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
-        if let [Piece::Copied(range)] = &self.pieces[..]
-            && self.skip < range.len()
-        {
-            return write(&[IoSlice::new(&self.scratch[range.start + self.skip..range.end])]);
+        if let Some(bytes) = self.only_slice().filter(|bytes| !bytes.is_empty()) {
+            return write(&[IoSlice::new(bytes)]);
         }
         let mut skip = self.skip;
         let mut slices: [IoSlice<'_>; SLICES_PER_WRITE_MAX] = std::array::from_fn(|_| IoSlice::new(&[]));

@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::connection::{ANSWER_BYTES, Carried, Connection, ConnectionKey, Flushed, Kind, State};
 use super::embed::{Booth, Published, Watches};
 use super::entropy::Entropy;
+use super::flusher::Batch;
 use super::handover::Departure;
 use super::net;
 use super::pacer::{Due, Pacer};
@@ -32,7 +33,6 @@ use crate::limits::{
 use crate::mesh::{Arrivals, Departures, Intake};
 use crate::metrics::{Board, Figures, TurnTimes};
 use crate::protocol::{ReplyToken, Request};
-use crate::session::Gather;
 use crate::time::{Instant, Now, Wheel};
 use crate::wire::http::{self, HttpError, Phase};
 
@@ -139,7 +139,7 @@ pub(super) struct Core {
     buffer: Box<[u8]>,
     /// The buffer of an answer that is written, for the next one.
     spare: Vec<u8>,
-    pub(super) gather: Gather,
+    pub(super) batch: Batch,
     pub(super) entropy: Entropy,
     date: (u64, Rc<str>),
     /// The connection that is being worked on: it writes out its own answers.
@@ -160,7 +160,7 @@ impl Core {
         let once = EventFlags::IN | EventFlags::ET;
         epoll::add(&epoll, parts.wiring.bell(parts.number), EventData::new_u64(BELL), once)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), once)?;
-        let now = parts.clock.now();
+        let (now, batch) = (parts.clock.now(), Batch::new(parts.driver));
         let core = Self {
             pacer: Pacer::new(parts.batch_delay_us),
             parts,
@@ -184,7 +184,7 @@ impl Core {
             expired: Vec::new(),
             buffer: vec![0; READ_BYTES_PER_TURN_MAX].into_boxed_slice(),
             spare: Vec::new(),
-            gather: Gather::new(),
+            batch,
             entropy: Entropy::new(),
             date: (0, Rc::from("")),
             busy: None,

@@ -27,6 +27,7 @@ mod net;
 mod pacer;
 mod pages;
 pub mod readiness;
+mod ring;
 mod router;
 mod signals;
 pub mod source;

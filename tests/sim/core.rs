@@ -7,17 +7,20 @@ use std::collections::VecDeque;
 use pushletd::broker::{Effect, Home, Hub, Settings};
 use pushletd::limits::{
     EVENTS_PER_TURN_MAX, INTAKE_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX,
-    WRITES_PER_TURN_MAX,
+    WRITES_PER_CALL_MAX, WRITES_PER_TURN_MAX,
 };
 use pushletd::mesh::{Arrivals, Departures, Intake, Weigh};
 use pushletd::protocol::{Audience, Event, ReplyToken, Request};
-use pushletd::session::Gather;
+use pushletd::session::{Gather, SessionKey};
 use pushletd::time::{Instant, Now, Wheel};
 use pushletd::wire::http::{HttpError, Phase, ReplyTo, RequestReader, Version};
 use slab::Slab;
 
 use super::kernel::{Cut, Flags, Kernel, Key, SocketId, Transfer};
 use super::web::Web;
+
+/// A write of a batch: whose it is, by which connection and socket, and what.
+type Write = (SessionKey, Key, SocketId, Gather);
 
 /// How patient a core is with its connections, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +126,6 @@ pub(crate) struct Core {
     pub(super) accepted: Vec<usize>,
     pub(super) requests_left: u32,
     wheel: Wheel<(u32, u32)>,
-    gather: Gather,
     pub(super) busy: Option<Key>,
     generation: u32,
     pub(super) serial: u32,
@@ -166,7 +168,6 @@ impl Core {
             accepted: Vec::new(),
             requests_left: 0,
             wheel: Wheel::new(Instant::ZERO),
-            gather: Gather::new(),
             busy: None,
             generation: 0,
             serial: 0,
@@ -537,10 +538,11 @@ impl Core {
         }
     }
 
-    /// Writes what sessions have to send. Says whether some are left.
+    /// Writes what sessions have to send, in batches. Says whether some are left.
     pub(super) fn flush(&mut self, kernel: &mut Kernel, now: Now) -> bool {
-        let mut gather = std::mem::take(&mut self.gather);
+        let mut batch = Vec::new();
         for _ in 0..WRITES_PER_TURN_MAX {
+            let mut gather = Gather::new();
             let Some((session, token)) = self.hub.poll_transmit(now, &mut gather) else { break };
             let Some((key, connection)) = self.asking(token) else {
                 self.hub.handle_disconnect(now, Home { core: self.number, session }, token);
@@ -552,20 +554,33 @@ impl Core {
                 self.hub.handle_sent(now, session, &gather, 0, true);
                 continue;
             }
-            let socket = connection.socket;
+            batch.push((session, key, connection.socket, gather));
+            if batch.len() == WRITES_PER_CALL_MAX {
+                self.write_batch(kernel, now, &mut batch);
+            }
+        }
+        self.write_batch(kernel, now, &mut batch);
+        self.apply_effects(kernel, now);
+        self.hub.broker().has_dirty()
+    }
+
+    /// All writes of a batch are made before the first is told.
+    fn write_batch(&mut self, kernel: &mut Kernel, now: Now, batch: &mut Vec<Write>) {
+        let send = |(session, key, socket, gather): Write| {
             let bytes = gather.with_slices(|slices| {
                 let mut bytes = Vec::with_capacity(gather.len());
                 slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
                 bytes
             });
-            match kernel.send(socket, &bytes) {
+            (session, key, gather, kernel.send(socket, &bytes))
+        };
+        let made: Vec<_> = batch.drain(..).map(send).collect();
+        for (session, key, gather, outcome) in made {
+            match outcome {
                 Transfer::Bytes(sent) => self.hub.handle_sent(now, session, &gather, sent, sent < gather.len()),
                 Transfer::Blocked => self.hub.handle_sent(now, session, &gather, 0, true),
                 Transfer::Closed => self.close(kernel, now, key),
             }
         }
-        self.gather = gather;
-        self.apply_effects(kernel, now);
-        self.hub.broker().has_dirty()
     }
 }
