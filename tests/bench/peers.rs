@@ -92,6 +92,13 @@ fn redis(hall: &Hall, mut stream: TcpStream) -> Option<()> {
     }
 }
 
+/// A Redis that is full.
+fn full(_: &Hall, mut stream: TcpStream) -> Option<()> {
+    stream.write_all(b"-ERR max number of clients reached\r\n").ok()?;
+    // What was asked is read, so that the answer is not lost by a reset.
+    stream.read_to_end(&mut Vec::new()).map(drop).ok()
+}
+
 fn redis_server(lost: Option<usize>) -> SocketAddr {
     start(Hall { lost, ..Hall::default() }, [redis; 2])[0]
 }
@@ -177,6 +184,15 @@ fn a_lost_event_of_another_server_is_found() {
     assert_eq!(outcome.count("deliveries"), 57);
 }
 
+#[test]
+fn a_refusal_in_words_is_cited() {
+    let [address, _] = start(Hall::default(), [full; 2]);
+    let outcome = bench(address, "--dialect redis --sessions 20 --retries 1");
+    assert_eq!(outcome.code, Some(1));
+    let said = "not one subscriber could be opened: the server refuses: ERR max number of clients reached";
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+}
+
 /// Publishers go to another port, whose server ends the connection behind every answer; that is no fault.
 #[test]
 fn publishers_come_again_where_a_connection_is_for_one_request() {
@@ -202,6 +218,20 @@ fn events_go_to_the_other_address() {
     let outcome = bench(server.addr(), &elsewhere);
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stderr.contains("not one publisher could be opened: Connection refused"), "{}", outcome.stderr);
+}
+
+/// Another program that drives rounds needs no more than the words.
+#[test]
+fn rounds_of_another_server_are_driven() {
+    use pushletd::shell::bench::{BenchArgs, Fleet};
+    let address = redis_server(None);
+    let url = format!("http://{address}/");
+    let args = BenchArgs::from_words([&*url, "--dialect", "redis", "--sessions", "20"]).expect("words");
+    let mut fleet = Fleet::open(&args).expect("everyone opens");
+    for _ in 0..3 {
+        assert_eq!(fleet.round(4).expect("everything arrives").deliveries, 80);
+    }
+    assert!(fleet.finish().expect("no thread fails"), "once and in order");
 }
 
 /// It says so, and soon: nobody waits for retries that cannot help.

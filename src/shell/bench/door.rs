@@ -47,6 +47,8 @@ pub(super) enum Item<'a> {
     Accepted,
     /// A request was refused.
     Refused,
+    /// The server refuses who opens, in these words. `Done` follows.
+    Denied(&'a [u8]),
     /// The server wants this back at once, such as the answer to a ping.
     Reply(&'a [u8]),
     /// The answer is over.

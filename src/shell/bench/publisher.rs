@@ -142,6 +142,7 @@ impl Publisher {
                 shared.live.fetch_add(1, Ordering::AcqRel);
                 shared.counts[thread].add(Count::Joined, 1);
             }
+            Item::Denied(words) => self.status = shared.opening_denied(words),
             Item::Accepted => self.accepted = Some(true),
             Item::Refused => self.accepted = Some(false),
             Item::Done if !self.joined => {

@@ -412,6 +412,14 @@ impl Shared {
         }
     }
 
+    /// Somebody who opens is refused in words, such as that there are too many. Later it may be otherwise. Says what status of HTTP that would be.
+    pub(super) fn opening_denied(&self, words: &[u8]) -> u16 {
+        let words: String =
+            String::from_utf8_lossy(words).chars().filter(|letter| !letter.is_control()).take(200).collect();
+        self.opening_failed(|| format!("the server refuses: {words}"));
+        503
+    }
+
     /// The connection of somebody who opens has ended, or could not be made, which was told before.
     pub(super) fn opening_cut(&self, was_connected: bool, publishes: bool) {
         const WHY: &str = "the server ended the connection without an answer";

@@ -144,6 +144,7 @@ impl Subscriber {
             Item::Again { wait_ms, target } => (self.wait_ms, self.target) = (Some(wait_ms), target),
             Item::Done => (self.done, self.asked) = (true, false),
             Item::Broken(why) => self.garbled = self.garbled.or(Some(why)),
+            Item::Denied(words) => self.status = context.shared.opening_denied(words),
             Item::Ready { .. } | Item::Accepted | Item::Refused | Item::Reply(_) => {}
         }
     }

@@ -55,6 +55,7 @@ pub(super) fn said(decoder: &mut Decoder, bytes: &[u8]) -> Vec<String> {
             Item::Accepted => "accepted".to_owned(),
             Item::Refused => "refused".to_owned(),
             Item::Done => "done".to_owned(),
+            Item::Denied(words) => format!("denied {}", String::from_utf8_lossy(words)),
             Item::Reply(reply) => format!("reply {:x} {}", reply[0], reply.len()),
             Item::Broken(why) => why.to_owned(),
         });

@@ -6,7 +6,7 @@ use memchr::memmem::{self, Finder};
 
 use super::super::door::{Item, Publish};
 use super::socket::{Step, say};
-use super::{Content, answered, append, markers, ready};
+use super::{Content, answered, append, denied, markers, ready};
 use crate::wire::ws::Opcode;
 
 /// What a client begins with.
@@ -52,7 +52,8 @@ impl Faye {
 
     fn opening(&mut self, text: &[u8], posts: bool, sink: &mut dyn FnMut(Item<'_>)) -> Step {
         if memmem::find(text, b"\"successful\":true").is_none() {
-            return Step::Broken("Bayeux refuses the client");
+            denied(text, sink);
+            return Step::Over;
         }
         if self.client.is_empty() {
             let Some(client) = client_id(text) else { return Step::Broken("a Bayeux handshake without a client id") };

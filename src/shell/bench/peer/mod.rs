@@ -104,6 +104,12 @@ fn ready(id: &str, posts: bool, sink: &mut dyn FnMut(Item<'_>)) {
     }
 }
 
+/// Somebody who opens is refused in words.
+fn denied(words: &[u8], sink: &mut dyn FnMut(Item<'_>)) {
+    sink(Item::Denied(words));
+    sink(Item::Done);
+}
+
 /// The answer to a publish.
 fn answered(accepted: bool, sink: &mut dyn FnMut(Item<'_>)) {
     sink(if accepted { Item::Accepted } else { Item::Refused });

@@ -3,7 +3,7 @@
 use super::super::door::{Item, Publish};
 use super::super::modern::EVENT_BYTES_MAX;
 use super::socket::{Step, say};
-use super::{Content, answered, append, markers, ready};
+use super::{Content, answered, append, denied, markers, ready};
 use crate::wire::ws::Opcode;
 
 /// Longest line that is waited for, in bytes. `INFO` has one of some hundred.
@@ -83,7 +83,7 @@ impl Nats {
             match step {
                 Step::On => {}
                 Step::Ready => (all, is_ready) = (step, true),
-                Step::Broken(_) => return (step, bytes.len()),
+                Step::Over | Step::Broken(_) => return (step, bytes.len()),
             }
         }
     }
@@ -108,7 +108,10 @@ impl Nats {
                 }
             }
             _ if line.starts_with(b"-ERR") => match (is_ready, posts) {
-                (false, _) => return Step::Broken("NATS refuses the client"),
+                (false, _) => {
+                    denied(line, sink);
+                    return Step::Over;
+                }
                 (true, true) => answered(false, sink),
                 // Such as that it is too slow; the server closes the connection.
                 (true, false) => {

@@ -2,7 +2,7 @@
 
 use super::super::door::{Decoder, Item, Listen, Post, Publish};
 use super::super::modern::EVENT_BYTES_MAX;
-use super::{Content, answered, append, markers, ready};
+use super::{Content, answered, append, denied, markers, ready};
 
 /// Longest line that is waited for, in bytes.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -26,7 +26,7 @@ fn bulk(text: &str, out: &mut Vec<u8>) {
 }
 
 fn decoder(posts: bool) -> Decoder {
-    Decoder::Redis(RedisDecoder { rest: Vec::new(), resp: Resp { posts, ready: false, broken: false } })
+    Decoder::Redis(RedisDecoder { rest: Vec::new(), resp: Resp { posts, ready: false, over: false } })
 }
 
 impl Listen for RedisPeer {
@@ -75,7 +75,8 @@ struct Resp {
     /// It is a publisher's.
     posts: bool,
     ready: bool,
-    broken: bool,
+    /// Nothing more is read.
+    over: bool,
 }
 
 impl RedisDecoder {
@@ -101,12 +102,12 @@ impl Resp {
     /// Takes whole elements; an array is its elements one behind the other. Says how many bytes they were, or all if nothing more is read.
     fn walk(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Item<'_>)) -> usize {
         let mut at = 0;
-        while !self.broken {
+        while !self.over {
             match self.element(&bytes[at..], sink) {
                 Ok(0) => return at,
                 Ok(length) => at += length,
                 Err(why) => {
-                    self.broken = true;
+                    self.over = true;
                     sink(Item::Broken(why));
                 }
             }
@@ -126,7 +127,10 @@ impl Resp {
         let Some(line) = bytes[1..end].strip_suffix(b"\r") else { return Err("what is not of Redis") };
         match (kind, self.ready, self.posts) {
             (b'$', ..) => return bulk_string(line, end + 1, bytes, sink),
-            (b'-', false, _) => return Err("an error of Redis"),
+            (b'-', false, _) => {
+                self.over = true;
+                denied(line, sink);
+            }
             (b'-', true, true) => answered(false, sink),
             // What a subscriber is told so is why it is to go.
             (b'-', true, false) => {

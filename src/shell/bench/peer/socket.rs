@@ -195,7 +195,9 @@ pub(super) enum Step {
     On,
     /// It is ready now, and the items say so.
     Ready,
-    /// This is not of the protocol, or a refusal; what it is.
+    /// It is refused, and the items say so; nothing more is read.
+    Over,
+    /// This is not of the protocol; what it is.
     Broken(&'static str),
 }
 
@@ -310,6 +312,7 @@ impl Socket {
         match step {
             Step::On => {}
             Step::Ready => self.phase = Phase::Ready,
+            Step::Over => self.phase = Phase::Broken,
             Step::Broken(why) => self.break_off(why, sink),
         }
     }

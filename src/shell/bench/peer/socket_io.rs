@@ -2,7 +2,7 @@
 
 use super::super::door::{Item, Publish};
 use super::socket::{Step, say};
-use super::{Content, answered, append, markers, ready};
+use super::{Content, answered, append, denied, markers, ready};
 use crate::wire::ws::Opcode;
 
 /// What one connection says.
@@ -45,7 +45,10 @@ impl SocketIo {
                 sink(Item::Aborted);
                 sink(Item::Done);
             }
-            [b'4', b'4', ..] => return Step::Broken("Socket.IO refuses the connection"),
+            [b'4', b'4', ..] if !is_ready => {
+                denied(text, sink);
+                return Step::Over;
+            }
             _ => return Step::Broken("a message that is not of Socket.IO"),
         }
         Step::On
