@@ -179,7 +179,8 @@ def bench(context: Context, scenario: Scenario, kept: Kept, side: Side) -> Recor
     except Refused as error:
         died = "" if server.alive() else f"; the server is gone: {server.last_words()}"
         raise Refused(f"{error}{died} ({command})") from error
-    return {**facts, **derived(facts), "server_version": server.version, "server_start": " ".join(side.start), "command": command}
+    about = {"server_version": server.version, "server_start": " ".join(side.start), "server_limits": server.limits(), "command": command}
+    return {**facts, **derived(facts), **about}
 
 
 def trouble(facts: Record) -> str:

@@ -154,7 +154,10 @@ def section(scenario: Scenario, runs: Sequence[Record]) -> list[str]:
     commands = dict.fromkeys(str(one["command"]) for one in runs if "command" in one and one["round"] == 1)
     if commands:
         lines += ["", "```text", *commands, "```"]
-    sets = sorted({f"{one['set']}, commit {one['commit']}, load average {_loads(runs)}" for one in runs})
+    limits = dict.fromkeys(f"`{one['server_start'] or 'one core'}`: {one['server_limits']}" for one in runs if one.get("server_limits"))
+    if limits:
+        lines += ["", f"Limits that pushletd said it had: {'; '.join(limits)}."]
+    sets = sorted({f"{one['set']}, commit {one['commit']}, build {one.get('pushletd_build', 'unknown')}, load average {_loads(runs)}" for one in runs})
     return [*lines, "", f"Measured {'; '.join(sets)}.", ""]
 
 

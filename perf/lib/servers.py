@@ -49,6 +49,11 @@ class Server:
             if processes.cpu_seconds(self.pids) - before < QUIET_SHARE * QUIET_SECONDS:
                 return
 
+    def limits(self) -> str:
+        """What ours says about its limits at its start, empty for a peer."""
+        found = re.search(r"^limits: (.*)$", self.said.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        return found[1] if found else ""
+
     def last_words(self) -> str:
         """The end of what it printed."""
         return self.said.read_text(encoding="utf-8", errors="replace")[-1000:].strip()

@@ -88,8 +88,9 @@ class Page(unittest.TestCase):
     def test_tables_hold_medians_verdicts_commands_and_troubles(self) -> None:
         runs = rounds([2000] * 7, [1000] * 7)
         runs[0].update(good=False, lost=5)
+        runs[1].update(server_start="--cores 2", server_limits="19932 connections")
         text = report.written([sample()], {"one": runs})
-        for part in ("| one | ws: `deliveries_per_second > 1 x uws` | 2.000 | 2.000 to 2.000 | 6 |", "| ws | 1.2 | 2,000 | 6 of 7 | lost 5 |", "bench uws", "a machine"):
+        for part in ("| one | ws: `deliveries_per_second > 1 x uws` | 2.000 | 2.000 to 2.000 | 6 |", "| ws | 1.2 | 2,000 | 6 of 7 | lost 5 |", "bench uws", "a machine", "`--cores 2`: 19932 connections"):
             self.assertIn(part, text)
 
     def test_a_table_stays_whole(self) -> None:
