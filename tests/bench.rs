@@ -8,6 +8,8 @@ mod honest;
 mod liar;
 #[path = "bench/lies.rs"]
 mod lies;
+#[path = "bench/peers.rs"]
+mod peers;
 mod support;
 
 use std::process::Command;

@@ -341,7 +341,7 @@ impl Post for PublishDoor {
     }
 
     fn decoder(&self) -> Decoder {
-        Decoder::Publish(PublishDecoder::new(202..=202))
+        Decoder::Publish(PublishDecoder::new(Wanted { joined: 200..=299, greeting: "", accepted: 202..=202 }))
     }
 }
 
@@ -357,14 +357,27 @@ pub(super) struct PublishDecoder {
 struct Said {
     status: u16,
     joined: bool,
-    /// Statuses of what is accepted.
-    accepted: RangeInclusive<u16>,
+    /// The answer to the first request begins as it should.
+    greeted: bool,
+    wanted: Wanted,
+}
+
+/// How a server answers who publishes.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// The statuses of an answer to the first request.
+    pub(super) joined: RangeInclusive<u16>,
+    /// How its body begins.
+    pub(super) greeting: &'static str,
+    /// The statuses that say that a publish was accepted.
+    pub(super) accepted: RangeInclusive<u16>,
 }
 
 impl PublishDecoder {
-    /// One for a new connection, where these statuses say that a publish was accepted.
-    pub(super) const fn new(accepted: RangeInclusive<u16>) -> Self {
-        Self { http: AnswerReader::new(), said: Said { status: 0, joined: false, accepted } }
+    /// One for a new connection.
+    pub(super) const fn new(wanted: Wanted) -> Self {
+        let greeted = wanted.greeting.is_empty();
+        Self { http: AnswerReader::new(), said: Said { status: 0, joined: false, greeted, wanted } }
     }
 
     /// Takes in what came.
@@ -387,14 +400,15 @@ impl Said {
                 self.status = head.status;
                 sink(Item::Answer { status: head.status, retry_after_s: head.retry_after_s, close: head.close });
             }
+            Part::Body(body) if !self.joined => self.greeted = body.starts_with(self.wanted.greeting.as_bytes()),
             Part::Body(_) => {}
             Part::End => {
                 match (self.joined, self.status) {
-                    (false, 200..=299) => {
+                    (false, status) if self.greeted && self.wanted.joined.contains(&status) => {
                         self.joined = true;
                         sink(Item::Ready { id: "", address: "" });
                     }
-                    (true, status) if self.accepted.contains(&status) => sink(Item::Accepted),
+                    (true, status) if self.wanted.accepted.contains(&status) => sink(Item::Accepted),
                     _ => sink(Item::Refused),
                 }
                 sink(Item::Done);

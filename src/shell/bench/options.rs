@@ -497,6 +497,11 @@ impl BenchArgs {
                 "--{word} is of the dialect pushlet; {dialect} has one way to listen and one to publish"
             ));
         }
+        if self.dialect == Dialect::Pushpin && self.pipeline > 1 {
+            return Err(
+                "--pipeline is 1 in the dialect pushpin: its control port takes one request a connection".to_owned()
+            );
+        }
         let by_address = match self.scenario {
             Scenario::Unicast => true,
             Scenario::Mixed => self.shares[1] > 0,
@@ -534,7 +539,28 @@ mod tests {
         assert_eq!(transport("h --transport poll --publish http"), Ok((Transport::LongPoll, Posting::Http)));
         assert_eq!(transport("h --transport ws --publish ws"), Ok((Transport::WebSocket, Posting::WebSocket)));
         assert_eq!(transport("h --mode poll"), Ok((Transport::Pushlet(Mode::Poll), Posting::Pushlet)));
+        let dialect = |words: &str| read_words(words).map(|args| (args.dialect, args.publish_url, args.server_pids));
+        assert_eq!(dialect("h"), Ok((Dialect::Pushlet, None, vec![])));
+        assert_eq!(
+            dialect("h --dialect nats-ws --publish-url h:2 --server-pid 7,5 --server-pid 7"),
+            Ok((Dialect::NatsWs, Some("h:2".to_owned()), vec![5, 7]))
+        );
         assert_eq!(read_words("h --duration 0.5").map(|args| args.duration), Ok(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn other_dialects_have_addresses_of_their_own() {
+        let targets = |words: &str| {
+            let targets = read_words(words).and_then(|args| args.check())?;
+            Ok::<_, String>((targets.listen.to_string(), targets.post.port))
+        };
+        let here = |port| Ok(("http://h:1/pushlet.srv".to_owned(), port));
+        assert_eq!(targets("h:1 --dialect redis"), here(1));
+        assert_eq!(targets("redis://h:1 --dialect redis --publish-url redis://h:2"), here(2));
+        assert_eq!(targets("h:1 --dialect pushpin --publish-url http://h:2/"), here(2));
+        assert_eq!(targets("h:1 --publish http --publish-url http://h:2/"), here(2));
+        assert_eq!(targets("h:1 mixed --dialect uws --shares churn=1,idle=3"), here(1));
+        assert!(targets("redis://h:1").is_err());
     }
 
     #[test]
@@ -548,6 +574,8 @@ mod tests {
             ("h --source-addresses 251", "source-addresses"),
             ("h nothing", "nothing"),
             ("h --mode poll --transport sse", "--transport"),
+            ("h --dialect nchan", "nchan-sse"),
+            ("h --server-pid 1,x", "server-pid"),
         ] {
             let error = read_words(words).expect_err(words);
             assert!(error.contains(said), "{words}: {error}");
@@ -560,6 +588,16 @@ mod tests {
             ("https://h/", "TLS"),
             ("h --transport sse --format xml", "--format"),
             ("h --key /nowhere/key", "/nowhere/key"),
+            ("h --dialect redis --transport stream", "--transport"),
+            ("h --dialect redis --mode stream", "--mode"),
+            ("h --dialect redis --publish http", "--publish"),
+            ("h --dialect redis --format json", "--format"),
+            ("h --dialect redis --key /nowhere/key", "--key"),
+            ("h unicast --dialect faye", "--subjects"),
+            ("h mixed --dialect faye", "--shares"),
+            ("h --dialect pushpin --pipeline 2", "--pipeline"),
+            ("h --publish-url h:2", "--publish http"),
+            ("h --dialect uws --publish-url https://h/", "TLS"),
         ] {
             let error = read_words(words).and_then(|args| args.check()).expect_err(words);
             assert!(error.contains(said), "{words}: {error}");

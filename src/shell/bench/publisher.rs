@@ -38,6 +38,8 @@ pub(super) enum Next {
     Refused(Option<u64>),
     /// Its session is gone.
     Expired,
+    /// The server ends the connection behind an answer, and nothing is under way: it goes on over a new one.
+    Renew,
     /// Nothing that comes can be trusted.
     Broken,
 }
@@ -74,6 +76,8 @@ pub(super) struct Publisher {
     share: usize,
     status: u16,
     retry_after_s: Option<u64>,
+    /// The connection ends with the answer.
+    close: bool,
     accepted: Option<bool>,
     next: Next,
 }
@@ -103,6 +107,7 @@ impl Publisher {
             share: (all / publishers + u32::from(number < all % publishers)) as usize,
             status: 0,
             retry_after_s: None,
+            close: false,
             accepted: None,
             next: Next::Nothing,
         }
@@ -126,7 +131,9 @@ impl Publisher {
     /// Takes one thing in.
     pub(super) fn take(&mut self, item: Item<'_>, shared: &Shared, thread: usize, now: u64, times: &mut Times) {
         match item {
-            Item::Answer { status, retry_after_s, .. } => (self.status, self.retry_after_s) = (status, retry_after_s),
+            Item::Answer { status, retry_after_s, close } => {
+                (self.status, self.retry_after_s, self.close) = (status, retry_after_s, close);
+            }
             Item::Ready { id, .. } if !self.joined => {
                 id.clone_into(&mut self.id);
                 (self.joined, self.unannounced) = (true, true);
@@ -144,7 +151,12 @@ impl Publisher {
                 }
                 self.next = Next::Refused(self.retry_after_s);
             }
-            Item::Done => self.answered(shared, thread, now, times),
+            Item::Done => {
+                self.answered(shared, thread, now, times);
+                if self.close && self.pending.is_empty() && self.next == Next::Nothing {
+                    self.next = Next::Renew;
+                }
+            }
             Item::Broken(why) => {
                 shared.counts[thread].add(Count::Garbled, 1);
                 if !self.joined {

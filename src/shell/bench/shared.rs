@@ -412,6 +412,16 @@ impl Shared {
         }
     }
 
+    /// The connection of somebody who opens has ended, or could not be made, which was told before.
+    pub(super) fn opening_cut(&self, was_connected: bool, publishes: bool) {
+        const WHY: &str = "the server ended the connection without an answer";
+        if was_connected && !self.args.dialect.is_pushlet() {
+            self.opening_strange(WHY, publishes);
+        } else {
+            self.opening_failed(|| WHY.to_owned());
+        }
+    }
+
     /// An opening has failed; the first cause is kept.
     pub(super) fn opening_failed(&self, cause: impl FnOnce() -> String) {
         self.opening_fault.get_or_init(cause);

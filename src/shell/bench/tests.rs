@@ -17,15 +17,15 @@ fn door(format: Format, mode: Mode) -> PushletDoor {
     PushletDoor::new(&target(), format, mode, 3)
 }
 
-const MARKER: Marker = Marker { lane: 1, sequence: 2, intended_ns: 3 };
+pub(super) const MARKER: Marker = Marker { lane: 1, sequence: 2, intended_ns: 3 };
 
-fn marker() -> String {
+pub(super) fn marker() -> String {
     let mut text = Vec::new();
     MARKER.write(&mut text);
     String::from_utf8(text).expect("it is ASCII")
 }
 
-fn chunked(pieces: &[&[u8]]) -> Vec<u8> {
+pub(super) fn chunked(pieces: &[&[u8]]) -> Vec<u8> {
     let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for piece in pieces {
         bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
@@ -37,25 +37,28 @@ fn chunked(pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 /// What is understood of these bytes in pieces of `step`.
-fn understood(mut decoder: Decoder, bytes: &[u8], step: usize) -> Vec<String> {
+pub(super) fn understood(mut decoder: Decoder, bytes: &[u8], step: usize) -> Vec<String> {
+    bytes.chunks(step).flat_map(|piece| said(&mut decoder, piece)).collect()
+}
+
+/// What is understood of these bytes.
+pub(super) fn said(decoder: &mut Decoder, bytes: &[u8]) -> Vec<String> {
     let mut said = Vec::new();
-    for piece in bytes.chunks(step) {
-        decoder.feed(piece, &mut |item| {
-            said.push(match item {
-                Item::Answer { status, .. } => status.to_string(),
-                Item::Ready { id, address } => format!("ready {id} {address}"),
-                Item::Event(found) => format!("event {}", found == MARKER),
-                Item::Told(count) => format!("told {count}"),
-                Item::Aborted => "aborted".to_owned(),
-                Item::Again { wait_ms, target } => format!("again {wait_ms} {target}"),
-                Item::Accepted => "accepted".to_owned(),
-                Item::Refused => "refused".to_owned(),
-                Item::Done => "done".to_owned(),
-                Item::Reply(reply) => format!("reply {:x} {}", reply[0], reply.len()),
-                Item::Broken(why) => why.to_owned(),
-            });
+    decoder.feed(bytes, &mut |item| {
+        said.push(match item {
+            Item::Answer { status, .. } => status.to_string(),
+            Item::Ready { id, address } => format!("ready {id} {address}"),
+            Item::Event(found) => format!("event {}", found == MARKER),
+            Item::Told(count) => format!("told {count}"),
+            Item::Aborted => "aborted".to_owned(),
+            Item::Again { wait_ms, target } => format!("again {wait_ms} {target}"),
+            Item::Accepted => "accepted".to_owned(),
+            Item::Refused => "refused".to_owned(),
+            Item::Done => "done".to_owned(),
+            Item::Reply(reply) => format!("reply {:x} {}", reply[0], reply.len()),
+            Item::Broken(why) => why.to_owned(),
         });
-    }
+    });
     said
 }
 
@@ -328,7 +331,7 @@ fn web(frames: &[Vec<u8>]) -> Vec<u8> {
     [head.into_bytes(), frames.concat()].concat()
 }
 
-fn message(text: &str) -> Vec<u8> {
+pub(super) fn message(text: &str) -> Vec<u8> {
     let mut frame = Vec::new();
     ws::write(Opcode::Text, text.as_bytes(), &mut frame);
     frame

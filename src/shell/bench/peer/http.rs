@@ -3,7 +3,7 @@
 use super::super::door::{Decoder, Item, Listen, Post, Publish};
 use super::super::http::{AnswerReader, Part};
 use super::super::marker::{MARKER_BYTES, Marker, may_begin};
-use super::super::modern::{ENDLESS, PublishDecoder, whole_events};
+use super::super::modern::{ENDLESS, PublishDecoder, Wanted, whole_events};
 use super::{Content, append, markers};
 use crate::shell::client::target::Target;
 
@@ -137,6 +137,7 @@ pub(super) struct HttpPost {
     /// Around the subject and the content in the body; `None`: the body is the content, and the subject stands in the path.
     around: Option<[&'static str; 3]>,
     content: Content,
+    wanted: Wanted,
 }
 
 /// A subject where nobody listens.
@@ -146,7 +147,14 @@ impl HttpPost {
     /// Nchan: the subject stands in the path, and the body is the event.
     pub(super) fn nchan(target: &Target, payload_bytes: usize) -> Self {
         let path = format!("{}/", target.door("pub"));
-        Self { path, fields: fields(target, ""), around: None, content: Content::plain(payload_bytes) }
+        Self {
+            path,
+            fields: fields(target, ""),
+            around: None,
+            content: Content::plain(payload_bytes),
+            // 201 where somebody listens, 202 where nobody does; other servers have 200 for everything.
+            wanted: Wanted { joined: 201..=202, greeting: "", accepted: 200..=202 },
+        }
     }
 
     /// The control port of Pushpin.
@@ -160,6 +168,7 @@ impl HttpPost {
                 "\\n\"}}}]}",
             ]),
             content: Content::quoted(payload_bytes),
+            wanted: Wanted { joined: 200..=200, greeting: "Published", accepted: 200..=200 },
         }
     }
 
@@ -199,6 +208,6 @@ impl Post for HttpPost {
     }
 
     fn decoder(&self) -> Decoder {
-        Decoder::Publish(PublishDecoder::new(200..=202))
+        Decoder::Publish(PublishDecoder::new(self.wanted.clone()))
     }
 }

@@ -134,7 +134,10 @@ fn next(bytes: &[u8]) -> Said<'_> {
     match digits.and_then(|digits| digits.parse::<usize>().ok()) {
         Some(length) if length <= EVENT_BYTES_MAX => {
             let whole = end + 1 + length + 2;
-            if bytes.len() < whole { Said::Part } else { Said::Message(&bytes[end + 1..end + 1 + length], whole) }
+            match bytes.get(end + 1..whole) {
+                None => Said::Part,
+                Some(text) => text.strip_suffix(b"\r\n").map_or(Said::Broken, |payload| Said::Message(payload, whole)),
+            }
         }
         _ => Said::Broken,
     }

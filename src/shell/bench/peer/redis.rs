@@ -157,6 +157,7 @@ fn bulk_string(
         return Err("a length of Redis that makes no sense");
     };
     let Some(text) = bytes.get(start..start + length + 2) else { return Ok(0) };
-    markers(&text[..length], sink);
+    let Some(text) = text.strip_suffix(b"\r\n") else { return Err("what is not of Redis") };
+    markers(text, sink);
     Ok(start + length + 2)
 }

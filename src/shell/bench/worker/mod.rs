@@ -438,6 +438,8 @@ impl Worker {
             Next::Nothing => {}
             Next::Refused(retry_after_s) => self.reopen(key, retry_after_s, now),
             Next::Expired | Next::Broken => self.reopen(key, None, now),
+            Next::Renew if self.renew(key) => {}
+            Next::Renew => self.reopen(key, None, now),
         }
     }
 
@@ -459,7 +461,6 @@ impl Worker {
 
     /// The connection has ended, or could not be made.
     fn ended(&mut self, key: u32, was_connected: bool) {
-        let cut = || "the server ended the connection without an answer".to_owned();
         let now = self.shared.now();
         let slot = &mut self.slots[key as usize];
         let Some(mut connection) = slot.connection.take() else { return };
@@ -478,7 +479,7 @@ impl Worker {
                     (subscriber::Next::Nothing | subscriber::Next::Satisfied | subscriber::Next::Ready, stage) => {
                         match stage {
                             Stage::Opening => {
-                                self.shared.opening_failed(cut);
+                                self.shared.opening_cut(was_connected, false);
                                 subscriber::Next::Refused(None)
                             }
                             Stage::Leaving => subscriber::Next::Left,
@@ -495,7 +496,7 @@ impl Worker {
                 if publisher.joined {
                     self.count(Count::Broken, 1);
                 } else {
-                    self.shared.opening_failed(cut);
+                    self.shared.opening_cut(was_connected, true);
                 }
                 self.reopen(key, None, now);
             }

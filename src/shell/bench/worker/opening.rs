@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::{Alarm, Member, Role, Slot, Worker, token};
 use crate::shell::bench::connection::Connection;
-use crate::shell::bench::door::Listen as _;
+use crate::shell::bench::door::{Decoder, Listen as _};
 use crate::shell::bench::publisher::Publisher;
 use crate::shell::bench::shared::Count;
 use crate::shell::bench::subscriber::{Stage, Subscriber};
@@ -70,22 +70,36 @@ impl Worker {
         None
     }
 
+    /// Goes on over a new connection, which is read as the old one was: between two answers.
+    pub(super) fn renew(&mut self, key: u32) -> bool {
+        self.generation = self.generation.wrapping_add(1);
+        let Some(slot) = self.slots.get_mut(key as usize) else { return false };
+        slot.generation = self.generation;
+        let Some(old) = slot.connection.take() else { return false };
+        self.connect_with(key, Vec::new(), old.decoder)
+    }
+
     /// Gives a slot a new connection that begins with `first`.
     pub(super) fn connect(&mut self, key: u32, first: Vec<u8>) -> bool {
+        let decoder = match &self.slots[key as usize].role {
+            Role::Subscriber(subscriber) => {
+                self.doors.listen.decoder(self.shared.subject_of(subscriber.number).as_deref())
+            }
+            Role::Publisher(_) => self.doors.post.decoder(),
+            Role::Leaver(_) => match self.doors.leave() {
+                Some(door) => door.decoder(None),
+                None => return false,
+            },
+        };
+        self.connect_with(key, first, decoder)
+    }
+
+    fn connect_with(&mut self, key: u32, first: Vec<u8>, decoder: Decoder) -> bool {
         self.connected = self.connected.wrapping_add(1);
         let threads = u32::try_from(self.shared.counts.len()).unwrap_or(1);
         let turn = self.connected.wrapping_mul(threads).wrapping_add(self.thread as u32) as usize;
         let slot = &mut self.slots[key as usize];
-        let (decoder, publishes) = match &slot.role {
-            Role::Subscriber(subscriber) => {
-                (self.doors.listen.decoder(self.shared.subject_of(subscriber.number).as_deref()), false)
-            }
-            Role::Publisher(_) => (self.doors.post.decoder(), true),
-            Role::Leaver(_) => match self.doors.leave() {
-                Some(door) => (door.decoder(None), false),
-                None => return false,
-            },
-        };
+        let publishes = matches!(slot.role, Role::Publisher(_));
         let (server, source) = self.shared.addresses.route(publishes, turn);
         match Connection::open(server, source, &self.epoll, token(key, slot.generation), decoder) {
             Ok(mut connection) => {
