@@ -76,8 +76,10 @@ class Recorder:
         """Keeps a run, and returns it with what all runs of the set have."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         full = {"case": case, **self.facts, "date": now, "load_average": round(os.getloadavg()[0], 2), **one}
+        # Where the project lies is nobody's business, and errors tell it.
+        line = json.dumps(full, sort_keys=True).replace(f"{ROOT}/", "")
         with (self.folder / f"{case}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(full, sort_keys=True) + "\n")
+            file.write(line + "\n")
         self.kept.append(full)
         return full
 
