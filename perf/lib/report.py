@@ -35,7 +35,7 @@ def number(one: Record, key: str) -> float | None:
 def counts(one: Record) -> bool:
     """Whether a run counts. Ours has to be without fault; a peer's may have faults, which are told, if it went through with nearly all sessions."""
     if one.get("good") is True:
-        return True
+        return one.get("server") != OURS or not measure.drops(one)
     if one.get("server") == OURS or one.get("failed") or one.get("server_gone") is not False or one.get("stopped_early"):
         return False
     opened, wanted = number(one, "sessions_open"), number(one, "sessions_wanted")

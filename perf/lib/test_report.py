@@ -65,6 +65,13 @@ class Judged(unittest.TestCase):
         self.assertFalse(report.counts({"server": "pushpin", **faults, "server_gone": True}))
         self.assertFalse(report.counts({"server": "pushpin", **faults, "failed": "not done"}))
 
+    def test_what_we_drop_and_tell_does_not_count_either(self) -> None:
+        self.assertTrue(report.counts({"server": "pushletd", "good": True, "told_missing": 0}))
+        for key in measure.DROPS:
+            self.assertFalse(report.counts({"server": "pushletd", "good": True, key: 1}), key)
+            self.assertEqual(measure.trouble({"server": "pushletd", "good": True, key: 1}), f"{key} 1")
+            self.assertTrue(report.counts({"server": "uws", "good": True, key: 1}), key)
+
     def test_a_null_is_no_figure(self) -> None:
         runs = rounds([2] * 7, [1] * 7)
         for one in runs:

@@ -148,7 +148,8 @@ macro_rules! token_text {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.to_text().iter().try_for_each(|letter| fmt::Write::write_char(f, char::from(*letter)))
+                // The alphabet is ASCII.
+                f.write_str(std::str::from_utf8(&self.0.to_text()).unwrap_or_default())
             }
         }
     };

@@ -59,7 +59,7 @@ pub fn shared_part<'a>(
     out: &mut Vec<u8>,
 ) -> SharedInfo {
     let mut info = SharedInfo::default();
-    let mut names = Names::default();
+    let mut names = Names(Vec::with_capacity(USUAL_FIELDS));
     for (name, value) in fields {
         if can_say(framing, name) && names.insert(name) {
             separate(framing, info.fields == 0, out);
@@ -242,10 +242,12 @@ fn field(framing: Framing, name: &str, value: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Few events have more fields than this.
+const USUAL_FIELDS: usize = 16;
+
 /// The names written so far. A name that repeats would make XML malformed and let the last one win elsewhere.
 ///
 /// Invariant: ascending, so that a lookup takes few steps whatever the publisher thought of.
-#[derive(Default)]
 struct Names<'a>(Vec<&'a str>);
 
 impl<'a> Names<'a> {

@@ -113,6 +113,9 @@ const fn sticks(byte: u8) -> bool {
     !matches!(byte, b'[' | b']' | b'{' | b'}' | b',' | b':')
 }
 
+/// Room for most objects, in bytes of their text.
+const OBJECT_BYTES: usize = 128;
+
 /// An object whose members are all strings with names that a publisher may use, each once.
 struct Strings(Fields);
 
@@ -128,7 +131,7 @@ impl<'de> Deserialize<'de> for Strings {
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Strings, A::Error> {
                 let no_fields = <A::Error as serde::de::Error>::custom;
-                let mut fields = Fields::new();
+                let mut fields = Fields::with_room(OBJECT_BYTES);
                 while let Some((name, value)) = members.next_entry::<Cow<'de, str>, Text<'de>>()? {
                     if name.is_empty() || is_reserved(&name) || fields.len() == FIELDS_MAX {
                         return Err(no_fields("not a field"));
