@@ -55,7 +55,7 @@ const THREADS: u64 = 2;
 type Counts = BTreeMap<&'static str, u64>;
 
 /// What must have happened in the seeds of every day. A change of the generator must not stop testing something in silence.
-const SITUATIONS: [&str; 58] = [
+const SITUATIONS: [&str; 61] = [
     "WebSocket begun",
     "WebSocket closed by its client",
     "WebSocket cut within a message",
@@ -70,6 +70,7 @@ const SITUATIONS: [&str; 58] = [
     "answer to a session that has ended",
     "answer with events cut off",
     "batch answered",
+    "batch of writes is full",
     "bell",
     "client hung up",
     "client not listened to is not silent",
@@ -114,6 +115,8 @@ const SITUATIONS: [&str; 58] = [
     "unread bytes handed over",
     "unsubscribed on a WebSocket",
     "write cut short",
+    "write cut short among others",
+    "writes made together",
 ];
 
 thread_local! {

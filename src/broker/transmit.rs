@@ -11,8 +11,8 @@ impl Broker {
     /// way and come out as outputs, so [`Broker::poll_output`] is due after the last call. `None` can also mean that a turn's share of them
     /// is complete: [`Broker::has_dirty`] tells.
     ///
-    /// What became of the write is told by [`Broker::handle_sent`] or [`Broker::handle_disconnect`], before any other input: until then the
-    /// broker does not know which events are under way.
+    /// What became of the write is told by [`Broker::handle_sent`] or [`Broker::handle_disconnect`], before any other input for its session:
+    /// until then the broker does not know which of its events are under way. Writes of other sessions may be gathered and told meanwhile.
     ///
     /// It works in rounds: everybody who waits when a round begins is served before anybody who comes later, and a long round begins at a
     /// random place, so that nobody is always last.
@@ -100,6 +100,8 @@ impl Broker {
         session.blocked = blocked;
         if !session.outbox.is_empty() {
             Self::mark_dirty(session, key, &mut self.dirty);
+            // Of several writes under way, the list may have been empty for a moment.
+            self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
         }
         self.counters.writes += 1;
         self.counters.bytes_written += sent as u64;

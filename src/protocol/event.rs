@@ -118,7 +118,7 @@ impl Payload {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Fields(fields) => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
+            Self::Fields(fields) => fields.bytes(),
             Self::Json(text) => text.len(),
             Self::Bytes { content_type, bytes } => content_type.len() + bytes.len(),
         }

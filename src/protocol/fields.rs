@@ -80,14 +80,21 @@ impl Fields {
         })
     }
 
-    /// Keeps the fields whose names `keep` wants. Nothing is left of the others, not even in memory that nobody reads: they may be secret.
+    /// Keeps the fields whose names `keep` wants. Nothing goes with them of the others, which may be secret, and no room either.
     pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
         if self.iter().all(|(name, _)| keep(name)) {
             return;
         }
-        let mut kept = Self::with_room(self.text.len());
+        let wanted = self.iter().filter(|(name, _)| keep(name)).map(|(name, value)| name.len() + value.len());
+        let mut kept = Self::with_room(wanted.sum());
         self.iter().filter(|(name, _)| keep(name)).for_each(|(name, value)| kept.push(name, value));
         *self = kept;
+    }
+
+    /// Bytes of their text that are held, room for more included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.capacity()
     }
 
     /// How many there are.
@@ -143,7 +150,7 @@ mod tests {
         let mut fields: Fields = [("a", "1"), ("b", "2"), ("a", "3")].into_iter().collect();
         fields.retain(|name| name != "a");
         assert_eq!(fields.iter().collect::<Vec<_>>(), [("b", "2")]);
-        assert_eq!(fields.text, "b2");
+        assert_eq!((fields.text.as_str(), fields.text.capacity()), ("b2", 2));
         fields.retain(|_| true);
         assert_eq!(fields.len(), 1);
     }

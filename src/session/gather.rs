@@ -11,6 +11,10 @@ use crate::protocol::ReplyToken;
 /// Shared bytes up to this length are copied behind the personal ones: a copy of one page costs less than a slice of its own.
 const COPY_BYTES_MAX: usize = 2048;
 
+/// What an empty gather may keep for the next write, in bytes and in events.
+const KEPT_BYTES_MAX: usize = 4096;
+const KEPT_PIECES_MAX: usize = 64;
+
 enum Piece {
     Copied(Range<usize>),
     Shared(Rc<Frame>, Range<usize>),
@@ -113,12 +117,12 @@ impl Gather {
         }
     }
 
-    /// Gives back memory beyond so many bytes. What was gathered is forgotten.
-    pub fn shrink_to(&mut self, bytes: usize) {
-        if self.scratch.capacity() > bytes {
-            self.begin(0);
-            self.scratch.shrink_to(bytes);
-        }
+    /// Forgets what was gathered, and gives back what a large write has left.
+    pub fn clear(&mut self) {
+        self.begin(0);
+        self.scratch.shrink_to(KEPT_BYTES_MAX);
+        self.pieces.shrink_to(KEPT_PIECES_MAX);
+        self.ends.shrink_to(KEPT_PIECES_MAX);
     }
 
     /// Calls `write` with the bytes to send: one slice in the common case, at most [`SLICES_PER_WRITE_MAX`].

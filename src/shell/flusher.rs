@@ -19,8 +19,8 @@ use crate::time::Now;
 const WARMED_WRITES: usize = 16;
 /// Fewer writes than this are made one by one: then the ring costs more than it saves.
 const RING_WRITES_MIN: usize = 4;
-/// Memory that a gather may keep from batch to batch, in bytes.
-const KEPT_BYTES_MAX: usize = 4096;
+/// So often in a turn whoever has more to send than one write takes may make another.
+const REPEATS_PER_TURN_MAX: u32 = 16;
 
 /// Writes that are made together, each to another session.
 #[derive(Debug, Default)]
@@ -62,10 +62,13 @@ impl Batch {
         outcomes.resize(writes.len(), None);
         // Nothing was done with the connections since their keys were taken.
         let sockets = writes.iter().map(|(_, key)| &connections[key.slot as usize].socket);
-        if let Some(ring) = ring.as_mut().filter(|_| writes.len() >= RING_WRITES_MIN) {
+        if let Some(used) = ring.as_mut().filter(|_| writes.len() >= RING_WRITES_MIN) {
             let bytes = gathers.iter().map(|gather| gather.only_slice().unwrap_or_default());
             let sends: Vec<(&OwnedFd, &[u8])> = sockets.clone().zip(bytes).collect();
-            ring.send_all(&sends, outcomes);
+            if !used.send_all(&sends, outcomes) {
+                tracing::warn!("the ring for writes is refused: from now on they are made one by one");
+                *ring = None;
+            }
         }
         for ((socket, gather), outcome) in sockets.zip(&*gathers).zip(outcomes) {
             outcome.get_or_insert_with(|| gather.with_slices(|slices| net::send_slices(socket, slices)));
@@ -77,12 +80,19 @@ impl Core {
     /// Writes what sessions have to send, at most [`WRITES_PER_TURN_MAX`] of them. Says whether some are left.
     pub(super) fn flush(&mut self, now: Now) -> bool {
         let mut batch = std::mem::take(&mut self.batch);
+        let mut repeats = 0;
         for write in 0..WRITES_PER_TURN_MAX {
             if write % WARMED_WRITES == 0 {
                 self.warm_up();
             }
+            let mut next = self.hub.poll_transmit(now, batch.next());
+            if next.is_none() && !batch.writes.is_empty() && repeats < REPEATS_PER_TURN_MAX {
+                repeats += 1;
+                self.write_batch(now, &mut batch);
+                next = self.hub.poll_transmit(now, batch.next());
+            }
+            let Some((session, token)) = next else { break };
             let gather = batch.next();
-            let Some((session, token)) = self.hub.poll_transmit(now, gather) else { break };
             let Some((key, connection)) = self.asking(token) else {
                 self.hub.handle_disconnect(now, Home { core: self.parts.number, session }, token);
                 continue;
@@ -120,7 +130,7 @@ impl Core {
                 Some(Transfer::Blocked) | None => self.hub.handle_sent(now, session, gather, 0, true),
                 Some(Transfer::Closed) => self.close(now, key),
             }
-            gather.shrink_to(KEPT_BYTES_MAX);
+            gather.clear();
         }
     }
 

@@ -37,26 +37,33 @@ impl SendRing {
 
     /// Sends each of these bytes to its socket, and puts what came of it to its place in `outcomes`. Where that stays `None` the write has not
     /// been made: there were no bytes, the ring has no room for more writes, or the kernel was interrupted.
-    pub(super) fn send_all(&mut self, writes: &[(&OwnedFd, &[u8])], outcomes: &mut [Option<Transfer>]) {
+    ///
+    /// Says whether the ring is of use any more. If not, drop it: what it was given is not sent.
+    #[must_use]
+    pub(super) fn send_all(&mut self, writes: &[(&OwnedFd, &[u8])], outcomes: &mut [Option<Transfer>]) -> bool {
         let mut pushed = 0;
         let mut queue = self.ring.submission();
         for (place, (socket, bytes)) in writes.iter().enumerate() {
             pushed += usize::from(!bytes.is_empty() && push(&mut queue, socket, bytes, place));
         }
         drop(queue);
-        self.complete(pushed, outcomes);
+        self.complete(pushed, outcomes)
     }
 
     /// Submits what was pushed and waits until all of it is complete.
-    fn complete(&mut self, pushed: usize, outcomes: &mut [Option<Transfer>]) {
+    fn complete(&mut self, pushed: usize, outcomes: &mut [Option<Transfer>]) -> bool {
         let mut completed = 0;
         while completed < pushed {
             if let Err(error) = self.ring.submit_and_wait(pushed - completed)
                 && !is_passing(&error)
             {
+                if self.ring.submission().len() == pushed {
+                    // The kernel has taken none of them.
+                    return false;
+                }
                 // The kernel may still be reading the bytes, so they must stay where they are, whatever that costs.
+                let _end = End;
                 tracing::error!(%error, "the ring for writes has failed");
-                std::process::abort();
             }
             for entry in self.ring.completion() {
                 completed += 1;
@@ -65,6 +72,16 @@ impl SendRing {
                 }
             }
         }
+        true
+    }
+}
+
+/// Ends the process when it goes, also if somebody panics meanwhile.
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        std::process::abort();
     }
 }
 
@@ -124,7 +141,7 @@ mod tests {
 
     fn send_all(ring: &mut SendRing, writes: &[(&OwnedFd, &[u8])]) -> Vec<Option<Transfer>> {
         let mut outcomes = vec![None; writes.len()];
-        ring.send_all(writes, &mut outcomes);
+        assert!(ring.send_all(writes, &mut outcomes));
         outcomes
     }
 

@@ -73,7 +73,7 @@ impl<K: Copy> Wheel<K> {
         if at == Instant::NEVER {
             return;
         }
-        // A deadline that is further away than that is handed out too early, and its owner looks at it once more.
+        // Thirteen years after the start the counting ends: later deadlines are handed out at once.
         let tick = u32::try_from(at.ms_since(self.start).div_ceil(TICK_MS)).unwrap_or(u32::MAX);
         if at <= self.now || u64::from(tick) <= self.done {
             self.overdue.push(key);

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use pushletd::broker::{Effect, Home, Hub, Settings};
 use pushletd::limits::{
     EVENTS_PER_TURN_MAX, INTAKE_PER_TURN_MAX, LINGER_MS, READ_BYTES_PER_TURN_MAX, STALE_DEADLINES_MAX,
-    WRITES_PER_CALL_MAX, WRITES_PER_TURN_MAX,
+    WRITES_PER_TURN_MAX,
 };
 use pushletd::mesh::{Arrivals, Departures, Intake, Weigh};
 use pushletd::protocol::{Audience, Event, ReplyToken, Request};
@@ -543,7 +543,12 @@ impl Core {
         let mut batch = Vec::new();
         for _ in 0..WRITES_PER_TURN_MAX {
             let mut gather = Gather::new();
-            let Some((session, token)) = self.hub.poll_transmit(now, &mut gather) else { break };
+            let mut next = self.hub.poll_transmit(now, &mut gather);
+            if next.is_none() && !batch.is_empty() {
+                self.write_batch(kernel, now, &mut batch);
+                next = self.hub.poll_transmit(now, &mut gather);
+            }
+            let Some((session, token)) = next else { break };
             let Some((key, connection)) = self.asking(token) else {
                 self.hub.handle_disconnect(now, Home { core: self.number, session }, token);
                 continue;
@@ -555,7 +560,8 @@ impl Core {
                 continue;
             }
             batch.push((session, key, connection.socket, gather));
-            if batch.len() == WRITES_PER_CALL_MAX {
+            if batch.len() == kernel.batch_max {
+                kernel.count("batch of writes is full");
                 self.write_batch(kernel, now, &mut batch);
             }
         }
@@ -575,6 +581,13 @@ impl Core {
             (session, key, gather, kernel.send(socket, &bytes))
         };
         let made: Vec<_> = batch.drain(..).map(send).collect();
+        let whole = |(_, _, gather, outcome): &(_, _, Gather, Transfer)| matches!(outcome, Transfer::Bytes(sent) if *sent == gather.len());
+        if made.len() > 1 {
+            kernel.count("writes made together");
+            if !made.iter().all(whole) {
+                kernel.count("write cut short among others");
+            }
+        }
         for (session, key, gather, outcome) in made {
             match outcome {
                 Transfer::Bytes(sent) => self.hub.handle_sent(now, session, &gather, sent, sent < gather.len()),

@@ -74,6 +74,8 @@ pub(crate) struct Kernel {
     pub(crate) door_max: usize,
     /// How often a table is too full to take a descriptor, in thousandths.
     pub(crate) table_full: u32,
+    /// So many writes are made together at most.
+    pub(crate) batch_max: usize,
     /// Cores that are to be woken.
     pub(crate) bells: Vec<u16>,
     /// Cores that have a ready socket.
@@ -90,8 +92,9 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn new(rng: fastrand::Rng, cores: u16, door_max: usize, table_full: u32) -> Self {
+    pub(crate) fn new(mut rng: fastrand::Rng, cores: u16, door_max: usize, table_full: u32) -> Self {
         let lists = usize::from(cores);
+        let batch_max = [1, 2, 3, 5, pushletd::limits::WRITES_PER_CALL_MAX][rng.usize(..5)];
         Self {
             rng,
             sockets: Vec::new(),
@@ -99,6 +102,7 @@ impl Kernel {
             doors: vec![VecDeque::new(); lists],
             door_max,
             table_full,
+            batch_max,
             bells: Vec::new(),
             roused: Vec::new(),
             touched: Vec::new(),

@@ -98,7 +98,7 @@ fn request_bytes(request: &Request) -> usize {
         + match &request.command {
             Command::Publish { subject, to, fields, .. } => {
                 let named = [subject, to].into_iter().flatten().map(|text| text.len()).sum::<usize>();
-                named + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+                named + fields.bytes()
             }
             Command::Subscribe { subject, label, .. } => {
                 [subject, label].into_iter().flatten().map(|text| text.len()).sum()

@@ -102,7 +102,7 @@ fn the_end_of_time_neither_overflows_nor_is_filed() {
     wheel.schedule(at(u64::MAX - 1), 2);
     assert!(wheel.next_deadline().is_some_and(|bound| bound < Instant::NEVER));
     assert!(expired(&mut wheel, 7 + (u64::from(u32::MAX) - 1) * TICK_MS).is_empty());
-    // In thirteen years it is handed out too early, and its owner files it again; what matters is that nothing panics.
+    // In thirteen years the counting ends; what matters is that nothing panics.
     assert_eq!(expired(&mut wheel, u64::MAX - 60_000), [2]);
     wheel.schedule(at(u64::MAX - 1), 3);
     assert_eq!(expired(&mut wheel, u64::MAX), [3]);
