@@ -21,6 +21,8 @@ pub fn unicast_shard(to: &str) -> Option<Shard> {
 
 /// To end a session is as much work as so many deliveries: one more write for the shell, of which a turn has a share.
 const WORK_OF_AN_END: usize = DELIVERIES_PER_SLICE_MAX / WRITES_PER_TURN_MAX;
+/// How many sessions are fetched from memory together.
+const WARMED_TARGETS: usize = 16;
 /// So many queued events that are dropped, or looked at for it, are as much work as a delivery.
 const ITEMS_PER_WORK: usize = 16;
 
@@ -187,6 +189,11 @@ impl Delivery {
         let (mut work, mut empty) = (0, 0);
         while work + empty / ITEMS_PER_WORK < work_max && self.next < self.targets.len() {
             match &self.targets {
+                Targets::Matched(found) if self.next.is_multiple_of(WARMED_TARGETS) => {
+                    let coming = found[self.next..].iter().take(WARMED_TARGETS);
+                    std::hint::black_box(outboxes.warm_up(coming));
+                    work += outboxes.offer(found[self.next], &mut self.encoding);
+                }
                 Targets::Matched(found) => work += outboxes.offer(found[self.next], &mut self.encoding),
                 Targets::Everyone { slots, first } => {
                     let at = (self.next + *first as usize) % *slots as usize;
@@ -216,6 +223,12 @@ struct Outboxes<'a> {
 }
 
 impl Outboxes<'_> {
+    /// Reads what offering to these will read, all of it at once: one after the other would be waited for. The sum says nothing.
+    fn warm_up<'a>(&self, coming: impl Iterator<Item = &'a Interest>) -> u64 {
+        let sessions = coming.filter_map(|interest| self.sessions.in_slot(interest.session));
+        sessions.fold(0, |sum, session| sum ^ session.outbox.touch_end() ^ session.visited)
+    }
+
     /// P-19: the session gets the event unless it has it already or does not want it any more. Says how much work that was, in deliveries.
     fn offer(&mut self, interest: Interest, encoding: &mut Encoding) -> usize {
         let Some((key, session)) = self.sessions.in_slot_mut(interest.session) else { return 1 };

@@ -13,7 +13,7 @@ use crate::wire::{http, pushlet, v1, ws};
 
 /// A queue that once grew beyond this many slots gives them back when it runs empty; one that carried nothing but a heartbeat gives all
 /// back. So a busy session allocates nothing for an event, and an idle one holds nothing.
-const KEPT_SLOTS_MAX: usize = 4;
+const KEPT_SLOTS_MAX: usize = 16;
 /// Queues up to this length are swept whole after each change in debug builds, longer ones now and then: a sweep looks at every event.
 #[cfg(debug_assertions)]
 const SWEPT_ITEMS_MAX: usize = 8;
@@ -189,6 +189,12 @@ impl Outbox {
     #[must_use]
     pub fn touch(&self) -> u64 {
         self.items.front().map_or(0, |item| item.lost)
+    }
+
+    /// Reads what the next push will read and where it will write, and says nothing with it.
+    #[must_use]
+    pub fn touch_end(&self) -> u64 {
+        self.items.back().map_or(0, |item| item.lost)
     }
 
     /// Whether nothing is queued.
