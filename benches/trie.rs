@@ -4,18 +4,33 @@
 
 #[path = "support/rooms.rs"]
 mod rooms;
+#[path = "support/spread.rs"]
+mod spread;
 
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use pushletd::topic::{EntryId, Syntax, Trie, Want};
 use rooms::{SUBJECT, prefixes};
+use spread::spread;
 
 /// So many subscriptions come, or go, between two looks at the clock: beside one that is there, it is one to 64 others.
 const BATCH: u64 = 64;
 
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+/// Looks for one subject after the other, and begins again behind the last.
+fn each(group: &mut Group<'_>, id: BenchmarkId, subjects: &[Vec<u8>], mut look: impl FnMut(&[u8])) {
+    group.bench_function(id, |b| {
+        let mut next = subjects.iter().cycle();
+        b.iter(|| next.next().into_iter().for_each(|subject| look(black_box(subject))));
+    });
+}
+
+/// Of one subject again and again, whose path is in the nearest cache, and of many in turn.
 fn matching(c: &mut Criterion) {
     let mut group = c.benchmark_group("match");
     for count in [1, 1_000, 1_000_000] {
@@ -27,31 +42,26 @@ fn matching(c: &mut Criterion) {
             map.entry(prefix.clone().into_bytes()).or_default().push(value);
             list.push((prefix.into_bytes(), value));
         }
-        group.bench_function(BenchmarkId::new("trie", count), |b| {
-            b.iter(|| {
-                trie.for_each_match(black_box(SUBJECT), |value| {
+        for (subjects, wanted) in [("one_subject", vec![SUBJECT.to_vec()]), ("spread", spread(count))] {
+            let name = |what| BenchmarkId::new(format!("{what}/{subjects}"), count);
+            each(&mut group, name("trie"), &wanted, |subject| {
+                trie.for_each_match(subject, |value| {
                     black_box(value);
-                })
+                });
             });
-        });
-        group.bench_function(BenchmarkId::new("scan", count), |b| {
-            b.iter(|| {
-                let subject = black_box(SUBJECT);
+            each(&mut group, name("scan"), &wanted, |subject| {
                 list.iter().filter(|(prefix, _)| subject.starts_with(prefix)).for_each(|(_, value)| {
                     black_box(value);
                 });
             });
-        });
-        group.bench_function(BenchmarkId::new("hash_map", count), |b| {
-            b.iter(|| {
-                let subject = black_box(SUBJECT);
+            each(&mut group, name("hash_map"), &wanted, |subject| {
                 for len in (1..=subject.len()).rev() {
                     map.get(&subject[..len]).into_iter().flatten().for_each(|value| {
                         black_box(value);
                     });
                 }
             });
-        });
+        }
     }
     group.finish();
 }

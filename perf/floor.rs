@@ -23,6 +23,8 @@ use std::process::ExitCode;
 mod bare;
 #[path = "floor/pair.rs"]
 mod pair;
+#[path = "floor/process.rs"]
+mod process;
 #[path = "floor/report.rs"]
 mod report;
 #[path = "floor/ring.rs"]
@@ -43,7 +45,8 @@ const USAGE: u8 = 2;
 
 fn run(words: &Words) -> io::Result<bool> {
     match words {
-        Words::Listen { address, bytes, way, batch } => {
+        Words::Listen { address, bytes, way, batch, cpus, parent } => {
+            process::prepare(cpus, *parent)?;
             let (floor, local) = Floor::bind(address, *bytes, Sending::new(*way, *batch)?)?;
             println!("listening on {local}");
             io::stdout().flush()?;

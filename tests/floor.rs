@@ -7,8 +7,10 @@
 mod floor;
 mod support;
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,16 +19,23 @@ use support::server::{Driver, Server, run_to_end};
 /// Longest that a run may take.
 const RUN_MAX: Duration = Duration::from_secs(60);
 
-/// The program, built by whoever runs the tests or else by us.
+/// The program, built of the sources as they are now and in the profile of the tests: `cargo test --test floor` alone builds no example, and
+/// one of before may lie there.
 fn program() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_pushletd")).with_file_name("examples").join("floor");
-    if !path.exists() {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let built = PROGRAM.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_pushletd")).parent().expect("a program lies in a folder");
+        let profile = match folder.file_name().and_then(|name| name.to_str()).expect("cargo names it by the profile") {
+            "debug" => "dev",
+            other => other,
+        };
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        let built =
-            cargo.args(["build", "--locked", "--example", "floor"]).current_dir(env!("CARGO_MANIFEST_DIR")).status();
-        assert!(built.is_ok_and(|status| status.success()), "the example is not built");
-    }
-    path
+        cargo.args(["build", "--quiet", "--locked", "--example", "floor", "--profile", profile]);
+        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(status.is_ok_and(|status| status.success()), "the example is not built");
+        folder.join("examples").join("floor")
+    });
+    built.clone()
 }
 
 /// Runs it with these words: exit code, standard output, standard error.
@@ -136,6 +145,49 @@ fn both_sides_may_have_as_many_sessions_as_a_table_takes() {
     let (status, stdout, stderr) = run_to_end(shell, RUN_MAX);
     assert!(status.success(), "{stdout}\n{stderr}");
     assert!(stdout.contains("median: floor send "), "{stdout}");
+}
+
+/// It binds itself, for the tool that starts it may be bound to others.
+#[test]
+fn the_floor_runs_on_the_processors_that_are_named() {
+    let allowed = std::fs::read_to_string("/proc/self/status").expect("the kernel tells");
+    let list = allowed.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("the processors").trim();
+    let first = list.split([',', '-']).next().expect("there is one");
+    let mut floor = Command::new(program())
+        .args(["--listen", "127.0.0.1:0", "--floor-cpus", first])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let read = BufReader::new(floor.stdout.take().expect("a pipe")).read_line(&mut line);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", floor.id()));
+    floor.kill().expect("it runs");
+    floor.wait().expect("it is a child of ours");
+    assert!(read.is_ok() && line.starts_with("listening on "), "{line}");
+    assert!(status.expect("it runs").contains(&format!("Cpus_allowed_list:\t{first}\n")), "{first} of {list}");
+    let (code, _, stderr) = run("--pair floor:send --sessions 10 --rounds 1 --floor-cpus 1023");
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("--floor-cpus [1023]"), "{stderr}");
+}
+
+/// Killed, the tool cannot end its floors. They hold its standard error, which comes to an end when the last of them is gone.
+#[test]
+fn no_floor_outlives_its_pair() {
+    let mut pair = Command::new(program())
+        .args("--pair floor:send --floor uring --sessions 10 --rounds 1000000".split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    BufReader::new(pair.stdout.take().expect("a pipe")).read_line(&mut line).expect("it tells of its rounds");
+    pair.kill().expect("it runs");
+    pair.wait().expect("it is a child of ours");
+    let mut stderr = pair.stderr.take().expect("a pipe");
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || done.send(stderr.read_to_string(&mut String::new()).is_ok()));
+    assert!(line.starts_with("round 1: "), "{line}");
+    assert_eq!(ended.recv_timeout(RUN_MAX), Ok(true), "a floor is left");
 }
 
 #[test]

@@ -18,10 +18,15 @@ const WARMUP_EVENTS: u32 = 10;
 struct Bare(Child);
 
 impl Bare {
-    fn start(way: Way, bytes: usize, batch: u32) -> io::Result<(Self, SocketAddr)> {
+    fn start(way: Way, bytes: usize, words: &PairWords) -> io::Result<(Self, SocketAddr)> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--listen", "127.0.0.1:0", "--floor", way.name()]);
-        command.args(["--bytes", &bytes.to_string(), "--batch", &batch.to_string()]);
+        command.args(["--bytes", &bytes.to_string(), "--batch", &words.batch.to_string()]);
+        command.args(["--parent", &std::process::id().to_string()]);
+        if !words.cpus.is_empty() {
+            let cpus: Vec<String> = words.cpus.iter().map(u32::to_string).collect();
+            command.args(["--floor-cpus", &cpus.join(",")]);
+        }
         let mut child = Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let stdout = child.0.stdout.take().ok_or_else(|| io::Error::other("there is no pipe to the floor"))?;
         let mut line = String::new();
@@ -52,7 +57,7 @@ impl Side {
     fn open(side: &SideWords, bytes: usize, words: &PairWords) -> io::Result<Self> {
         let (url, door, pids, bare) = match &side.who {
             Who::Floor(way) => {
-                let (bare, address) = Bare::start(*way, bytes, words.batch)?;
+                let (bare, address) = Bare::start(*way, bytes, words)?;
                 (format!("http://{address}/"), Vec::new(), vec![bare.0.id()], Some(bare))
             }
             Who::Server { url, pids, door } => (url.clone(), door.words(), pids.clone(), None),
@@ -74,7 +79,10 @@ impl Side {
         let used = self.meter.lap()?;
         let deliveries = round.deliveries.max(1) as f64;
         if used <= 0.0 {
-            return Err(io::Error::other("no processor time was seen in a round; is it the right --server-pid?"));
+            return Err(io::Error::other(
+                "no processor time was seen in a round; is it the right --server-pid? Where the kernel has no /proc/PID/schedstat \
+                 time is told in ticks of 10 ms, and a round wants more --events or --sessions",
+            ));
         }
         Ok(Figures {
             cpu_us: used * 1e6 / deliveries,

@@ -65,6 +65,8 @@ pub(crate) struct PairWords {
     /// Bytes of a delivery of the floor, if that does not follow from a server.
     pub(crate) bytes: usize,
     pub(crate) batch: u32,
+    /// The processors that the floor is bound to; none: it is not bound.
+    pub(crate) cpus: Vec<u32>,
     pub(crate) json: bool,
 }
 
@@ -72,10 +74,13 @@ pub(crate) struct PairWords {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Words {
     /// Be the floor.
-    Listen { address: String, bytes: usize, way: Way, batch: u32 },
+    Listen { address: String, bytes: usize, way: Way, batch: u32, cpus: Vec<u32>, parent: Option<u32> },
     /// Compare two.
     Pair(Box<PairWords>),
 }
+
+/// One above the highest processor that the kernel takes from us.
+const CPUS_MAX: u32 = 1024;
 
 /// Heading of the words that are for both sides and those for one.
 const ONE: &str = "One side";
@@ -126,6 +131,12 @@ fn number(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 
 fn command() -> Command {
     let pids = |name, help| number(name, "PID,...", help).value_delimiter(',');
+    let cpus =
+        word("floor-cpus", "N,...", "Processors that the floor is bound to, as the server should be [default: any]")
+            .value_parser(value_parser!(u32).range(..i64::from(CPUS_MAX)))
+            .value_delimiter(',');
+    let parent =
+        number("parent", "PID", "End with this process, which has started it").hide(true).conflicts_with("pair");
     let words = |command: Command, heading, list: &[(&'static str, &'static str, &'static str)]| {
         let args = list.iter().map(|(name, value, help)| word(name, value, help).help_heading(heading));
         command.args(args)
@@ -159,6 +170,7 @@ fn command() -> Command {
         .fold(command, |command, (name, default, help)| {
             command.arg(number(name, "N", help).help_heading(BOTH).default_value(default))
         })
+        .args([cpus.help_heading(BOTH), parent])
         .arg(
             Arg::new("json")
                 .long("json")
@@ -190,8 +202,10 @@ pub(crate) fn read(words: impl IntoIterator<Item = String>) -> Result<Words, cla
     let number = |name: &str| matches.get_one::<u32>(name).copied().unwrap_or(1);
     let way = Way::from_name(&text(&matches, "floor").unwrap_or_default()).unwrap_or_default();
     let (bytes, batch) = (number("bytes") as usize, number("batch"));
+    let cpus = numbers(&matches, "floor-cpus");
     if let Some(address) = text(&matches, "listen") {
-        return Ok(Words::Listen { address, bytes, way, batch });
+        let parent = matches.get_one("parent").copied();
+        return Ok(Words::Listen { address, bytes, way, batch, cpus, parent });
     }
     let (one, other) = (one(&matches)?, other(&matches, way)?);
     Ok(Words::Pair(Box::new(PairWords {
@@ -204,6 +218,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = String>) -> Result<Words, cla
         rounds: number("rounds"),
         bytes,
         batch,
+        cpus,
         json: matches.get_flag("json"),
     })))
 }
@@ -212,7 +227,7 @@ fn text(matches: &ArgMatches, name: &str) -> Option<String> {
     matches.get_one::<String>(name).cloned()
 }
 
-fn pids(matches: &ArgMatches, name: &str) -> Vec<u32> {
+fn numbers(matches: &ArgMatches, name: &str) -> Vec<u32> {
     matches.get_many(name).into_iter().flatten().copied().collect()
 }
 
@@ -236,7 +251,7 @@ fn one(matches: &ArgMatches) -> Result<SideWords, clap::Error> {
                 format: text("format"),
                 publish: text("publish"),
             };
-            let pids = pids(matches, "server-pid");
+            let pids = numbers(matches, "server-pid");
             if pids.is_empty() {
                 return Err(wrong("--pair URL wants --server-pid"));
             }
@@ -266,8 +281,8 @@ fn other(matches: &ArgMatches, way: Way) -> Result<SideWords, clap::Error> {
         };
         let name = door.name();
         let (url, pids) = match url {
-            Some(url) => (url, pids(matches, "against-pid")),
-            None => (given("pair").unwrap_or_default(), pids(matches, "server-pid")),
+            Some(url) => (url, numbers(matches, "against-pid")),
+            None => (given("pair").unwrap_or_default(), numbers(matches, "server-pid")),
         };
         if pids.is_empty() {
             return Err(wrong("--against wants a server: --pair URL or --against-url URL"));
@@ -310,6 +325,8 @@ mod tests {
         let words = pair("--pair floor:uring --floor send --name one --against-name two");
         assert_eq!((&words.one.who, &words.other.who), (&Who::Floor(Way::Uring), &Who::Floor(Way::Send)));
         assert_eq!((words.one.name.as_str(), words.other.name.as_str()), ("one", "two"));
+        assert!(words.cpus.is_empty());
+        assert_eq!(pair("--pair floor:send --floor-cpus 1,3").cpus, [1, 3]);
     }
 
     #[test]
@@ -340,10 +357,11 @@ mod tests {
         let listen = |words| read_words(words).expect("they make sense");
         let (address, way) = ("127.0.0.1:0".to_owned(), Way::Uring);
         assert_eq!(
-            listen("--listen 127.0.0.1:0 --floor uring --bytes 100 --batch 32"),
-            Words::Listen { address: address.clone(), bytes: 100, way, batch: 32 }
+            listen("--listen 127.0.0.1:0 --floor uring --bytes 100 --batch 32 --floor-cpus 0,2 --parent 7"),
+            Words::Listen { address: address.clone(), bytes: 100, way, batch: 32, cpus: vec![0, 2], parent: Some(7) }
         );
-        let usual = Words::Listen { address, bytes: 190, way: Way::Send, batch: 256 };
+        let (way, cpus) = (Way::Send, Vec::new());
+        let usual = Words::Listen { address, bytes: 190, way, batch: 256, cpus, parent: None };
         assert_eq!(listen("--listen 127.0.0.1:0"), usual);
     }
 
@@ -362,6 +380,9 @@ mod tests {
             ("--pair h --server-pid 1 --against-dialect uws", "--against-url"),
             ("--pair h --server-pid 1 --rounds 0", "--rounds"),
             ("--listen a --pair h", "--pair"),
+            ("--pair floor:send --floor-cpus x", "--floor-cpus"),
+            ("--pair floor:send --floor-cpus 1024", "--floor-cpus"),
+            ("--pair floor:send --parent 1", "--parent"),
         ] {
             let error = read_words(words).expect_err(words);
             assert!(error.contains(said), "{words}: {error}");

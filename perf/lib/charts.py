@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import report
 import scenarios
 from figures import Interval, median_interval
 
@@ -115,7 +116,7 @@ def _run(facts: dict[str, object], place: str, server: str | None) -> Run:
 def read(paths: Sequence[Path], server: str | None = None) -> Reading:
     """Reads files of one JSON object a line. `server` names the server of lines that do not say it.
 
-    Lines of other tools (key `tool`) and runs that were not good are left out, and told.
+    Lines of other tools (key `tool`) and runs that do not count in the report either are left out, and told.
 
     Raises Problem if a file cannot be read, a line is no run, or no run is left.
     """
@@ -133,11 +134,11 @@ def read(paths: Sequence[Path], server: str | None = None) -> Reading:
             facts = _object(line, place)
             if _tool(facts) not in runs:
                 other += 1
-            elif facts.get("good") is False or facts.get("stopped_early") is True:
+            elif "good" in facts and not report.counts({"server": server, **facts}):
                 bad += 1
             else:
                 runs[_tool(facts)].append(_run(facts, place, server))
-    left_out = [f"{other} lines of other tools"] * (other > 0) + [f"{bad} runs that were not good or stopped early"] * (bad > 0)
+    left_out = [f"{other} lines of other tools"] * (other > 0) + [f"{bad} runs that do not count"] * (bad > 0)
     newest = {tool: _newest(alike) for tool, alike in runs.items()}
     old = sum(map(len, runs.values())) - sum(map(len, newest.values()))
     left_out += [f"{old} runs of older sets"] * (old > 0)

@@ -179,8 +179,8 @@ def bench(context: Context, scenario: Scenario, kept: Kept, side: Side) -> Recor
     except Refused as error:
         died = "" if server.alive() else f"; the server is gone: {server.last_words()}"
         raise Refused(f"{error}{died} ({command})") from error
-    about = {"server_version": server.version, "server_start": " ".join(side.start), "server_limits": server.limits(), "command": command}
-    return {**facts, **derived(facts), **about}
+    about = {"server_version": server.version, "server_start": " ".join(side.start), "server_limits": server.limits()}
+    return {**facts, **derived(facts), **about, "server_command": server.started, "command": command}
 
 
 # What a server may do to slow readers and still be good to the generator, for it says so. To count, a run of ours has done none of it.
@@ -197,7 +197,7 @@ def trouble(facts: Record) -> str:
     if facts.get("failed"):
         return str(facts["failed"])
     if facts.get("good") is True:
-        return drops(facts)
+        return drops(facts) or "stopped early" * (facts.get("stopped_early") is True)
     keys = ("lost", "repeated", "out_of_order", "foreign", "opens_failed", "connections_broken", "answers_garbled")
     wrong = [f"{key} {facts[key]}" for key in keys if facts.get(key)]
     gone = ["server gone"] if facts.get("server_gone") else []
@@ -257,6 +257,7 @@ def pair(context: Context, scenario: Scenario, kept: Kept, target: Target) -> Re
     """
     one, other = scenario.side(target.side), scenario.side(target.other or "")
     first = kept.get(one)
+    second: Server | None = None
     words: list[str | Path] = [context.floor, "--pair", first.url, "--server-pid", ",".join(map(str, first.pids)), *one.words]
     if other.server != FLOOR:
         second = kept.get(other)
@@ -265,8 +266,10 @@ def pair(context: Context, scenario: Scenario, kept: Kept, target: Target) -> Re
             words += ["--against-publish-url", second.publish_url]
     words += against_words(other.words)
     words += [*scenario.command_words(Side("", "", (), ()), context.quick), "--rounds", str(context.rounds_of(scenario)), "--json"]
-    # The floor's process is a child of the tool: bound to the tool's processor it would share it with the clients.
-    pin = [] if other.server == FLOOR else servers.pinned(kept.tool_cpus)
+    pin = servers.pinned(kept.tool_cpus)
+    if other.server == FLOOR and pin:
+        # The floor's process is a child of the tool. Where the server is, it has the same to itself and to share.
+        words += ["--floor-cpus", ",".join(map(str, kept.cpus or []))]
     command = shown([*pin, *words], {str(context.floor): "floor"})
     try:
         facts = call(context, [*pin, *words], scenario.timeout)
@@ -274,7 +277,10 @@ def pair(context: Context, scenario: Scenario, kept: Kept, target: Target) -> Re
         raise Refused(f"{error} ({command})") from error
     ratio = facts.get("ratio")
     median = ratio.get("median") if isinstance(ratio, dict) else None
-    return {**facts, "ratio_median": median, "server_version": first.version, "command": command}
+    about: Record = {"server_version": first.version, "server_command": first.started, "command": command}
+    if second is not None:
+        about |= {"other_version": second.version, "other_command": second.started}
+    return {**facts, "ratio_median": median, **about}
 
 
 def run_pairs(context: Context, scenario: Scenario) -> None:
@@ -283,8 +289,7 @@ def run_pairs(context: Context, scenario: Scenario) -> None:
         one, other = scenario.side(target.side), scenario.side(target.other or "")
         if not context.takes_part(other):
             continue
-        alone = Scenario(**{**vars(scenario), "pin": scenario.pin and other.server != FLOOR})
-        kept = Kept(context, alone)
+        kept = Kept(context, scenario)
         try:
             facts = pair(context, scenario, kept, target)
         except Refused as error:

@@ -4,12 +4,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import measure
-from figures import RATIO_ROUNDS_MIN, ROUNDS_MIN, Interval, Target, Verdict, median_interval
+from figures import ROUNDS_MIN, Interval, Target, Verdict, median_interval
 from records import Record
 from scenarios import OURS, Scenario
 
 BEGIN, END = "<!-- figures: written by perf/run report -->", "<!-- end of figures -->"
 PEER_OPEN_SHARE = 0.99
+# What a run says about its own faults is judged in all runs: those that count have none.
+ACCOUNT = ("sessions_open", "lost", *measure.DROPS)
+# Two servers with less to do than this have waited for the load generator, and which of them is quicker is not seen.
+BUSY_PERCENT = 90.0
+_RATES = ("deliveries_per_second", "churn_per_second")
 
 # Heading, key, format: what the table of a scenario shows where there is a figure other than 0.
 _DELIVERIES = (
@@ -34,9 +39,11 @@ def number(one: Record, key: str) -> float | None:
 
 def counts(one: Record) -> bool:
     """Whether a run counts. Ours has to be without fault; a peer's may have faults, which are told, if it went through with nearly all sessions."""
+    if one.get("stopped_early"):
+        return False
     if one.get("good") is True:
         return one.get("server") != OURS or not measure.drops(one)
-    if one.get("server") == OURS or one.get("failed") or one.get("server_gone") is not False or one.get("stopped_early"):
+    if one.get("server") == OURS or one.get("failed") or one.get("server_gone") is not False:
         return False
     opened, wanted = number(one, "sessions_open"), number(one, "sessions_wanted")
     return opened is not None and wanted is not None and opened >= PEER_OPEN_SHARE * wanted
@@ -48,12 +55,12 @@ def good(runs: Iterable[Record]) -> list[Record]:
 
 
 def values(scenario: Scenario, target: Target, runs: Sequence[Record]) -> list[float]:
-    """The target's figure in each round in which all that it names were good."""
+    """The target's figure in each round in which all that it names were good; what is a fault itself, in all rounds."""
     if scenario.tool == "floor":
         pairs = [one for one in good(runs) if one["side"] == target.side and one.get("other_side") == target.other]
         return [float(turn["ratio"]) for one in pairs for turn in one["rounds"]]  # type: ignore[attr-defined]
     rounds: dict[object, dict[object, float]] = {}
-    for one in good(runs):
+    for one in runs if target.key in ACCOUNT else good(runs):
         value = number(one, target.key)
         if value is not None:
             rounds.setdefault(one["round"], {})[one["side"]] = value
@@ -71,9 +78,37 @@ def judged(scenario: Scenario, target: Target, runs: Sequence[Record]) -> tuple[
         reasons = [f"{one['side']}: {measure.trouble(one)}" for one in runs if one["side"] in sides and measure.trouble(one)]
         return None, Verdict.NO_FIGURE, reasons[-1] if reasons else "not measured"
     interval = median_interval(found)
-    wanted = RATIO_ROUNDS_MIN if target.other else ROUNDS_MIN
-    note = f"rounds: {interval.count}, wanted are {wanted}" if interval.count < wanted else ""
-    return interval, target.verdict(interval), note
+    verdict, notes = target.verdict(interval), []
+    if interval.count < ROUNDS_MIN:
+        notes.append(f"rounds: {interval.count}, wanted are {ROUNDS_MIN}")
+    # Rounds in which we failed are not forgiven for the others.
+    for name in (target.side, target.other):
+        tried = [one for one in runs if one["side"] == name] if name and scenario.side(name).server == OURS else []
+        failed = len(tried) - len(good(tried))
+        if failed:
+            notes.append(f"{failed} of {len(tried)} runs of {name} do not count")
+            verdict = Verdict.NOT_YET if verdict is Verdict.MET else verdict
+    if generator_bound(target, runs):
+        notes.append(f"generator-bound: both servers below {BUSY_PERCENT:.0f} % CPU")
+    return interval, verdict, "; ".join(notes)
+
+
+def generator_bound(target: Target, runs: Sequence[Record]) -> bool:
+    """Whether a ratio of rates says little about the servers, for neither was busy."""
+    if target.key not in _RATES or target.other is None:
+        return False
+    busy = [[number(one, "server_cpu_percent") for one in good(runs) if one["side"] == name] for name in (target.side, target.other)]
+    known = [[value for value in side if value is not None] for side in busy]
+    return all(side and median_interval(side).median < BUSY_PERCENT for side in known)
+
+
+def uncounted(scenario: Scenario, runs: Sequence[Record]) -> list[str]:
+    """Who took part and has not one run that counts, and why."""
+    sides: dict[str, list[Record]] = {}
+    for one in runs:
+        name = f"{one['side']} beside {one['other_side']}" if "other_side" in one else str(one["side"])
+        sides.setdefault(name, []).append(one)
+    return [f"{scenario.name}, {name}: no run counts: {measure.trouble(tried[-1])}" for name, tried in sides.items() if not good(tried)]
 
 
 def _cell(text: str) -> str:
@@ -132,7 +167,8 @@ def side_table(scenario: Scenario, runs: Sequence[Record]) -> list[str]:
 
 def pair_table(runs: Sequence[Record]) -> list[str]:
     """Both sides of each pair of perf/floor."""
-    lines = [_row(["one", "other", "us CPU a delivery", "other's", "bytes", "other's", "rounds", "what went wrong"]), _row(["---"] * 8)]
+    headings = ["one", "version", "other", "version", "us CPU a delivery", "other's", "bytes", "other's", "rounds", "what went wrong"]
+    lines = [_row(headings), _row(["---"] * len(headings))]
     for one in runs:
         sides = [one.get("one"), one.get("other")]
         figures = []
@@ -143,7 +179,8 @@ def pair_table(runs: Sequence[Record]) -> list[str]:
                 figures.append(f"{value:.3f}" if isinstance(value, int | float) else "-")
         rounds = one.get("rounds")
         count = str(len(rounds)) if isinstance(rounds, list) else "0"
-        lines.append(_row([str(one["side"]), str(one["other_side"]), *figures, count, _cell(measure.trouble(one)) or "-"]))
+        versions = [str(one.get(key, "-")) for key in ("server_version", "other_version")]
+        lines.append(_row([str(one["side"]), versions[0], str(one["other_side"]), versions[1], *figures, count, _cell(measure.trouble(one)) or "-"]))
     return lines
 
 
@@ -151,14 +188,19 @@ def section(scenario: Scenario, runs: Sequence[Record]) -> list[str]:
     """All about one scenario."""
     lines = [f"### {scenario.name}", "", scenario.what, ""]
     lines += pair_table(runs) if scenario.tool == "floor" else side_table(scenario, runs)
-    commands = dict.fromkeys(str(one["command"]) for one in runs if "command" in one and one["round"] == 1)
-    if commands:
-        lines += ["", "```text", *commands, "```"]
+    lines += ["", "```text", *commands(f"perf/run --only {scenario.name}", runs), "```"]
     limits = dict.fromkeys(f"`{one['server_start'] or 'one core'}`: {one['server_limits']}" for one in runs if one.get("server_limits"))
     if limits:
         lines += ["", f"Limits that pushletd said it had: {'; '.join(limits)}."]
     sets = sorted({f"{one['set']}, commit {one['commit']}, build {one.get('pushletd_build', 'unknown')}, load average {_loads(runs)}" for one in runs})
     return [*lines, "", f"Measured {'; '.join(sets)}.", ""]
+
+
+def commands(again: str, runs: Sequence[Record]) -> list[str]:
+    """How it is all measured again, how the servers were started and bound, and what the first round ran."""
+    first = [one for one in runs if one["round"] == 1]
+    keys = ("server_command", "other_command", "command")
+    return list(dict.fromkeys([again, *(str(one[key]) for key in keys for one in first if key in one)]))
 
 
 def _loads(runs: Sequence[Record]) -> str:
@@ -185,8 +227,7 @@ def wrk_lines(runs: Sequence[Record]) -> tuple[list[str], list[str]]:
                 figure = [_figure(found[0]), f"{_figure(found[1])} to {_figure(found[2])}", str(row["pairs"])]
                 wanted = f"`{key} >= {wrk.RATIO_MIN:g} x nginx`"
                 rows.append(_row([f"wrk {row['scenario']}", wanted, *figure, f"**{_cell(wrk.verdict(row))}** (both ratios)"]))
-    commands = dict.fromkeys(str(one["command"]) for one in runs if one["round"] == 1)
-    return rows, [*lines, "", "```text", *commands, "```", ""]
+    return rows, [*lines, "", "```text", *commands("perf/run wrk", runs), "```", ""]
 
 
 def written(scenarios: Sequence[Scenario], cases: dict[str, list[Record]]) -> str:
@@ -209,10 +250,12 @@ def written(scenarios: Sequence[Scenario], cases: dict[str, list[Record]]) -> st
             *(f"Machine: {machine}." for machine in machines),
             "",
             "A ratio is taken in each round, in which the servers take turns; the figure is the median of the rounds, with an interval that holds the true"
-            " median in 95 % of all cases or more (order statistics; with fewer than six rounds the extremes). A target is met when the whole interval is"
-            " within the bound, missed when all of it is beyond, and otherwise not yet met. Runs of pushletd in which anything was lost do not count; those of peers count"
+            " median in 95 % of all cases or more (order statistics; a verdict takes seven rounds). A target is met when the whole interval is"
+            " within the bound, missed when all of it is beyond, and otherwise not yet met. Runs of pushletd in which anything was lost or dropped do not count, and"
+            " with one of them no target that it has part in is met; runs of peers count"
             " all the same if nearly all sessions were open, and their faults are told. CPU % is of the server: where it is"
-            " far below 100 in a saturated scenario, the load generator on the other core was the slower one.",
+            " far below 100 in a saturated scenario, the load generator on the other core was the slower one: a rate is called generator-bound where"
+            " both servers were, and then the processor time of a delivery tells them apart.",
             "",
             "## Targets",
             "",

@@ -22,7 +22,7 @@ class Refused(Exception):
 
 @dataclass
 class Server:
-    """A server that runs."""
+    """A server that runs. `started`: how, and to which processors it is bound, as people type it."""
 
     name: str
     version: str
@@ -31,6 +31,7 @@ class Server:
     pids: list[int]
     child: subprocess.Popen[bytes]
     said: Path
+    started: str
 
     def stop(self) -> None:
         """Ends it and all its processes."""
@@ -122,7 +123,7 @@ def start_pushletd(program: Path, folder: Path, words: tuple[str, ...] = (), cpu
     said = folder / f"pushletd.{time.monotonic_ns()}.log"
     line = [*pinned(cpus), program, "--listen", "127.0.0.1:0", "--admin", "off", *cores, *words]
     child, url = _start(line, said, r"^listening on (http://\S+)")
-    return Server("pushletd", version, url, url, [child.pid], child, said)
+    return Server("pushletd", version, url, url, [child.pid], child, said, " ".join("pushletd" if word is program else str(word) for word in line))
 
 
 def start_peer(name: str, folder: Path, words: tuple[str, ...] = (), cpus: list[int] | None = None) -> Server:
@@ -131,4 +132,4 @@ def start_peer(name: str, folder: Path, words: tuple[str, ...] = (), cpus: list[
     line = [*pinned(cpus), ROOT / "perf" / "peers" / "serve", name, *words]
     child, told = _start(line, said, r"^(\{.*\})\n")
     facts = json.loads(told)
-    return Server(name, facts["version"], facts["url"], facts["publish_url"], facts["pids"], child, said)
+    return Server(name, facts["version"], facts["url"], facts["publish_url"], facts["pids"], child, said, " ".join(str(word).replace(f"{ROOT}/", "") for word in line))

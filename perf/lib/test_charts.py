@@ -81,11 +81,15 @@ class Reading(unittest.TestCase):
             self.read(nameless)
         self.assertEqual(self.read(nameless, server="nats").runs[0].server, "nats")
 
-    def test_runs_that_lost_events_never_reach_a_chart(self) -> None:
+    def test_runs_that_do_not_count_never_reach_a_chart(self) -> None:
         found = self.read(bench(), {"tool": "bench", "good": False, "failed": "no answer"}, bench(stopped_early=True), {"tool": "start"})
         self.assertEqual(len(found.runs), 1)
-        self.assertEqual(found.left_out, ("1 lines of other tools", "2 runs that were not good or stopped early"))
-        with self.assertRaisesRegex(Problem, "no runs to draw in .*left out: 1 runs that were not good"):
+        self.assertEqual(found.left_out, ("1 lines of other tools", "2 runs that do not count"))
+        # The same as in the report: a peer's faults are told, ours do not count.
+        faults = {"server_gone": False, "sessions_wanted": 100, "sessions_open": 100, "told_missing": 1}
+        found = self.read(bench(server="nchan", good=False, **faults), bench(server="pushletd", **faults), bench())
+        self.assertEqual([run.server for run in found.runs], ["nchan", bench()["server"]])
+        with self.assertRaisesRegex(Problem, "no runs to draw in .*left out: 1 runs that do not count"):
             self.read(bench(good=False))
 
     def test_of_each_case_the_newest_set_counts(self) -> None:

@@ -50,7 +50,51 @@ class Judged(unittest.TestCase):
         runs[3].update(good=False, lost=5)
         interval, verdict, note = report.judged(self.scenario, self.target, runs)
         assert interval is not None
-        self.assertEqual((interval.count, verdict, note), (6, Verdict.NOT_YET, "rounds: 6, wanted are 7"))
+        self.assertEqual((interval.count, verdict, note), (6, Verdict.NOT_YET, "rounds: 6, wanted are 7; 1 of 7 runs of ws do not count"))
+
+    def test_a_round_in_which_we_failed_is_not_forgiven(self) -> None:
+        runs = rounds([2] * 9, [1] * 9)
+        self.assertIs(report.judged(self.scenario, self.target, runs)[1], Verdict.MET)
+        runs[3].update(server="pushletd", told_missing=5)
+        _, verdict, note = report.judged(self.scenario, self.target, runs)
+        self.assertEqual((verdict, note), (Verdict.NOT_YET, "1 of 9 runs of ws do not count"))
+        # What a peer fails in is told with it, and takes nothing from us.
+        runs = rounds([2] * 9, [1] * 9)
+        runs[-1].update(server="uws", failed="no answer", good=False)
+        self.assertEqual(report.judged(self.scenario, self.target, runs)[1:], (Verdict.MET, ""))
+        # Missed stays missed.
+        runs = rounds([1] * 9, [2] * 9)
+        runs[3].update(server="pushletd", good=False)
+        self.assertIs(report.judged(self.scenario, self.target, runs)[1], Verdict.MISSED)
+
+    def test_faults_are_judged_in_all_rounds(self) -> None:
+        scenario = sample(test_scenarios.GOOD.replace("deliveries_per_second > 1 x uws", "lost <= 0"))
+        runs = [run("ws", number, 1.0, lost=0) for number in range(1, 8)]
+        self.assertEqual(report.judged(scenario, scenario.targets[0], runs)[1:], (Verdict.MET, ""))
+        for one in runs[:3]:
+            one.update(good=False, lost=9)
+        interval, verdict, _ = report.judged(scenario, scenario.targets[0], runs)
+        assert interval is not None
+        self.assertEqual((interval.high, interval.count, verdict), (9, 7, Verdict.NOT_YET))
+        for one in runs:
+            one.update(good=False, lost=9)
+        self.assertIs(report.judged(scenario, scenario.targets[0], runs)[1], Verdict.MISSED)
+
+    def test_rates_of_servers_that_wait_for_the_generator_are_marked(self) -> None:
+        runs = rounds([2] * 7, [1] * 7)
+        for one in runs:
+            one["server_cpu_percent"] = 89.0
+        interval, verdict, note = report.judged(self.scenario, self.target, runs)
+        self.assertEqual((verdict, note), (Verdict.MET, "generator-bound: both servers below 90 % CPU"))
+        for one in runs[:7]:
+            one["server_cpu_percent"] = 91.0
+        self.assertEqual(report.judged(self.scenario, self.target, runs)[2], "")
+
+    def test_sides_without_a_run_that_counts_are_named(self) -> None:
+        runs = [run("ws", 1, 2.0, good=False, lost=3), run("ws", 2, 2.0), run("uws", 1, 1.0, good=False, failed="no module")]
+        self.assertEqual(report.uncounted(self.scenario, runs), ["one, uws: no run counts: no module"])
+        pair = [{**runs[2], "side": "ws", "other_side": "uws"}]
+        self.assertEqual(report.uncounted(self.scenario, pair), ["one, ws beside uws: no run counts: no module"])
 
     def test_who_cannot_do_it_is_no_figure_and_says_why(self) -> None:
         runs = [run("ws", 1, 2.0), {**FACTS, "side": "uws", "round": 1, "good": False, "failed": "no memory"}]
@@ -64,6 +108,8 @@ class Judged(unittest.TestCase):
         self.assertFalse(report.counts({"server": "pushpin", **faults, "sessions_open": 98}))
         self.assertFalse(report.counts({"server": "pushpin", **faults, "server_gone": True}))
         self.assertFalse(report.counts({"server": "pushpin", **faults, "failed": "not done"}))
+        self.assertFalse(report.counts({"server": "pushpin", "good": True, "stopped_early": True}))
+        self.assertEqual(measure.trouble({"good": True, "stopped_early": True}), "stopped early")
 
     def test_what_we_drop_and_tell_does_not_count_either(self) -> None:
         self.assertTrue(report.counts({"server": "pushletd", "good": True, "told_missing": 0}))
@@ -95,9 +141,11 @@ class Page(unittest.TestCase):
     def test_tables_hold_medians_verdicts_commands_and_troubles(self) -> None:
         runs = rounds([2000] * 7, [1000] * 7)
         runs[0].update(good=False, lost=5)
+        for one in runs:
+            one["server_command"] = "taskset --cpu-list 0 perf/peers/serve uws"
         runs[1].update(server_start="--cores 2", server_limits="19932 connections")
         text = report.written([sample()], {"one": runs})
-        for part in ("| one | ws: `deliveries_per_second > 1 x uws` | 2.000 | 2.000 to 2.000 | 6 |", "| ws | 1.2 | 2,000 | 6 of 7 | lost 5 |", "bench uws", "a machine", "`--cores 2`: 19932 connections"):
+        for part in ("| one | ws: `deliveries_per_second > 1 x uws` | 2.000 | 2.000 to 2.000 | 6 |", "| ws | 1.2 | 2,000 | 6 of 7 | lost 5 |", "perf/run --only one\ntaskset --cpu-list 0 perf/peers/serve uws\nbench ws\nbench uws\n", "a machine", "`--cores 2`: 19932 connections"):
             self.assertIn(part, text)
 
     def test_a_table_stays_whole(self) -> None:

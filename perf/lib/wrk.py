@@ -88,10 +88,11 @@ def told(said: str) -> dict[str, object]:
     raise Refused(f"wrk printed no account:\n{said[-2000:]}")
 
 
-def _waited(child: subprocess.Popen[str]) -> tuple[str, float]:
+def _waited(child: subprocess.Popen[bytes]) -> tuple[str, float]:
     """What a child printed, and its processor time."""
     assert child.stdout is not None
-    said = child.stdout.read()
+    with child.stdout as output:
+        said = output.read().decode("utf-8", errors="replace")
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
@@ -103,8 +104,11 @@ def measure(scenario: Scenario, server: Server, seconds: int, number: int) -> di
     """One run of wrk against one server."""
     words = command(scenario, server, seconds)
     before, begin = processes.cpu_seconds(server.pids), time.monotonic()
-    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
-    said, own = _waited(child)
+    child = processes.start(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        said, own = _waited(child)
+    finally:
+        processes.end(child)
     wall, spent = time.monotonic() - begin, processes.cpu_seconds(server.pids) - before
     account = told(said)
     answers = int(str(account["right"])) + int(str(account["joined"])) * (scenario.script == "control.lua")
@@ -123,6 +127,7 @@ def measure(scenario: Scenario, server: Server, seconds: int, number: int) -> di
         "server_busy": spent / wall,
         "generator_busy": own / wall,
         "good": good,
+        "server_command": server.started,
         "command": " ".join(_shown(word) for word in words),
     }
 

@@ -139,6 +139,12 @@ impl Fleet {
             Count::Garbled,
             Count::Foreign,
             Count::Refused,
+            // What a server tells is a fault here, too: the deliveries that are left are fewer than those that are counted on.
+            Count::RefusedButDelivered,
+            Count::Unanswered,
+            Count::ToldMissing,
+            Count::MissedByAbort,
+            Count::Aborted,
         ];
         Ok(faults.into_iter().all(|count| sums.get(count) == 0))
     }
