@@ -108,7 +108,7 @@ def uncounted(scenario: Scenario, runs: Sequence[Record]) -> list[str]:
     for one in runs:
         name = f"{one['side']} beside {one['other_side']}" if "other_side" in one else str(one["side"])
         sides.setdefault(name, []).append(one)
-    return [f"{scenario.name}, {name}: no run counts: {measure.trouble(tried[-1])}" for name, tried in sides.items() if not good(tried)]
+    return [f"{scenario.name}, {name}: no run counts: {' '.join(measure.trouble(tried[-1]).split())[:300]}" for name, tried in sides.items() if not good(tried)]
 
 
 def _cell(text: str) -> str:
