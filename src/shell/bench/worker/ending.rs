@@ -7,6 +7,7 @@ use rustix::event::epoll;
 use super::{Alarm, LOOK_NS, Member, Role, Slot, WAKE, Worker};
 use crate::shell::bench::shared::{Count, Group, Phase};
 use crate::shell::bench::subscriber::Stage;
+use crate::shell::client::transport::Transport;
 
 /// How long a session of the churn waits for what is missing, and for the end of its answer, in nanoseconds.
 const LEAVE_NS: u64 = 5_000_000_000;
@@ -14,7 +15,8 @@ const LEAVE_NS: u64 = 5_000_000_000;
 const LEAVES_AT_ONCE: usize = 64;
 
 impl Worker {
-    /// A session of the churn goes on its way out: it waits for what is missing, says that it leaves, or just closes.
+    /// A session of the churn goes on its way out: it waits for what is missing, says that it leaves, or just closes where
+    /// that is the end of the session.
     pub(super) fn go(&mut self, key: u32, now: u64) {
         let Role::Subscriber(subscriber) = &mut self.slots[key as usize].role else { return };
         if self.shared.phase() == Phase::Open {
@@ -30,7 +32,9 @@ impl Worker {
             Stage::Waiting => {
                 subscriber.settle(false, &self.shared, self.thread);
                 (subscriber.stage, subscriber.since_ns) = (Stage::Leaving, now);
-                if self.doors.leave().is_none() {
+                let ends_with_connection =
+                    matches!(self.shared.args.transport, Transport::EventStream | Transport::WebSocket);
+                if ends_with_connection || self.doors.leave().is_none() {
                     return self.finish(key, Count::Churned, false);
                 }
                 self.leaving.push_back(std::mem::take(&mut subscriber.id));
