@@ -1,5 +1,5 @@
 //! The system calls that no safe wrapper has, each with the reason why its use is sound (invariant A12).
-#![allow(unsafe_code, reason = "the only file that may: what it holds has no safe wrapper")]
+#![allow(unsafe_code, reason = "one of the two files of the server that may (A12): what it holds has no safe wrapper")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};

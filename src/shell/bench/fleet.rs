@@ -181,6 +181,7 @@ impl Meter {
     pub fn lap(&mut self) -> io::Result<f64> {
         let deadline = Instant::now() + REST_MAX;
         while !self.pids.iter().all(|pid| rests(*pid)) && Instant::now() < deadline {
+            // No descriptor tells when another process rests; the pause only spares its processor, and what is read behind it is judged anew.
             std::thread::sleep(REST_LOOK);
         }
         let threads = used(&self.pids)?.unwrap_or_default().threads.into_iter().collect();
