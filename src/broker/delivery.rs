@@ -26,6 +26,16 @@ const WARMED_TARGETS: usize = 16;
 /// So many queued events that are dropped, or looked at for it, are as much work as a delivery.
 const ITEMS_PER_WORK: usize = 16;
 
+/// How close together sessions get their events: whether some would travel together if the flusher waited.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spacing {
+    /// Visits to sessions.
+    visits: u64,
+    /// Those to a session whose last visit was of delivery `from` or a later one.
+    close: u64,
+    from: u64,
+}
+
 /// An event on its way into more outboxes than one step may fill.
 ///
 /// Requests are served between its slices. Who takes part was settled when it began: a session that did not listen then is marked as visited
@@ -54,6 +64,14 @@ impl Targets {
             Self::Matched(found) => found.len(),
             Self::Everyone { slots, .. } => *slots as usize,
         }
+    }
+}
+
+impl Spacing {
+    /// A session is visited whose last visit was of delivery `last`.
+    fn note(&mut self, last: u64) {
+        self.visits += 1;
+        self.close += u64::from(last >= self.from);
     }
 }
 
@@ -118,9 +136,10 @@ impl Broker {
             self.counters.unicast_dropped += 1;
             return;
         }
+        self.visit += 1;
         let (_, mut outboxes) = self.outboxes();
         if let Some(key) = key {
-            outboxes.put(key, None, &mut encoding);
+            outboxes.offer_to_slot(key.slot, &mut encoding);
         }
         let full = outboxes.full;
         self.end_full(now, encoding.names_dropped, full);
@@ -131,6 +150,24 @@ impl Broker {
     #[must_use]
     pub const fn walked(&self) -> u64 {
         self.walked
+    }
+
+    /// How many visits deliveries have paid to sessions since the start, and how many of them close behind another (see
+    /// [`Broker::set_close_from`]).
+    #[must_use]
+    pub const fn spacing(&self) -> (u64, u64) {
+        (self.spacing.visits, self.spacing.close)
+    }
+
+    /// The number of the delivery that comes next.
+    #[must_use]
+    pub const fn next_delivery(&self) -> u64 {
+        self.visit + 1
+    }
+
+    /// From now on a visit to a session is close behind its last one if that was of this delivery or a later one.
+    pub const fn set_close_from(&mut self, delivery: u64) {
+        self.spacing.from = delivery;
     }
 
     /// Whether an event is on its way into more outboxes than one step may fill. Until it is there, every request but a publish may be handed
@@ -170,8 +207,9 @@ impl Broker {
     }
 
     fn outboxes(&mut self) -> (&crate::topic::Trie<Interest>, Outboxes<'_>) {
-        let Self { trie, sessions, settings, dirty, counters, visit, pressed, deflater, .. } = self;
-        (trie, Outboxes { sessions, settings, dirty, counters, pressed, deflater, visit: *visit, full: Vec::new() })
+        let Self { trie, sessions, settings, dirty, counters, visit, spacing, pressed, deflater, .. } = self;
+        let visit = *visit;
+        (trie, Outboxes { sessions, settings, dirty, counters, spacing, pressed, deflater, visit, full: Vec::new() })
     }
 
     /// P-30: ends the sessions whose outboxes had no room.
@@ -214,6 +252,7 @@ struct Outboxes<'a> {
     settings: &'a Settings,
     dirty: &'a mut VecDeque<SessionKey>,
     counters: &'a mut Counters,
+    spacing: &'a mut Spacing,
     pressed: &'a mut bool,
     deflater: &'a mut Option<Box<ws::Deflater>>,
     /// The number of the delivery.
@@ -235,6 +274,7 @@ impl Outboxes<'_> {
         if session.visited == self.visit || !session.is_listening() {
             return 1;
         }
+        self.spacing.note(session.visited);
         session.visited = self.visit;
         if !encoding.is_for(session) {
             return 1;
@@ -252,6 +292,7 @@ impl Outboxes<'_> {
         if session.visited == self.visit || !session.is_listening() {
             return Some(1);
         }
+        self.spacing.note(session.visited);
         session.visited = self.visit;
         Some(self.put(key, None, encoding))
     }

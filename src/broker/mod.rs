@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use delivery::Delivery;
+use delivery::{Delivery, Spacing};
 use idempotency::Memory;
 use presence::Presence;
 
@@ -118,6 +118,7 @@ pub struct Broker {
     jitter: fastrand::Rng,
     /// Number of the last delivery: marks the sessions it has visited.
     visit: u64,
+    spacing: Spacing,
     /// Nodes of the trie that events have visited.
     walked: u64,
     /// The event that is on its way into more outboxes than one step may fill.
@@ -155,6 +156,7 @@ impl Broker {
             counters: Counters::default(),
             jitter: fastrand::Rng::with_seed(seed),
             visit: 0,
+            spacing: Spacing::default(),
             walked: 0,
             delivery: None,
             slice: DELIVERIES_PER_SLICE_MAX,

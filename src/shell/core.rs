@@ -20,7 +20,7 @@ use super::entropy::Entropy;
 use super::flusher::Batch;
 use super::handover::Departure;
 use super::net;
-use super::pacer::{Due, Pacer};
+use super::pacer::{Due, Pacer, Spacing};
 use super::readiness::Driver;
 use super::router::Routes;
 use super::source::SourceBoard;
@@ -231,6 +231,8 @@ impl Core {
         let now = self.parts.clock.now();
         let full = ready.len() == ready.capacity();
         self.hub.set_time(self.parts.clock.nanos());
+        let next = self.hub.broker().next_delivery();
+        self.hub.set_close_from(self.pacer.close_from(began_us, next));
         self.hub.begin_turn(now);
         self.take_published(now);
         self.apply_effects(now);
@@ -257,8 +259,8 @@ impl Core {
         self.ring_bells();
         let ended_us = self.parts.clock.micros();
         self.turns.record(ended_us.saturating_sub(began_us));
-        let counters = self.hub.broker().counters();
-        self.pacer.worked(began_us, ended_us, counters.published + counters.relayed);
+        let (deliveries, close) = self.hub.broker().spacing();
+        self.pacer.worked(began_us, ended_us, Spacing { deliveries, close });
         if more {
             return true;
         }

@@ -1,8 +1,8 @@
 //! When to write: at once while the core has time, a little later under load, so that more events travel in one write.
 //!
-//! Writing is nearly all that a delivery costs, and a write costs the same for one event and for eight. So a core that is busy, and to
-//! which several events come within the longest delay, lets them gather. A core with time to spare, or with one event at a time, would
-//! only be late: it writes at once.
+//! Writing is nearly all that a delivery costs, and a write costs the same for one event and for eight. So a core that is busy, and whose
+//! sessions get their events closer together than the longest delay, lets them gather. A core with time to spare would only be late, and so
+//! would one whose events go each to another session, however many there are: they write at once.
 
 /// How far the measured load looks back, in microseconds.
 const WINDOW_US: u64 = 20_000;
@@ -10,8 +10,10 @@ const WINDOW_US: u64 = 20_000;
 const EASY_LOAD: u64 = 250_000;
 /// From this share on the delay is the longest that is allowed, in millionths.
 const HEAVY_LOAD: u64 = 500_000;
-/// One more event within the longest delay, in the unit of `gain`: fewer are not worth the wait.
-const ONE_EVENT: u64 = 1_000_000;
+/// Of so many deliveries one must be close behind another of its session: fewer are not worth the wait.
+const WORTHWHILE: u64 = 2;
+/// No turn makes more deliveries: so nothing overflows.
+const DELIVERIES_MAX: u64 = 100_000_000;
 
 /// When the next write is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +24,29 @@ pub(super) enum Due {
     In(u64),
 }
 
-/// Decides when a core writes. It is told how long each turn took and how many events have come.
+/// How the deliveries of a core have been spaced since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spacing {
+    /// How many there were.
+    pub(super) deliveries: u64,
+    /// How many of them went to a session that had got another just before.
+    pub(super) close: u64,
+}
+
+/// Decides when a core writes. It is told how long each turn took and how the deliveries are spaced.
 #[derive(Debug)]
 pub(super) struct Pacer {
     delay_max_us: u64,
     /// Share of the last window that the core was busy, in millionths.
     load: u64,
-    /// Events that come within the longest delay, in millionths.
-    gain: u64,
+    /// How many deliveries are made in a second.
+    rate: u64,
+    /// How many of them are close behind another of the same session.
+    close_rate: u64,
     last_us: u64,
-    last_events: u64,
+    last: Spacing,
+    /// Times, half the longest delay apart or more, and the next delivery's number then. The older one bounds what is close.
+    marks: [(u64, u64); 2],
     /// When there was first something to write that is not written yet.
     since_us: Option<u64>,
     /// Writing has begun and goes on until everything is out.
@@ -41,7 +56,17 @@ pub(super) struct Pacer {
 impl Pacer {
     /// One that delays by at most `delay_max_us`; never if that is 0.
     pub(super) const fn new(delay_max_us: u64) -> Self {
-        Self { delay_max_us, load: 0, gain: 0, last_us: 0, last_events: 0, since_us: None, is_writing: false }
+        Self {
+            delay_max_us,
+            load: 0,
+            rate: 0,
+            close_rate: 0,
+            last_us: 0,
+            last: Spacing { deliveries: 0, close: 0 },
+            marks: [(0, 0); 2],
+            since_us: None,
+            is_writing: false,
+        }
     }
 
     /// Another bound, from the next write on.
@@ -49,16 +74,32 @@ impl Pacer {
         self.delay_max_us = delay_max_us;
     }
 
-    /// A turn has ended; `events` is how many events have been queued for sending in all.
-    pub(super) fn worked(&mut self, began_us: u64, ended_us: u64, events: u64) {
+    /// A turn begins, and the delivery that comes next has the number `next`. Gives the number of the first one that is not longer ago than the
+    /// longest delay, and not shorter than half of it: who has got that or a later one, and gets another, gets it close behind.
+    pub(super) const fn close_from(&mut self, now_us: u64, next: u64) -> u64 {
+        let [_, newer] = self.marks;
+        let passed = now_us.saturating_sub(newer.0);
+        if passed >= self.delay_max_us {
+            self.marks = [(now_us, next); 2];
+        } else if passed >= self.delay_max_us / 2 {
+            self.marks = [newer, (now_us, next)];
+        }
+        self.marks[0].1
+    }
+
+    /// A turn has ended.
+    pub(super) fn worked(&mut self, began_us: u64, ended_us: u64, spacing: Spacing) {
         let passed = ended_us.saturating_sub(self.last_us).max(1);
         let busy = ended_us.saturating_sub(began_us.max(self.last_us));
-        let came = events.wrapping_sub(self.last_events);
-        (self.last_us, self.last_events) = (ended_us, events);
+        let came = spacing.deliveries.wrapping_sub(self.last.deliveries);
+        let close = spacing.close.wrapping_sub(self.last.close);
+        (self.last_us, self.last) = (ended_us, spacing);
         let weight = passed.min(WINDOW_US);
-        let mix = |old: u64, new: u64| (old * (WINDOW_US - weight) + new.min(1_000 * ONE_EVENT) * weight) / WINDOW_US;
+        let mix = |old: u64, new: u64| (old * (WINDOW_US - weight) + new * weight) / WINDOW_US;
+        let rate = |count: u64| count.min(DELIVERIES_MAX) * 1_000_000 / passed;
         self.load = mix(self.load, busy * 1_000_000 / passed);
-        self.gain = mix(self.gain, came.saturating_mul(ONE_EVENT).saturating_mul(self.delay_max_us) / passed);
+        self.rate = mix(self.rate, rate(came));
+        self.close_rate = mix(self.close_rate, rate(close));
     }
 
     /// Everything is written.
@@ -79,7 +120,7 @@ impl Pacer {
     }
 
     fn delay_us(&self) -> u64 {
-        if self.gain < ONE_EVENT {
+        if self.close_rate == 0 || self.close_rate * WORTHWHILE < self.rate {
             return 0;
         }
         self.delay_max_us * self.load.clamp(EASY_LOAD, HEAVY_LOAD).saturating_sub(EASY_LOAD) / (HEAVY_LOAD - EASY_LOAD)
@@ -90,13 +131,13 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    /// Turns of `busy_us` every `every_us`, each with `events`, for half a second. Returns the time it ended.
-    fn work(pacer: &mut Pacer, every_us: u64, busy_us: u64, events: u64) -> u64 {
-        let mut seen = pacer.last_events;
+    /// Turns of `busy_us` every `every_us`, each with so many deliveries, for half a second. Returns the time it ended.
+    fn work(pacer: &mut Pacer, every_us: u64, busy_us: u64, [deliveries, close]: [u64; 2]) -> u64 {
+        let mut seen = pacer.last;
         let (begin, mut at) = (pacer.last_us, pacer.last_us);
         while at < begin + 500_000 {
             at += every_us;
-            seen += events;
+            seen = Spacing { deliveries: seen.deliveries + deliveries, close: seen.close + close };
             pacer.worked(at - busy_us, at, seen);
         }
         at
@@ -107,14 +148,14 @@ mod tests {
         let mut pacer = Pacer::new(2000);
         assert_eq!(pacer.due(0, false), Due::Now);
         pacer.all_written();
-        let now = work(&mut pacer, 1000, 100, 5);
+        let now = work(&mut pacer, 1000, 100, [500, 450]);
         assert_eq!(pacer.due(now, false), Due::Now, "a tenth of the time is not load");
     }
 
     #[test]
     fn a_busy_core_with_many_events_gathers_them() {
         let mut pacer = Pacer::new(2000);
-        let now = work(&mut pacer, 1000, 900, 5);
+        let now = work(&mut pacer, 1000, 900, [500, 450]);
         assert_eq!(pacer.due(now, false), Due::In(2000));
         assert_eq!(pacer.due(now + 1500, false), Due::In(500), "the first event sets the end");
         assert_eq!(pacer.due(now + 2000, false), Due::Now);
@@ -127,14 +168,37 @@ mod tests {
     #[test]
     fn a_busy_core_with_one_event_at_a_time_has_nothing_to_gather() {
         let mut pacer = Pacer::new(2000);
-        let now = work(&mut pacer, 40_000, 39_000, 1);
+        let now = work(&mut pacer, 40_000, 39_000, [10_000, 0]);
         assert_eq!(pacer.due(now, false), Due::Now);
+    }
+
+    #[test]
+    fn many_events_each_to_another_session_are_not_gathered() {
+        let mut pacer = Pacer::new(2000);
+        let now = work(&mut pacer, 1000, 1000, [60, 2]);
+        assert_eq!(pacer.due(now, false), Due::Now);
+    }
+
+    #[test]
+    fn what_is_close_is_between_half_the_delay_and_all_of_it() {
+        let mut pacer = Pacer::new(2000);
+        let mut history = vec![(0, 0)];
+        for next in 1..2000_u64 {
+            let now = history[history.len() - 1].0 + [70, 130, 400, 30][next as usize % 4];
+            let from = pacer.close_from(now, next);
+            history.push((now, next));
+            let (since, _) = history[from as usize];
+            let age = now - since;
+            assert!(age <= 2000 + 400 && (age >= 1000 || now < 2000), "{age} us at {now}");
+        }
+        let now = history[history.len() - 1].0 + 50_000;
+        assert_eq!(pacer.close_from(now, 2000), 2000, "after a pause nothing is close");
     }
 
     #[test]
     fn half_the_load_is_half_the_delay() {
         let mut pacer = Pacer::new(2000);
-        let now = work(&mut pacer, 1000, 375, 5);
+        let now = work(&mut pacer, 1000, 375, [500, 450]);
         let Due::In(wait) = pacer.due(now, false) else { panic!("no delay") };
         assert!((900..=1100).contains(&wait), "{wait} us");
     }
@@ -142,15 +206,15 @@ mod tests {
     #[test]
     fn no_delay_is_none() {
         let mut pacer = Pacer::new(0);
-        let now = work(&mut pacer, 1000, 1000, 100);
+        let now = work(&mut pacer, 1000, 1000, [100_000, 99_000]);
         assert_eq!(pacer.due(now, false), Due::Now);
     }
 
     #[test]
     fn the_load_is_forgotten_when_it_ends() {
         let mut pacer = Pacer::new(2000);
-        work(&mut pacer, 1000, 1000, 100);
-        let now = work(&mut pacer, 20_000, 20, 0);
+        work(&mut pacer, 1000, 1000, [100_000, 99_000]);
+        let now = work(&mut pacer, 20_000, 20, [0, 0]);
         assert_eq!(pacer.due(now, false), Due::Now);
     }
 }

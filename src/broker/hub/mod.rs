@@ -149,6 +149,11 @@ impl Hub {
         self.broker.counters_mut()
     }
 
+    /// See [`Broker::set_close_from`].
+    pub const fn set_close_from(&mut self, delivery: u64) {
+        self.broker.set_close_from(delivery);
+    }
+
     /// See [`Broker::handle_settings`].
     pub fn handle_settings(&mut self, settings: Settings) {
         self.broker.handle_settings(settings);
