@@ -2,11 +2,15 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::slice;
 use std::sync::Arc;
 
 use super::{Broker, Settings};
 use crate::auth::Readers;
-use crate::limits::{DELIVERIES_PER_SLICE_MAX, WRITES_PER_TURN_MAX, WS_DEFLATE_BYTES_MIN};
+use crate::limits::{
+    DELIVERIES_PER_SLICE_MAX, ENCODING_GROWTH_MAX, EVENT_OVERHEAD_BYTES, EVENTS_TOGETHER_MAX, WRITES_PER_TURN_MAX,
+    WS_DEFLATE_BYTES_MIN,
+};
 use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
 use crate::session::{Bounds, Channel, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
@@ -21,6 +25,8 @@ pub fn unicast_shard(to: &str) -> Option<Shard> {
 
 /// To end a session is as much work as so many deliveries: one more write for the shell, of which a turn has a share.
 const WORK_OF_AN_END: usize = DELIVERIES_PER_SLICE_MAX / WRITES_PER_TURN_MAX;
+/// Room for so many targets is kept for the next delivery: half a megabyte.
+const SPARE_TARGETS_MAX: usize = 65_536;
 /// How many sessions are fetched from memory together.
 const WARMED_TARGETS: usize = 16;
 /// So many queued events that are dropped, or looked at for it, are as much work as a delivery.
@@ -36,7 +42,10 @@ pub(super) struct Spacing {
     from: u64,
 }
 
-/// An event on its way into more outboxes than one step may fill.
+/// An event, or several for the same subscribers, on the way into more outboxes than one step may fill.
+///
+/// More events are taken in only before the first step, and only while nothing else has happened since it began: then the same sessions take
+/// part in all of them. Each is visited once and gets all of them, which is what that costs: mostly it is in no cache.
 ///
 /// Requests are served between its slices. Who takes part was settled when it began: a session that did not listen then is marked as visited
 /// by its first listen, a subscription that was made since then has a number that is too high ([`Subscriptions::matched`]), and who is gone
@@ -44,10 +53,15 @@ pub(super) struct Spacing {
 ///
 /// [`Subscriptions::matched`]: crate::session::Subscriptions::matched
 pub(super) struct Delivery {
-    encoding: Encoding,
+    /// In the order in which they were accepted.
+    events: Vec<Encoding>,
     targets: Targets,
     /// How many of them have had their turn.
     next: usize,
+    /// How many more events it may take.
+    room: usize,
+    /// And how many bytes of them, encoded.
+    room_bytes: usize,
 }
 
 /// Whom an event is offered to.
@@ -79,6 +93,11 @@ impl Broker {
     /// P-19: one copy for each session with a matching subscription, the longest first. P-24: the publisher's own session is one like any
     /// other. If more match than one step may serve, this only begins.
     pub(super) fn multicast(&mut self, now: Now, event: &Arc<Event>) {
+        if self.may_join(event.subject.as_str(), event.bytes())
+            && let Some(delivery) = &mut self.delivery
+        {
+            return delivery.join(Encoding::new(Arc::clone(event), &self.settings));
+        }
         self.finish_delivery_before_another(now);
         self.visit += 1;
         let subject = event.subject.as_bytes();
@@ -89,15 +108,17 @@ impl Broker {
         }
         let mut encoding = Encoding::new(Arc::clone(event), &self.settings);
         if count > self.slice {
-            let (mut targets, jitter) = (Vec::with_capacity(count), &mut self.jitter);
+            let (mut targets, jitter) = (std::mem::take(&mut self.spare_targets), &mut self.jitter);
+            targets.clear();
+            targets.reserve(count);
             // Somebody has to be last, but not always the same.
             self.trie.collect_matches(subject, |len| jitter.usize(..len), &mut targets);
-            self.delivery = Some(Box::new(Delivery { encoding, targets: Targets::Matched(targets), next: 0 }));
+            self.delivery = Some(Box::new(Delivery::new(Targets::Matched(targets), self.settings.bounds, encoding)));
             return;
         }
         let (trie, mut outboxes) = self.outboxes();
         trie.for_each_match(subject, |interest| {
-            outboxes.offer(interest, &mut encoding);
+            outboxes.offer(interest, slice::from_mut(&mut encoding));
         });
         let full = outboxes.full;
         self.end_full(now, encoding.names_dropped, full);
@@ -115,7 +136,8 @@ impl Broker {
         let encoding = Encoding::new(Arc::clone(event), &self.settings);
         // Somebody has to be last, but not always the same.
         let targets = Targets::Everyone { slots, first: self.jitter.u32(..slots) };
-        self.delivery = Some(Box::new(Delivery { encoding, targets, next: 0 }));
+        self.delivery = Some(Box::new(Delivery::new(targets, self.settings.bounds, encoding)));
+        self.seal_delivery();
         if slots as usize <= self.slice {
             self.finish_delivery(now);
         }
@@ -139,7 +161,7 @@ impl Broker {
         self.visit += 1;
         let (_, mut outboxes) = self.outboxes();
         if let Some(key) = key {
-            outboxes.offer_to_slot(key.slot, &mut encoding);
+            outboxes.offer_to_slot(key.slot, slice::from_mut(&mut encoding));
         }
         let full = outboxes.full;
         self.end_full(now, encoding.names_dropped, full);
@@ -178,18 +200,41 @@ impl Broker {
         self.delivery.is_some()
     }
 
+    /// Whether an event of this subject, with so many bytes of its publisher, may be handed in although a delivery is under way: it goes with
+    /// the one that has begun last to the same subscribers, and nobody has got that yet.
+    #[must_use]
+    pub fn may_join(&self, subject: &str, bytes: usize) -> bool {
+        self.delivery.as_ref().is_some_and(|delivery| {
+            let same = delivery.events.first().is_some_and(|first| first.event.subject.as_str() == subject);
+            same && delivery.room > 0 && delivery.room_bytes >= encoded_max(bytes)
+        })
+    }
+
+    /// No more events go with the one that is under way: something else comes, and whoever takes part in what is published behind it was
+    /// settled before.
+    pub fn seal_delivery(&mut self) {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.room = 0;
+        }
+    }
+
     /// Gives the event that is under way to the next [`DELIVERIES_PER_SLICE_MAX`] of those whom it concerns, to fewer where queues are full.
     /// Does nothing if none is under way.
     pub fn deliver_slice(&mut self, now: Now) {
         let Some(mut delivery) = self.delivery.take() else { return };
-        let dropped_before = delivery.encoding.names_dropped;
+        delivery.room = 0;
+        let dropped_before = delivery.names_dropped();
         let work_max = self.slice;
         let (_, mut outboxes) = self.outboxes();
         delivery.offer_some(&mut outboxes, work_max);
         let full = outboxes.full;
-        self.end_full(now, delivery.encoding.names_dropped - dropped_before, full);
+        self.end_full(now, delivery.names_dropped() - dropped_before, full);
         if delivery.next < delivery.targets.len() {
             self.delivery = Some(delivery);
+        } else if let Targets::Matched(targets) = delivery.targets
+            && targets.capacity() <= SPARE_TARGETS_MAX
+        {
+            self.spare_targets = targets;
         }
     }
 
@@ -222,6 +267,26 @@ impl Broker {
 }
 
 impl Delivery {
+    /// One that may take more events than its first.
+    fn new(targets: Targets, bounds: Bounds, first: Encoding) -> Self {
+        // Before it no queue that its socket takes was more than half full, and with it none is full.
+        let room = EVENTS_TOGETHER_MAX.min(bounds.events_max as usize / 2);
+        let mut delivery =
+            Self { events: Vec::new(), targets, next: 0, room, room_bytes: bounds.bytes_max as usize / 2 };
+        delivery.join(first);
+        delivery
+    }
+
+    fn join(&mut self, encoding: Encoding) {
+        self.room = self.room.saturating_sub(1);
+        self.room_bytes = self.room_bytes.saturating_sub(encoded_max(encoding.event.bytes()));
+        self.events.push(encoding);
+    }
+
+    fn names_dropped(&self) -> u64 {
+        self.events.iter().map(|encoding| encoding.names_dropped).sum()
+    }
+
     /// Offers the event to those whose turn it is, until that was so much work.
     fn offer_some(&mut self, outboxes: &mut Outboxes<'_>, work_max: usize) {
         let (mut work, mut empty) = (0, 0);
@@ -230,12 +295,12 @@ impl Delivery {
                 Targets::Matched(found) if self.next.is_multiple_of(WARMED_TARGETS) => {
                     let coming = found[self.next..].iter().take(WARMED_TARGETS);
                     std::hint::black_box(outboxes.warm_up(coming));
-                    work += outboxes.offer(found[self.next], &mut self.encoding);
+                    work += outboxes.offer(found[self.next], &mut self.events);
                 }
-                Targets::Matched(found) => work += outboxes.offer(found[self.next], &mut self.encoding),
+                Targets::Matched(found) => work += outboxes.offer(found[self.next], &mut self.events),
                 Targets::Everyone { slots, first } => {
                     let at = (self.next + *first as usize) % *slots as usize;
-                    match outboxes.offer_to_slot(at as u32, &mut self.encoding) {
+                    match outboxes.offer_to_slot(at as u32, &mut self.events) {
                         Some(done) => work += done,
                         None => empty += 1,
                     }
@@ -268,60 +333,66 @@ impl Outboxes<'_> {
         sessions.fold(0, |sum, session| sum ^ session.outbox.touch_end() ^ session.visited)
     }
 
-    /// P-19: the session gets the event unless it has it already or does not want it any more. Says how much work that was, in deliveries.
-    fn offer(&mut self, interest: Interest, encoding: &mut Encoding) -> usize {
+    /// P-19: the session gets the events unless it has them already or does not want them any more. Says how much work that was, in deliveries.
+    /// They are of one subject.
+    fn offer(&mut self, interest: Interest, events: &mut [Encoding]) -> usize {
         let Some((key, session)) = self.sessions.in_slot_mut(interest.session) else { return 1 };
         if session.visited == self.visit || !session.is_listening() {
             return 1;
         }
         self.spacing.note(session.visited);
         session.visited = self.visit;
-        if !encoding.is_for(session) {
-            return 1;
-        }
-        let subject = encoding.event.subject.as_str();
-        let matched = session.subscriptions.matched(interest.place, subject, self.visit);
+        let Some(first) = events.first().filter(|first| first.is_for(session)) else { return 1 };
+        let matched = session.subscriptions.matched(interest.place, first.event.subject.as_str(), self.visit);
         let (label, looked_at) = (matched.label, matched.looked_at / ITEMS_PER_WORK);
-        looked_at + if label.is_some() { self.put(key, label, encoding) } else { 1 }
+        looked_at + if label.is_some() { self.put(key, label.as_ref(), events) } else { 1 }
     }
 
-    /// The session in this slot gets the event if it has listened by the time it was published (P-25). Says how much work that was, in
+    /// The session in this slot gets the events if it has listened by the time they were published (P-25). Says how much work that was, in
     /// deliveries; `None` if there is no session.
-    fn offer_to_slot(&mut self, slot: u32, encoding: &mut Encoding) -> Option<usize> {
+    fn offer_to_slot(&mut self, slot: u32, events: &mut [Encoding]) -> Option<usize> {
         let (key, session) = self.sessions.in_slot_mut(slot)?;
         if session.visited == self.visit || !session.is_listening() {
             return Some(1);
         }
         self.spacing.note(session.visited);
         session.visited = self.visit;
-        Some(self.put(key, None, encoding))
+        Some(self.put(key, None, events))
     }
 
-    /// P-30: puts the event into the session's outbox, or notes that the session is to be ended for it.
-    fn put(&mut self, key: SessionKey, label: Option<Label>, encoding: &mut Encoding) -> usize {
+    /// P-30: puts the events into the session's outbox, or notes that the session is to be ended for one of them.
+    fn put(&mut self, key: SessionKey, label: Option<&Label>, events: &mut [Encoding]) -> usize {
         let Some(session) = self.sessions.get_mut(key) else { return 1 };
-        let (frame, bounds, policy) = (
-            encoding.frame_for(session, self.deflater),
-            bounds(session, self.settings),
-            policy(session, self.settings),
-        );
-        let (lost, looked_at) = match session.outbox.push(frame, label, bounds, policy) {
-            Pushed::Full => {
-                self.full.push(key);
-                return WORK_OF_AN_END;
-            }
-            Pushed::Refused => (1, 0),
-            Pushed::Queued { dropped, looked_at } => {
-                self.counters.delivered += 1;
-                (dropped, looked_at)
-            }
-        };
-        self.counters.lost += lost;
+        let (bounds, policy) = (bounds(session, self.settings), policy(session, self.settings));
+        let mut work = 0;
+        session.outbox.expect(events.len().min(bounds.events_max as usize));
+        for encoding in events {
+            let frame = encoding.frame_for(session, self.deflater);
+            let (lost, looked_at) = match session.outbox.push(frame, label.cloned(), bounds, policy) {
+                Pushed::Full => {
+                    self.full.push(key);
+                    work += WORK_OF_AN_END;
+                    break;
+                }
+                Pushed::Refused => (1, 0),
+                Pushed::Queued { dropped, looked_at } => {
+                    self.counters.delivered += 1;
+                    (dropped, looked_at)
+                }
+            };
+            self.counters.lost += lost;
+            work += 1 + looked_at.max(usize::try_from(lost).unwrap_or(usize::MAX)) / ITEMS_PER_WORK;
+        }
         Broker::mark_dirty(session, key, self.dirty);
         // By the server's bounds: a client that wants a short queue makes nobody else wait for it.
         *self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
-        1 + looked_at.max(usize::try_from(lost).unwrap_or(usize::MAX)) / ITEMS_PER_WORK
+        work
     }
+}
+
+/// What an event with so many bytes of its publisher takes in a queue, at most.
+const fn encoded_max(bytes: usize) -> usize {
+    ENCODING_GROWTH_MAX * bytes + pushlet::EVENT_FIXED_BYTES_MAX + EVENT_OVERHEAD_BYTES as usize
 }
 
 /// P-30: the configured bounds, or the tighter one that the client wants.

@@ -123,6 +123,8 @@ pub struct Broker {
     walked: u64,
     /// The event that is on its way into more outboxes than one step may fill.
     delivery: Option<Box<Delivery>>,
+    /// Room for the targets of the next one.
+    spare_targets: Vec<Interest>,
     /// How many targets one step of a delivery has: [`DELIVERIES_PER_SLICE_MAX`], fewer in tests.
     slice: usize,
     heartbeats: Heartbeats,
@@ -159,6 +161,7 @@ impl Broker {
             spacing: Spacing::default(),
             walked: 0,
             delivery: None,
+            spare_targets: Vec::new(),
             slice: DELIVERIES_PER_SLICE_MAX,
             heartbeats: Heartbeats::default(),
             posted: Memory::default(),

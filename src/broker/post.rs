@@ -67,6 +67,19 @@ impl Batch {
         }
     }
 
+    /// The subject of the next event if that is for its subscribers, and `None` as well where it is not known without going on.
+    #[must_use]
+    pub fn next_subject(&self) -> Option<&str> {
+        let (publication, subjects) = match &self.current {
+            Some((publication, subjects)) => (publication, subjects.as_slice()),
+            None => {
+                let publication = self.items.as_slice().first()?.as_ref().ok()?;
+                (publication, publication.subjects.as_slice())
+            }
+        };
+        subjects.first().filter(|_| publication.to.is_none()).map(Subject::as_str)
+    }
+
     /// Refuses everything that is left, for one reason.
     pub fn refuse_rest(&mut self, problem: &Problem) {
         if let Some((_, subjects)) = self.current.take()
@@ -188,7 +201,7 @@ impl Broker {
         Ok((Origin { publisher: Some((id, session.address)), ..Origin::default() }, identity))
     }
 
-    /// Publishes the next event of a request. Not while [`Broker::is_delivering`].
+    /// Publishes the next event of a request. Not while [`Broker::is_delivering`], unless [`Broker::may_join`].
     pub(super) fn post_next(&mut self, now: Now, batch: &mut Batch) {
         batch.share = batch.share.saturating_sub(1);
         let Some((publication, subject)) = batch.next() else { return };

@@ -38,14 +38,14 @@ impl Broker {
     }
 
     /// Publishes an event of the server's own program, or of a source: there is no session behind it. Not while
-    /// [`Broker::is_delivering`].
+    /// [`Broker::is_delivering`], unless it is for subscribers and [`Broker::may_join`].
     pub fn handle_event(&mut self, now: Now, event: &Arc<Event>, audience: &Audience) {
         self.counters.published += 1;
         self.send(now, event, audience);
     }
 
     /// Delivers an event that another core has accepted, and counted as published, to the sessions of this one. Not while
-    /// [`Broker::is_delivering`].
+    /// [`Broker::is_delivering`], unless [`Broker::may_join`].
     pub fn handle_relayed(&mut self, now: Now, event: &Arc<Event>) {
         self.multicast(now, event);
     }

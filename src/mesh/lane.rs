@@ -225,6 +225,11 @@ impl<T: Weigh> Receiver<T> {
         self.head.as_ref().map(|(stamp, _)| *stamp)
     }
 
+    /// The oldest message, if it is known.
+    pub(super) fn head(&self) -> Option<&T> {
+        self.head.as_ref().map(|(_, message)| message)
+    }
+
     /// Takes the oldest message that is known.
     pub(super) fn take(&mut self) -> Option<T> {
         let (_, message) = self.head.take()?;

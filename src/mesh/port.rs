@@ -173,12 +173,21 @@ impl<T: Weigh> Port<T> {
 
     /// The next message with the core that sent it: in order from each core, and never before one that it was sent because of.
     pub fn receive(&mut self) -> Option<(u16, T)> {
+        self.receive_if(|_| true)
+    }
+
+    /// The same, if it is one that is wanted.
+    pub fn receive_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Option<(u16, T)> {
         let look = |found, receiver: &mut Receiver<T>| receiver.look() | found;
         while self.incoming.iter_mut().flatten().fold(false, look) {}
         let heads = (0_u16..).zip(&self.incoming).filter_map(|(core, lane)| Some((lane.as_ref()?.stamp()?, core)));
         let (stamp, from) = heads.min()?;
+        let lane = self.incoming[usize::from(from)].as_mut()?;
+        if !lane.head().is_some_and(wanted) {
+            return None;
+        }
         self.clock = self.clock.max(stamp);
-        let message = self.incoming[usize::from(from)].as_mut()?.take()?;
+        let message = lane.take()?;
         Some((from, message))
     }
 

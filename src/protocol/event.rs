@@ -27,6 +27,14 @@ pub struct Event {
     pub accepted_at: u64,
 }
 
+impl Event {
+    /// Bytes of its subject and of what it says.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.subject.as_bytes().len() + self.payload.bytes()
+    }
+}
+
 /// The name of an event, the `event` field of Server-Sent Events: 1 to [`EVENT_NAME_BYTES_MAX`] bytes without control characters. Shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventName(Arc<str>);

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use super::channel::Envelope;
 use super::gather::Gather;
 use super::subscriptions::Label;
-use crate::limits::EVENT_OVERHEAD_BYTES;
+use crate::limits::{EVENT_OVERHEAD_BYTES, EVENTS_TOGETHER_MAX};
 use crate::protocol::{Framing, Overflow};
 use crate::topic::Subject;
 use crate::wire::{http, pushlet, v1, ws};
 
 /// A queue that once grew beyond this many slots gives them back when it runs empty; one that carried nothing but a heartbeat gives all
 /// back. So a busy session allocates nothing for an event, and an idle one holds nothing.
-const KEPT_SLOTS_MAX: usize = 16;
+const KEPT_SLOTS_MAX: usize = EVENTS_TOGETHER_MAX;
 /// Queues up to this length are swept whole after each change in debug builds, longer ones now and then: a sweep looks at every event.
 #[cfg(debug_assertions)]
 const SWEPT_ITEMS_MAX: usize = 8;
@@ -219,6 +219,13 @@ impl Outbox {
     #[must_use]
     pub fn is_half_full(&self, bounds: Bounds) -> bool {
         self.len() as u64 * 2 > u64::from(bounds.events_max) || u64::from(self.bytes) * 2 > u64::from(bounds.bytes_max)
+    }
+
+    /// So many events come together: their room is made at once.
+    pub fn expect(&mut self, events: usize) {
+        if events > 1 {
+            self.items.reserve(events);
+        }
     }
 
     /// P-30: queues an event behind the others, or applies `policy` where it does not fit. Before that goes what the wish of its

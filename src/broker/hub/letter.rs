@@ -78,8 +78,8 @@ impl Weigh for Letter {
     fn weight(&self) -> usize {
         LETTER_BYTES
             + match self {
-                Self::Event(event) | Self::Broadcast(event) => event_bytes(event),
-                Self::Unicast(sealed) => event_bytes(&sealed.0) + sealed.1.len(),
+                Self::Event(event) | Self::Broadcast(event) => event.bytes(),
+                Self::Unicast(sealed) => sealed.0.bytes() + sealed.1.len(),
                 Self::Request(request) => request_bytes(request),
                 Self::Presence(told) => told.subject.len(),
                 Self::Output(output) => output.bytes(),
@@ -87,10 +87,6 @@ impl Weigh for Letter {
                 Self::Disconnect(_) | Self::Undelivered { .. } | Self::Arrived { .. } => 0,
             }
     }
-}
-
-fn event_bytes(event: &Event) -> usize {
-    event.subject.as_str().len() + event.payload.bytes()
 }
 
 fn request_bytes(request: &Request) -> usize {
@@ -117,7 +113,7 @@ fn request_bytes(request: &Request) -> usize {
 /// Weight of the letter that an event for this audience becomes.
 pub(super) fn event_weight(event: &Event, audience: &Audience) -> usize {
     let to = if let Audience::One(to) = audience { to.len() } else { 0 };
-    LETTER_BYTES + event_bytes(event) + to
+    LETTER_BYTES + event.bytes() + to
 }
 
 /// Weight of the letter that an event with so many bytes of its publisher becomes.

@@ -91,6 +91,21 @@ impl Publish {
             Self::Batch(batch) => letter::weight_of(batch.next_bytes()),
         }
     }
+
+    /// The subject of an event for its subscribers, and its bytes; `None` for what is for others, or no event.
+    fn multicast(&self) -> Option<(&str, usize)> {
+        match self {
+            Self::Request(request) => match &request.command {
+                Command::Publish { subject: Some(subject), to: None, fields, .. } => {
+                    Some((subject, subject.len() + fields.bytes()))
+                }
+                _ => None,
+            },
+            Self::Event(event, Audience::Subscribers) => Some((event.subject.as_str(), event.bytes())),
+            Self::Event(..) => None,
+            Self::Batch(batch) => batch.next_subject().map(|subject| (subject, batch.next_bytes())),
+        }
+    }
 }
 
 /// One core's brain, and its part in the node.
@@ -190,15 +205,22 @@ impl Hub {
     }
 
     /// Goes on with publishes that waited for time or room, as far as this turn's share allows.
+    ///
+    /// Those that stand one behind the other and are for the same many subscribers go to them together.
     fn go_on_publishing(&mut self, now: Now) {
         while let Some(held) = self.held.front() {
-            if self.must_hold(&held.what) {
+            if !self.joins(&held.what) {
+                self.go_on_delivering(now);
+            }
+            let Some(held) = self.held.front() else { break };
+            if !self.joins(&held.what) && self.must_hold(&held.what) {
                 break;
             }
             let Some(held) = self.held.pop_front() else { break };
             self.letters_first = true;
-            self.publish(now, held.what);
+            self.begin_publishing(now, held.what);
         }
+        self.go_on_delivering(now);
     }
 
     /// Publishes some events of a request without a session. What is left of it goes to the end of the line if others should have their turn,
@@ -207,12 +229,17 @@ impl Hub {
         self.steps_left = self.steps_left.saturating_sub(1);
         let until = now.instant + OVERLOAD_MS;
         while !batch.is_done() && batch.has_share() {
-            if self.must_wait(letter::weight_of(batch.next_bytes())) {
-                return self.held.push_front(Held { until, what: Publish::Batch(batch) });
+            let what = Publish::Batch(batch);
+            if !self.joins(&what) {
+                self.go_on_delivering(now);
+                if self.must_wait(what.weight()) {
+                    return self.held.push_front(Held { until, what });
+                }
             }
+            let Publish::Batch(same) = what else { return };
+            batch = same;
             self.broker.post_next(now, &mut batch);
             self.settle();
-            self.go_on_delivering(now);
         }
         if batch.is_done() {
             self.broker.end_post(*batch);
@@ -235,6 +262,7 @@ impl Hub {
     }
 
     fn go_on_delivering(&mut self, now: Now) {
+        self.broker.seal_delivery();
         while self.broker.is_delivering() && self.slices_left > 0 && !self.must_write_first() {
             self.slices_left -= 1;
             self.broker.deliver_slice(now);
@@ -247,6 +275,16 @@ impl Hub {
     /// takes nothing: then the inboxes fill, and the publishers behind them wait.
     pub fn receive(&mut self, now: Now) {
         while self.letters_left > 0 {
+            if self.broker.is_delivering() {
+                let broker = &self.broker;
+                let joins = |letter: &Letter| matches!(letter, Letter::Event(event) if broker.may_join(event.subject.as_str(), event.bytes()));
+                if let Some((from, letter)) = self.port.receive_if(joins) {
+                    self.letters_left -= 1;
+                    self.handle_letter(now, from, letter);
+                    continue;
+                }
+                self.go_on_delivering(now);
+            }
             if self.must_write_first() || self.broker.is_delivering() {
                 return;
             }
@@ -254,8 +292,8 @@ impl Hub {
             let Some((from, letter)) = self.port.receive() else { return };
             self.letters_left -= 1;
             self.handle_letter(now, from, letter);
-            self.go_on_delivering(now);
         }
+        self.go_on_delivering(now);
     }
 
     fn handle_letter(&mut self, now: Now, from: u16, letter: Letter) {
@@ -335,13 +373,18 @@ impl Hub {
 
     /// Publishes what need not wait.
     fn publish(&mut self, now: Now, what: Publish) {
+        self.begin_publishing(now, what);
+        self.go_on_delivering(now);
+    }
+
+    /// Publishes what need not wait, and leaves to the caller to go on with delivering it.
+    fn begin_publishing(&mut self, now: Now, what: Publish) {
         match what {
             Publish::Request(request) => self.broker.handle_request(now, request),
             Publish::Event(event, audience) => self.broker.handle_event(now, &event, &audience),
             Publish::Batch(batch) => return self.go_on_posting(now, batch),
         }
         self.settle();
-        self.go_on_delivering(now);
     }
 
     /// Copies of events that were put into outboxes, or found no room there.
@@ -359,8 +402,19 @@ impl Hub {
     }
 
     fn must_hold(&self, publish: &Publish) -> bool {
-        let no_step_left = self.steps_left == 0 && matches!(publish, Publish::Batch(_));
-        no_step_left || self.must_wait(publish.weight())
+        self.is_out_of_steps(publish) || self.must_wait(publish.weight())
+    }
+
+    fn is_out_of_steps(&self, publish: &Publish) -> bool {
+        self.steps_left == 0 && matches!(publish, Publish::Batch(_))
+    }
+
+    /// Whether this can go together with what was published just before it ([`Broker::may_join`]).
+    fn joins(&self, publish: &Publish) -> bool {
+        let may_join = |(subject, bytes)| self.broker.may_join(subject, bytes);
+        publish.multicast().is_some_and(may_join)
+            && !self.is_out_of_steps(publish)
+            && self.port.has_room_for_all(publish.weight())
     }
 
     /// Whether an event of this weight has to wait, for time or for room.

@@ -7,6 +7,7 @@ use crate::mesh::{LaneBounds, ports};
 use crate::protocol::{Agent, ClaimedId, Fields, Format, FormatName, Listen, Mode, ModeName, SessionId, ShardTable};
 
 mod batch;
+mod together;
 
 const CORES: u16 = 3;
 

@@ -237,6 +237,7 @@ fn a_caller_that_does_not_wait_is_found_out() {
     world.listen(Mode::Poll);
     world.listen(Mode::Poll);
     world.begin_to_publish("x");
+    world.broker.seal_delivery();
     world.begin_to_publish("y");
 }
 
@@ -244,7 +245,7 @@ const MODES: [Mode; 3] = [Mode::Stream, Mode::Pull, Mode::Poll];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Publish { subject: String },
+    Publish { subject: String, together: usize },
     Slice,
     Join { mode: Option<usize>, list: String },
     Listen { peer: prop::sample::Index, mode: usize, list: Option<String> },
@@ -262,7 +263,7 @@ fn step() -> impl Strategy<Value = Step> {
     let list = || prop::collection::vec(word(), 1..3).prop_map(|items| items.join(","));
     let (peer, mode) = (any::<prop::sample::Index>, 0..MODES.len());
     prop_oneof![
-        4 => word().prop_map(|subject| Step::Publish { subject }),
+        4 => (word(), 1..4_usize).prop_map(|(subject, together)| Step::Publish { subject, together }),
         8 => Just(Step::Slice),
         3 => (prop::option::weighted(0.7, mode.clone()), list()).prop_map(|(mode, list)| Step::Join { mode, list }),
         2 => (peer(), mode, prop::option::of(list())).prop_map(|(peer, mode, list)| Step::Listen { peer, mode, list }),
@@ -310,6 +311,8 @@ struct Model {
     world: World,
     peers: Vec<Peer>,
     subject: String,
+    /// So many events of it are under way.
+    together: usize,
 }
 
 impl Model {
@@ -321,7 +324,8 @@ impl Model {
             let sids = self.world.sids(peer.id).unwrap();
             let came = &sids[before..];
             if !came.is_empty() {
-                assert_eq!(came, [peer.best(&self.subject).expect("it was due")], "{peer:?}");
+                let best = peer.best(&self.subject).expect("it was due");
+                assert_eq!(came, vec![best; self.together], "{peer:?}");
                 peer.due.clear();
             }
         }
@@ -334,10 +338,11 @@ impl Model {
     fn slice(&mut self) {
         let (before, share) = (self.world.broker.counters.delivered, self.world.broker.slice as u64);
         self.deliver(|world| world.broker.deliver_slice(world.now));
-        assert!(self.world.broker.counters.delivered - before <= share);
+        assert!(self.world.broker.counters.delivered - before < share.saturating_add(self.together as u64));
     }
 
-    fn publish(&mut self, subject: &str) {
+    /// Publishes an event, and more of them together with it if it takes several slices.
+    fn publish(&mut self, subject: &str, together: usize) {
         while self.world.broker.is_delivering() {
             self.slice();
         }
@@ -348,7 +353,14 @@ impl Model {
             peer.due = due.cloned().collect();
         }
         let event = event(subject, &[]);
+        self.together = 1;
         self.deliver(|world| world.broker.handle_event(world.now, &event, &Audience::Subscribers));
+        while self.together < together && self.world.broker.may_join(subject, event.bytes()) {
+            self.together += 1;
+            self.world.broker.handle_event(self.world.now, &event, &Audience::Subscribers);
+        }
+        self.world.broker.seal_delivery();
+        assert!(!self.world.broker.may_join(subject, event.bytes()));
     }
 
     fn step(&mut self, step: Step) {
@@ -356,7 +368,7 @@ impl Model {
         let peers = self.peers.len();
         let at = |index: prop::sample::Index| index.index(peers);
         match step {
-            Step::Publish { subject } => self.publish(&subject),
+            Step::Publish { subject, together } => self.publish(&subject, together),
             Step::Slice => self.slice(),
             Step::Join { mode, list } => {
                 let id = world.join();
@@ -425,7 +437,7 @@ proptest! {
         slice in prop_oneof![4 => 1..6_usize, 1 => Just(usize::MAX)],
         steps in prop::collection::vec(step(), 1..120),
     ) {
-        let mut model = Model { world: World::sliced(slice), peers: Vec::new(), subject: String::new() };
+        let mut model = Model { world: World::sliced(slice), peers: Vec::new(), subject: String::new(), together: 0 };
         for step in steps {
             model.step(step);
         }
