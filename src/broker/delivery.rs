@@ -120,7 +120,7 @@ impl Broker {
         trie.for_each_match(subject, |interest| {
             outboxes.offer(interest, slice::from_mut(&mut encoding));
         });
-        let full = outboxes.full;
+        let full = outboxes.writing.full;
         self.end_full(now, encoding.names_dropped, full);
     }
 
@@ -163,7 +163,7 @@ impl Broker {
         if let Some(key) = key {
             outboxes.offer_to_slot(key.slot, slice::from_mut(&mut encoding));
         }
-        let full = outboxes.full;
+        let full = outboxes.writing.full;
         self.end_full(now, encoding.names_dropped, full);
     }
 
@@ -227,7 +227,7 @@ impl Broker {
         let work_max = self.slice;
         let (_, mut outboxes) = self.outboxes();
         delivery.offer_some(&mut outboxes, work_max);
-        let full = outboxes.full;
+        let full = outboxes.writing.full;
         self.end_full(now, delivery.names_dropped() - dropped_before, full);
         if delivery.next < delivery.targets.len() {
             self.delivery = Some(delivery);
@@ -254,7 +254,15 @@ impl Broker {
     fn outboxes(&mut self) -> (&crate::topic::Trie<Interest>, Outboxes<'_>) {
         let Self { trie, sessions, settings, dirty, counters, visit, spacing, pressed, deflater, .. } = self;
         let visit = *visit;
-        (trie, Outboxes { sessions, settings, dirty, counters, spacing, pressed, deflater, visit, full: Vec::new() })
+        let full = Vec::new();
+        (
+            trie,
+            Outboxes {
+                sessions,
+                visit,
+                writing: Writing { settings, dirty, counters, spacing, pressed, deflater, full },
+            },
+        )
     }
 
     /// P-30: ends the sessions whose outboxes had no room.
@@ -311,17 +319,22 @@ impl Delivery {
     }
 }
 
-/// Where events go: the outboxes of this core, and what is noted on the way.
+/// Where events go: the sessions of this core.
 struct Outboxes<'a> {
     sessions: &'a mut Sessions,
+    /// The number of the delivery.
+    visit: u64,
+    writing: Writing<'a>,
+}
+
+/// What is needed to put events into an outbox, and what is noted on the way.
+struct Writing<'a> {
     settings: &'a Settings,
     dirty: &'a mut VecDeque<SessionKey>,
     counters: &'a mut Counters,
     spacing: &'a mut Spacing,
     pressed: &'a mut bool,
     deflater: &'a mut Option<Box<ws::Deflater>>,
-    /// The number of the delivery.
-    visit: u64,
     /// Who is to be ended for it.
     full: Vec<SessionKey>,
 }
@@ -336,39 +349,45 @@ impl Outboxes<'_> {
     /// P-19: the session gets the events unless it has them already or does not want them any more. Says how much work that was, in deliveries.
     /// They are of one subject.
     fn offer(&mut self, interest: Interest, events: &mut [Encoding]) -> usize {
-        let Some((key, session)) = self.sessions.in_slot_mut(interest.session) else { return 1 };
-        if session.visited == self.visit || !session.is_listening() {
+        let Self { sessions, visit, writing } = self;
+        let Some((key, session)) = sessions.in_slot_mut(interest.session) else { return 1 };
+        if !writing.visit(session, *visit) {
             return 1;
         }
-        self.spacing.note(session.visited);
-        session.visited = self.visit;
         let Some(first) = events.first().filter(|first| first.is_for(session)) else { return 1 };
-        let matched = session.subscriptions.matched(interest.place, first.event.subject.as_str(), self.visit);
-        let (label, looked_at) = (matched.label, matched.looked_at / ITEMS_PER_WORK);
-        looked_at + if label.is_some() { self.put(key, label.as_ref(), events) } else { 1 }
+        let matched = session.subscriptions.matched(interest.place, first.event.subject.as_str(), *visit);
+        let looked_at = matched.looked_at / ITEMS_PER_WORK;
+        looked_at + if matched.label.is_some() { writing.put(key, session, matched.label, events) } else { 1 }
     }
 
     /// The session in this slot gets the events if it has listened by the time they were published (P-25). Says how much work that was, in
     /// deliveries; `None` if there is no session.
     fn offer_to_slot(&mut self, slot: u32, events: &mut [Encoding]) -> Option<usize> {
-        let (key, session) = self.sessions.in_slot_mut(slot)?;
-        if session.visited == self.visit || !session.is_listening() {
-            return Some(1);
+        let Self { sessions, visit, writing } = self;
+        let (key, session) = sessions.in_slot_mut(slot)?;
+        Some(if writing.visit(session, *visit) { writing.put(key, session, None, events) } else { 1 })
+    }
+}
+
+impl Writing<'_> {
+    /// Whether the session listens and was not visited by this delivery before; now it is.
+    fn visit(&mut self, session: &mut Session, visit: u64) -> bool {
+        let takes_part = session.visited != visit && session.is_listening();
+        if takes_part {
+            self.spacing.note(session.visited);
+            session.visited = visit;
         }
-        self.spacing.note(session.visited);
-        session.visited = self.visit;
-        Some(self.put(key, None, events))
+        takes_part
     }
 
     /// P-30: puts the events into the session's outbox, or notes that the session is to be ended for one of them.
-    fn put(&mut self, key: SessionKey, label: Option<&Label>, events: &mut [Encoding]) -> usize {
-        let Some(session) = self.sessions.get_mut(key) else { return 1 };
+    fn put(&mut self, key: SessionKey, session: &mut Session, label: Option<Label>, events: &mut [Encoding]) -> usize {
         let (bounds, policy) = (bounds(session, self.settings), policy(session, self.settings));
-        let mut work = 0;
         session.outbox.expect(events.len().min(bounds.events_max as usize));
+        let mut work = 0;
         for encoding in events {
             let frame = encoding.frame_for(session, self.deflater);
-            let (lost, looked_at) = match session.outbox.push(frame, label.cloned(), bounds, policy) {
+            let (lost, looked_at) = match session.outbox.push(frame, label.clone(), bounds, policy) {
                 Pushed::Full => {
                     self.full.push(key);
                     work += WORK_OF_AN_END;

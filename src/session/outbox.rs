@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::channel::Envelope;
 use super::gather::Gather;
-use super::subscriptions::Label;
+use super::subscriptions::{Label, Sid};
 use crate::limits::{EVENT_OVERHEAD_BYTES, EVENTS_TOGETHER_MAX};
 use crate::protocol::{Framing, Overflow};
 use crate::topic::Subject;
@@ -98,24 +98,14 @@ impl Item {
             }
             return;
         }
-        let (mut seq_text, mut lost_text) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let mut pairs = [("p_seq", seq_text.format(seq)), ("", ""), ("", ""), ("", "")];
-        let mut used = 1;
-        let mut add = |name, value| {
-            pairs[used] = (name, value);
-            used += 1;
-        };
         let sid = self.label.as_ref().map(Label::sid);
-        if let Some((label, sid)) = self.label.as_ref().zip(sid.as_ref()) {
-            add("p_sid", sid.as_str());
-            if let Some(text) = label.text() {
-                add("p_label", text);
-            }
-        }
-        if self.lost > 0 {
-            add("p_lost", lost_text.format(self.lost));
-        }
-        pushlet::personal_part(framing, first, self.frame.fields, &pairs[..used], out);
+        let personal = pushlet::Numbered {
+            seq,
+            sid: sid.as_ref().map(Sid::as_str),
+            label: self.label.as_ref().and_then(Label::text),
+            lost: self.lost,
+        };
+        pushlet::numbered_part(framing, first, self.frame.fields, &personal, out);
     }
 
     fn write_modern_part(&self, framing: Framing, first: bool, out: &mut Vec<u8>) {

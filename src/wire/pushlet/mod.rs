@@ -121,6 +121,69 @@ pub fn personal_part(framing: Framing, first: bool, shared_fields: u32, personal
     }
 }
 
+/// What one session alone gets of an event on a stream or in a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbered<'a> {
+    /// `p_seq` (P-14).
+    pub seq: u64,
+    /// `p_sid`: the subscription that it matched (P-20).
+    pub sid: Option<&'a str>,
+    /// `p_label`: what the subscriber called that.
+    pub label: Option<&'a str>,
+    /// `p_lost`, unless it is 0 (P-30).
+    pub lost: u64,
+}
+
+/// What stands around the number and the id of the subscription, neither of which needs an escape.
+struct Around {
+    seq: &'static [u8],
+    sid: &'static [u8],
+    end: &'static [u8],
+}
+
+const AROUND_JS: Around =
+    Around { seq: br#"<script language="JavaScript">parent.push('p_seq', ""#, sid: br#"",'p_sid', ""#, end: br#"""# };
+const AROUND_XML: Around = Around { seq: br#"<event p_seq=""#, sid: br#"" p_sid=""#, end: br#"" "# };
+const AROUND_JSON: Around = Around { seq: br#"{"p_seq":""#, sid: br#"","p_sid":""#, end: br#"""# };
+
+/// The same as [`personal_part`] with these fields in their order. Every delivery writes one, so it is quicker.
+pub fn numbered_part(framing: Framing, first: bool, shared_fields: u32, personal: &Numbered<'_>, out: &mut Vec<u8>) {
+    let (mut seq, mut lost) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let seq = seq.format(personal.seq);
+    let rest = [("p_label", personal.label), ("p_lost", (personal.lost > 0).then(|| lost.format(personal.lost)))];
+    let rest = rest.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let around = match framing {
+        Framing::Js => AROUND_JS,
+        Framing::Xml | Framing::XmlJava | Framing::XmlStrict => AROUND_XML,
+        Framing::JsonArray | Framing::JsonLines => AROUND_JSON,
+        _ => {
+            let (mut all, mut used) = ([("p_seq", seq); 4], 1);
+            for field in personal.sid.map(|sid| ("p_sid", sid)).into_iter().chain(rest) {
+                all[used] = field;
+                used += 1;
+            }
+            return personal_part(framing, first, shared_fields, &all[..used], out);
+        }
+    };
+    if framing == Framing::JsonArray && !first {
+        out.push(b',');
+    }
+    out.extend_from_slice(around.seq);
+    out.extend_from_slice(seq.as_bytes());
+    if let Some(sid) = personal.sid {
+        out.extend_from_slice(around.sid);
+        out.extend_from_slice(sid.as_bytes());
+    }
+    out.extend_from_slice(around.end);
+    for (name, value) in rest {
+        separate(framing, false, out);
+        field(framing, name, value, out);
+    }
+    if shared_fields > 0 {
+        separate(framing, false, out);
+    }
+}
+
 /// Appends a whole event that is for one session only: an ack, a nack, a heartbeat, an abort. See [`shared_part`] for
 /// what is dropped.
 pub fn event<'a>(

@@ -62,6 +62,35 @@ fn json_events_are_lines() {
     assert_eq!(text(Framing::JsonArray, false, &fields), format!(",{object}"));
 }
 
+/// The quick way to what is personal writes what the other one does, in all layouts.
+#[test]
+fn the_quick_way_writes_the_same() {
+    for framing in Framing::PUSHLET {
+        for shape in 0..32 {
+            let [first, has_sid, has_label, has_lost, is_shared] = [1, 2, 4, 8, 16].map(|bit| shape & bit != 0);
+            for seq in [1, 10, u64::MAX] {
+                let (number, label) = (seq.to_string(), "a\"<b>'&\u{2028}");
+                let mut fields = vec![("p_seq", number.as_str())];
+                fields.extend(has_sid.then_some(("p_sid", "s12")));
+                fields.extend(has_label.then_some(("p_label", label)));
+                fields.extend(has_lost.then_some(("p_lost", "3")));
+                let (mut slow, mut quick) = (Vec::new(), Vec::new());
+                let shared = u32::from(is_shared) * 3;
+                personal_part(framing, first, shared, &fields, &mut slow);
+                let personal = Numbered {
+                    seq,
+                    sid: has_sid.then_some("s12"),
+                    label: has_label.then_some(label),
+                    lost: u64::from(has_lost) * 3,
+                };
+                numbered_part(framing, first, shared, &personal, &mut quick);
+                let [slow, quick] = [slow, quick].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                assert_eq!(quick, slow, "{framing:?} {shape}");
+            }
+        }
+    }
+}
+
 /// P-13: a personal part and a shared part make the same bytes as one event of all their fields, whichever of them is
 /// empty.
 #[test]
