@@ -127,8 +127,11 @@ pub const NODES_PER_TURN_MAX: u64 = 32_768;
 pub const PRESENCE_PER_TICK_MAX: usize = 256;
 /// An event is given to at most this many matching subscriptions in one step; other requests are served between the steps: about 0.5 ms.
 pub const DELIVERIES_PER_SLICE_MAX: usize = 2048;
-/// So many events for the same subscribers, or half of what a session's queue may hold, go to them together at most.
+/// So many events of one subject that wait for the same many subscribers, or half of what a session's queue may hold, go to them together at
+/// most. A busy queue keeps room for as many.
 pub const EVENTS_TOGETHER_MAX: usize = 32;
+/// Events go together only as far as that makes no more deliveries: letters of other cores wait meanwhile, about 60 turns.
+pub const DELIVERIES_TOGETHER_MAX: usize = 262_144;
 /// A round of writes to more sessions than this begins at a random one, so that nobody is always last: eight writes are about 0.03 ms.
 pub const ROUND_IN_ORDER_MAX: usize = 8;
 /// One turn delivers at most this many slices of a large publish. Sessions that were idle for long are slow to reach, so this is 1 to 2 ms.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::{Broker, Settings};
 use crate::auth::Readers;
 use crate::limits::{
-    DELIVERIES_PER_SLICE_MAX, ENCODING_GROWTH_MAX, EVENT_OVERHEAD_BYTES, EVENTS_TOGETHER_MAX, WRITES_PER_TURN_MAX,
-    WS_DEFLATE_BYTES_MIN,
+    DELIVERIES_PER_SLICE_MAX, DELIVERIES_TOGETHER_MAX, ENCODING_GROWTH_MAX, EVENT_OVERHEAD_BYTES, EVENTS_TOGETHER_MAX,
+    WRITES_PER_TURN_MAX, WS_DEFLATE_BYTES_MIN,
 };
 use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
@@ -32,14 +32,18 @@ const WARMED_TARGETS: usize = 16;
 /// So many queued events that are dropped, or looked at for it, are as much work as a delivery.
 const ITEMS_PER_WORK: usize = 16;
 
-/// How close together sessions get their events: whether some would travel together if the flusher waited.
+/// How close together sessions get what is written to them: whether some would travel together if the flusher waited.
+///
+/// What comes in one turn travels together in any case, and counts once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spacing {
-    /// Visits to sessions.
+    /// Visits to sessions that are written to.
     visits: u64,
     /// Those to a session whose last visit was of delivery `from` or a later one.
     close: u64,
     from: u64,
+    /// The first delivery of this turn.
+    turn: u64,
 }
 
 /// An event, or several for the same subscribers, on the way into more outboxes than one step may fill.
@@ -82,10 +86,11 @@ impl Targets {
 }
 
 impl Spacing {
-    /// A session is visited whose last visit was of delivery `last`.
+    /// A session is to be written to whose last visit was of delivery `last`.
     fn note(&mut self, last: u64) {
-        self.visits += 1;
-        self.close += u64::from(last >= self.from);
+        let counts = u64::from(last < self.turn);
+        self.visits += counts;
+        self.close += counts & u64::from(last >= self.from);
     }
 }
 
@@ -174,8 +179,8 @@ impl Broker {
         self.walked
     }
 
-    /// How many visits deliveries have paid to sessions since the start, and how many of them close behind another (see
-    /// [`Broker::set_close_from`]).
+    /// How many visits deliveries have paid since the start to sessions that are written to, and how many of them close behind another (see
+    /// [`Broker::set_close_from`]). More in one turn count once.
     #[must_use]
     pub const fn spacing(&self) -> (u64, u64) {
         (self.spacing.visits, self.spacing.close)
@@ -187,14 +192,15 @@ impl Broker {
         self.visit + 1
     }
 
-    /// From now on a visit to a session is close behind its last one if that was of this delivery or a later one.
+    /// A turn begins: from now on a visit to a session is close behind its last one if that was of this delivery or a later one.
     pub const fn set_close_from(&mut self, delivery: u64) {
         self.spacing.from = delivery;
+        self.spacing.turn = self.visit + 1;
     }
 
     /// Whether an event is on its way into more outboxes than one step may fill. Until it is there, every request but a publish may be handed
-    /// in: publishes, and events of other cores, are held back by the caller, so that everybody gets all events in the order in which they
-    /// were accepted (invariant A8).
+    /// in: publishes, and events of other cores, are held back by the caller unless they [may join](Self::may_join), so that everybody gets all
+    /// events in the order in which they were accepted (invariant A8).
     #[must_use]
     pub const fn is_delivering(&self) -> bool {
         self.delivery.is_some()
@@ -218,8 +224,8 @@ impl Broker {
         }
     }
 
-    /// Gives the event that is under way to the next [`DELIVERIES_PER_SLICE_MAX`] of those whom it concerns, to fewer where queues are full.
-    /// Does nothing if none is under way.
+    /// Gives what is under way to the next of those whom it concerns: [`DELIVERIES_PER_SLICE_MAX`] of them if it is one event, fewer if it is
+    /// several and where queues are full. Does nothing if nothing is under way.
     pub fn deliver_slice(&mut self, now: Now) {
         let Some(mut delivery) = self.delivery.take() else { return };
         delivery.room = 0;
@@ -278,7 +284,8 @@ impl Delivery {
     /// One that may take more events than its first.
     fn new(targets: Targets, bounds: Bounds, first: Encoding) -> Self {
         // Before it no queue that its socket takes was more than half full, and with it none is full.
-        let room = EVENTS_TOGETHER_MAX.min(bounds.events_max as usize / 2);
+        let room =
+            EVENTS_TOGETHER_MAX.min(bounds.events_max as usize / 2).min(DELIVERIES_TOGETHER_MAX / targets.len().max(1));
         let mut delivery =
             Self { events: Vec::new(), targets, next: 0, room, room_bytes: bounds.bytes_max as usize / 2 };
         delivery.join(first);
@@ -295,7 +302,7 @@ impl Delivery {
         self.events.iter().map(|encoding| encoding.names_dropped).sum()
     }
 
-    /// Offers the event to those whose turn it is, until that was so much work.
+    /// Offers the events to those whose turn it is, until that was so much work.
     fn offer_some(&mut self, outboxes: &mut Outboxes<'_>, work_max: usize) {
         let (mut work, mut empty) = (0, 0);
         while work + empty / ITEMS_PER_WORK < work_max && self.next < self.targets.len() {
@@ -351,13 +358,11 @@ impl Outboxes<'_> {
     fn offer(&mut self, interest: Interest, events: &mut [Encoding]) -> usize {
         let Self { sessions, visit, writing } = self;
         let Some((key, session)) = sessions.in_slot_mut(interest.session) else { return 1 };
-        if !writing.visit(session, *visit) {
-            return 1;
-        }
+        let Some(last) = visited(session, *visit) else { return 1 };
         let Some(first) = events.first().filter(|first| first.is_for(session)) else { return 1 };
         let matched = session.subscriptions.matched(interest.place, first.event.subject.as_str(), *visit);
         let looked_at = matched.looked_at / ITEMS_PER_WORK;
-        looked_at + if matched.label.is_some() { writing.put(key, session, matched.label, events) } else { 1 }
+        looked_at + if matched.label.is_some() { writing.put((key, session), last, matched.label, events) } else { 1 }
     }
 
     /// The session in this slot gets the events if it has listened by the time they were published (P-25). Says how much work that was, in
@@ -365,25 +370,23 @@ impl Outboxes<'_> {
     fn offer_to_slot(&mut self, slot: u32, events: &mut [Encoding]) -> Option<usize> {
         let Self { sessions, visit, writing } = self;
         let (key, session) = sessions.in_slot_mut(slot)?;
-        Some(if writing.visit(session, *visit) { writing.put(key, session, None, events) } else { 1 })
+        let last = visited(session, *visit);
+        Some(last.map_or(1, |last| writing.put((key, session), last, None, events)))
     }
 }
 
 impl Writing<'_> {
-    /// Whether the session listens and was not visited by this delivery before; now it is.
-    fn visit(&mut self, session: &mut Session, visit: u64) -> bool {
-        let takes_part = session.visited != visit && session.is_listening();
-        if takes_part {
-            self.spacing.note(session.visited);
-            session.visited = visit;
-        }
-        takes_part
-    }
-
-    /// P-30: puts the events into the session's outbox, or notes that the session is to be ended for one of them.
-    fn put(&mut self, key: SessionKey, session: &mut Session, label: Option<Label>, events: &mut [Encoding]) -> usize {
-        let (bounds, policy) = (bounds(session, self.settings), policy(session, self.settings));
-        session.outbox.expect(events.len().min(bounds.events_max as usize));
+    /// P-30: puts the events into the session's outbox, or notes that the session is to be ended for one of them. Its last visit was of
+    /// delivery `last`.
+    fn put(
+        &mut self,
+        (key, session): (SessionKey, &mut Session),
+        last: u64,
+        label: Option<Label>,
+        events: &mut [Encoding],
+    ) -> usize {
+        let (bounds, policy) = (bounds(session, self.settings, events.len()), policy(session, self.settings));
+        session.outbox.expect(events.len());
         let mut work = 0;
         for encoding in events {
             let frame = encoding.frame_for(session, self.deflater);
@@ -403,6 +406,9 @@ impl Writing<'_> {
             work += 1 + looked_at.max(usize::try_from(lost).unwrap_or(usize::MAX)) / ITEMS_PER_WORK;
         }
         Broker::mark_dirty(session, key, self.dirty);
+        if session.dirty {
+            self.spacing.note(last);
+        }
         // By the server's bounds: a client that wants a short queue makes nobody else wait for it.
         *self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
         work
@@ -414,11 +420,20 @@ const fn encoded_max(bytes: usize) -> usize {
     ENCODING_GROWTH_MAX * bytes + pushlet::EVENT_FIXED_BYTES_MAX + EVENT_OVERHEAD_BYTES as usize
 }
 
-/// P-30: the configured bounds, or the tighter one that the client wants.
-fn bounds(session: &Session, settings: &Settings) -> Bounds {
+/// Visits a session for a delivery, and says of which one its last visit was. `None` if it does not listen or has been visited already.
+fn visited(session: &mut Session, visit: u64) -> Option<u64> {
+    let takes_part = session.visited != visit && session.is_listening();
+    takes_part.then(|| std::mem::replace(&mut session.visited, visit))
+}
+
+/// P-30: the configured bounds, or the tighter one that the client wants. That one is about slow readers: where the socket takes what comes, so
+/// many events that come `together` are not too many.
+fn bounds(session: &Session, settings: &Settings, together: usize) -> Bounds {
     let Bounds { events_max, bytes_max } = settings.bounds;
-    let wanted = session.events_wanted.map_or(events_max, |events| u32::from(events.get()));
-    Bounds { events_max: events_max.min(wanted), bytes_max }
+    let Some(wanted) = session.events_wanted else { return settings.bounds };
+    let is_quick = matches!(session.channel, Channel::Open { .. }) && !session.blocked;
+    let at_once = if is_quick { u32::try_from(together).unwrap_or(u32::MAX) } else { 0 };
+    Bounds { events_max: events_max.min(u32::from(wanted.get()).max(at_once)), bytes_max }
 }
 
 /// P-30: the policy that the client wants, or the configured one, or the default of the session's mode. A session that is not connected

@@ -113,6 +113,8 @@ pub struct Broker {
     dirty: VecDeque<SessionKey>,
     /// How many of them are of this round. Invariant: at most as many as there are.
     round: usize,
+    /// How many waiting pull answers were completed since [`Broker::poll_transmit`] said `None`.
+    completed: usize,
     outputs: VecDeque<Output>,
     counters: Counters,
     jitter: fastrand::Rng,
@@ -154,6 +156,7 @@ impl Broker {
             wheel: Wheel::new(now.instant),
             dirty: VecDeque::new(),
             round: 0,
+            completed: 0,
             outputs: VecDeque::new(),
             counters: Counters::default(),
             jitter: fastrand::Rng::with_seed(seed),

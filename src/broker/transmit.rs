@@ -17,7 +17,6 @@ impl Broker {
     /// It works in rounds: everybody who waits when a round begins is served before anybody who comes later, and a long round begins at a
     /// random place, so that nobody is always last.
     pub fn poll_transmit(&mut self, now: Now, gather: &mut Gather) -> Option<(SessionKey, ReplyToken)> {
-        let mut completed = 0;
         while let Some(key) = self.next_dirty() {
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.dirty = false;
@@ -29,8 +28,9 @@ impl Broker {
                 }
                 Channel::Waiting { .. } if !session.outbox.is_empty() => {
                     self.complete_wait(now, key);
-                    completed += 1;
-                    if completed == WRITES_PER_TURN_MAX {
+                    self.completed += 1;
+                    if self.completed == WRITES_PER_TURN_MAX {
+                        self.completed = 0;
                         return None;
                     }
                 }
@@ -38,6 +38,7 @@ impl Broker {
             }
         }
         self.pressed = false;
+        self.completed = 0;
         super::give_back(&mut self.dirty);
         None
     }
@@ -118,6 +119,8 @@ impl Broker {
         session.blocked = !writable;
         if !session.outbox.is_empty() {
             Self::mark_dirty(session, key, &mut self.dirty);
+            // What comes next should find room again.
+            self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
         }
     }
 }

@@ -28,10 +28,11 @@ pub struct Event {
 }
 
 impl Event {
-    /// Bytes of its subject and of what it says.
+    /// Bytes of its subject, of its name and of what it says.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.subject.as_bytes().len() + self.payload.bytes()
+        let name = self.name.as_ref().map_or(0, |name| name.as_str().len());
+        self.subject.as_bytes().len() + name + self.payload.bytes()
     }
 }
 

@@ -27,7 +27,8 @@ impl Publication {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let subjects: usize = self.subjects.iter().map(|subject| subject.as_bytes().len()).sum();
-        subjects + self.payload.bytes() + self.to.as_ref().map_or(0, |to| to.len())
+        let name = self.name.as_ref().map_or(0, |name| name.as_str().len());
+        subjects + name + self.payload.bytes() + self.to.as_ref().map_or(0, |to| to.len())
     }
 }
 

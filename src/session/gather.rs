@@ -12,7 +12,7 @@ use crate::protocol::ReplyToken;
 const COPY_BYTES_MAX: usize = 2048;
 
 /// What an empty gather may keep for the next write, in bytes and in events.
-const KEPT_BYTES_MAX: usize = 4096;
+const KEPT_BYTES_MAX: usize = 8192;
 const KEPT_PIECES_MAX: usize = 64;
 
 enum Piece {

@@ -211,10 +211,11 @@ impl Outbox {
         self.len() as u64 * 2 > u64::from(bounds.events_max) || u64::from(self.bytes) * 2 > u64::from(bounds.bytes_max)
     }
 
-    /// So many events come together: their room is made at once.
+    /// So many events come together: their room is made at once, if it is room that is kept.
     pub fn expect(&mut self, events: usize) {
-        if events > 1 {
-            self.items.reserve(events);
+        let needed = self.items.len() + events;
+        if events > 1 && needed > self.items.capacity() && needed <= KEPT_SLOTS_MAX {
+            self.items.reserve_exact(needed.next_power_of_two().min(KEPT_SLOTS_MAX) - self.items.len());
         }
     }
 

@@ -4,6 +4,8 @@
 //! sessions get their events closer together than the longest delay, lets them gather. A core with time to spare would only be late, and so
 //! would one whose events go each to another session, however many there are: they write at once.
 
+use std::collections::VecDeque;
+
 /// How far the measured load looks back, in microseconds.
 const WINDOW_US: u64 = 20_000;
 /// Below this share of busy time nothing is delayed, in millionths.
@@ -12,6 +14,8 @@ const EASY_LOAD: u64 = 250_000;
 const HEAVY_LOAD: u64 = 500_000;
 /// Of so many deliveries one must be close behind another of its session: fewer are not worth the wait.
 const WORTHWHILE: u64 = 2;
+/// Turns within this part of the longest delay count as one.
+const GROUPS: u64 = 8;
 /// No turn makes more deliveries: so nothing overflows.
 const DELIVERIES_MAX: u64 = 100_000_000;
 
@@ -33,6 +37,16 @@ pub(super) struct Spacing {
     pub(super) close: u64,
 }
 
+/// Turns that follow each other.
+#[derive(Clone, Copy, Debug)]
+struct Turns {
+    began_us: u64,
+    /// The last of them, so far.
+    ended_us: u64,
+    /// The number of their first delivery.
+    first: u64,
+}
+
 /// Decides when a core writes. It is told how long each turn took and how the deliveries are spaced.
 #[derive(Debug)]
 pub(super) struct Pacer {
@@ -45,8 +59,8 @@ pub(super) struct Pacer {
     close_rate: u64,
     last_us: u64,
     last: Spacing,
-    /// Times, half the longest delay apart or more, and the next delivery's number then. The older one bounds what is close.
-    marks: [(u64, u64); 2],
+    /// The turns of the longest delay, oldest first, some of them as one.
+    recent: VecDeque<Turns>,
     /// When there was first something to write that is not written yet.
     since_us: Option<u64>,
     /// Writing has begun and goes on until everything is out.
@@ -63,7 +77,7 @@ impl Pacer {
             close_rate: 0,
             last_us: 0,
             last: Spacing { deliveries: 0, close: 0 },
-            marks: [(0, 0); 2],
+            recent: VecDeque::new(),
             since_us: None,
             is_writing: false,
         }
@@ -74,17 +88,15 @@ impl Pacer {
         self.delay_max_us = delay_max_us;
     }
 
-    /// A turn begins, and the delivery that comes next has the number `next`. Gives the number of the first one that is not longer ago than the
-    /// longest delay, and not shorter than half of it: who has got that or a later one, and gets another, gets it close behind.
-    pub(super) const fn close_from(&mut self, now_us: u64, next: u64) -> u64 {
-        let [_, newer] = self.marks;
-        let passed = now_us.saturating_sub(newer.0);
-        if passed >= self.delay_max_us {
-            self.marks = [(now_us, next); 2];
-        } else if passed >= self.delay_max_us / 2 {
-            self.marks = [newer, (now_us, next)];
+    /// A turn begins, and the delivery that comes next has the number `next`. Gives the number of the first one since whose turn no more than
+    /// the longest delay has passed: who has got that or a later one, and gets another, gets it close behind.
+    pub(super) fn close_from(&mut self, now_us: u64, next: u64) -> u64 {
+        while self.recent.pop_front_if(|turns| now_us.saturating_sub(turns.ended_us) > self.delay_max_us).is_some() {}
+        let is_new = |turns: &Turns| now_us.saturating_sub(turns.began_us) >= self.delay_max_us / GROUPS;
+        if self.recent.back().is_none_or(is_new) {
+            self.recent.push_back(Turns { began_us: now_us, ended_us: now_us, first: next });
         }
-        self.marks[0].1
+        self.recent.front().map_or(next, |turns| turns.first)
     }
 
     /// A turn has ended.
@@ -94,6 +106,9 @@ impl Pacer {
         let came = spacing.deliveries.wrapping_sub(self.last.deliveries);
         let close = spacing.close.wrapping_sub(self.last.close);
         (self.last_us, self.last) = (ended_us, spacing);
+        if let Some(turns) = self.recent.back_mut() {
+            turns.ended_us = ended_us;
+        }
         let weight = passed.min(WINDOW_US);
         let mix = |old: u64, new: u64| (old * (WINDOW_US - weight) + new * weight) / WINDOW_US;
         let rate = |count: u64| count.min(DELIVERIES_MAX) * 1_000_000 / passed;
@@ -179,20 +194,29 @@ mod tests {
         assert_eq!(pacer.due(now, false), Due::Now);
     }
 
+    /// Turns of some length, each with a delivery, and pauses between them.
     #[test]
-    fn what_is_close_is_between_half_the_delay_and_all_of_it() {
-        let mut pacer = Pacer::new(2000);
-        let mut history = vec![(0, 0)];
-        for next in 1..2000_u64 {
-            let now = history[history.len() - 1].0 + [70, 130, 400, 30][next as usize % 4];
-            let from = pacer.close_from(now, next);
-            history.push((now, next));
-            let (since, _) = history[from as usize];
-            let age = now - since;
-            assert!(age <= 2000 + 400 && (age >= 1000 || now < 2000), "{age} us at {now}");
+    fn what_is_close_is_as_old_as_the_delay_at_most() {
+        for (busy, pause) in
+            [(30, 0), (70, 30), (400, 900), (2500, 0), (2500, 100), (10_000, 0), (100, 1990), (100, 2010)]
+        {
+            let mut pacer = Pacer::new(2000);
+            let (mut ends, mut now) = (Vec::new(), 0);
+            for next in 0..200_u64 {
+                now += pause;
+                let from = pacer.close_from(now, next);
+                let close: Vec<u64> = ends.iter().copied().filter(|end| now - end <= 2000).collect();
+                let exact = next - close.len() as u64;
+                // The turns of an eighth of the delay are one, and what is of one of them close is all of them.
+                let early = exact - from.min(exact);
+                assert!(from <= exact && early * (busy + pause) <= 250 + busy + pause, "{from} for {exact} at {now}");
+                now += busy;
+                ends.push(now);
+                pacer.worked(now - busy, now, Spacing::default());
+            }
+            assert!(pacer.recent.len() <= 2 + GROUPS as usize, "{} groups", pacer.recent.len());
+            assert_eq!(pacer.close_from(now + 2001, 200), 200, "after a pause nothing is close");
         }
-        let now = history[history.len() - 1].0 + 50_000;
-        assert_eq!(pacer.close_from(now, 2000), 2000, "after a pause nothing is close");
     }
 
     #[test]

@@ -213,7 +213,7 @@ impl Hub {
                 self.go_on_delivering(now);
             }
             let Some(held) = self.held.front() else { break };
-            if !self.joins(&held.what) && self.must_hold(&held.what) {
+            if self.is_out_of_steps(&held.what) || (!self.joins(&held.what) && self.must_wait(held.what.weight())) {
                 break;
             }
             let Some(held) = self.held.pop_front() else { break };
@@ -366,6 +366,9 @@ impl Hub {
 
     fn publish_or_hold(&mut self, now: Now, what: Publish) {
         if !self.held.is_empty() || self.must_hold(&what) {
+            // What had come from other cores by now, and waits as well, is older. The first one that waits has that seen to: if each did, nothing
+            // would ever be published here beside cores that never stop.
+            self.letters_first |= self.held.is_empty();
             return self.held.push_back(Held { until: now.instant + OVERLOAD_MS, what });
         }
         self.publish(now, what);
@@ -412,9 +415,7 @@ impl Hub {
     /// Whether this can go together with what was published just before it ([`Broker::may_join`]).
     fn joins(&self, publish: &Publish) -> bool {
         let may_join = |(subject, bytes)| self.broker.may_join(subject, bytes);
-        publish.multicast().is_some_and(may_join)
-            && !self.is_out_of_steps(publish)
-            && self.port.has_room_for_all(publish.weight())
+        publish.multicast().is_some_and(may_join) && self.port.has_room_for_all(publish.weight())
     }
 
     /// Whether an event of this weight has to wait, for time or for room.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 
 use super::*;
-use crate::limits::DELIVERIES_PER_SLICE_MAX;
+use crate::limits::{DELIVERIES_PER_SLICE_MAX, DELIVERIES_TOGETHER_MAX};
 use crate::protocol::{Address, Audience};
 
 impl World {
@@ -96,6 +96,38 @@ fn no_step_does_more_than_its_share() {
     assert!(world.broker.delivery.is_none());
     world.broker.deliver_slice(world.now);
     assert_eq!(world.broker.counters.delivered, 100_000);
+    // Of events that go together only as many as others may wait for.
+    let event = event("/s", &[]);
+    let mut together = 0;
+    while together == 0 || world.broker.may_join("/s", event.bytes()) {
+        world.broker.handle_event(world.now, &event, &Audience::Subscribers);
+        together += 1;
+    }
+    assert_eq!(together, DELIVERIES_TOGETHER_MAX / 100_000);
+    world.finish();
+    assert_eq!(world.broker.counters.delivered, (1 + together as u64) * 100_000);
+}
+
+/// P-30: a client that wants a short queue is not taken for a slow reader because events come together; one whose socket takes nothing is.
+#[test]
+fn a_short_queue_takes_what_comes_together() {
+    for (blocked, left) in [(false, 2), (true, 1)] {
+        let mut world = World::sliced(1);
+        let (id, _) = world.listen(Mode::Stream);
+        world.listen(Mode::Poll);
+        let key = world.broker.sessions.by_id(id).unwrap();
+        let session = world.broker.sessions.get_mut(key).unwrap();
+        session.events_wanted = core::num::NonZeroU16::new(2);
+        session.blocked = blocked;
+        for number in 0..5 {
+            assert_eq!(world.broker.may_join("/s", 100), number > 0);
+            world.broker.handle_event(world.now, &event("/s", &[]), &Audience::Subscribers);
+        }
+        world.finish();
+        assert_eq!(world.broker.session_count(), left, "blocked: {blocked}");
+        let queued = world.broker.sessions.get(key).map_or(0, |session| session.outbox.len());
+        assert_eq!(queued, if blocked { 0 } else { 5 });
+    }
 }
 
 /// The step that begins a delivery and each that goes on with it end in time whoever matches how often: the bound is on what is looked at.
