@@ -385,8 +385,9 @@ impl Writing<'_> {
         label: Option<Label>,
         events: &mut [Encoding],
     ) -> usize {
-        let (bounds, policy) = (bounds(session, self.settings, events.len()), policy(session, self.settings));
-        session.outbox.expect(events.len());
+        let policy = policy(session, self.settings);
+        let bounds = bounds(session, self.settings, policy);
+        session.outbox.expect(events.len(), bounds);
         let mut work = 0;
         for encoding in events {
             let frame = encoding.frame_for(session, self.deflater);
@@ -426,14 +427,15 @@ fn visited(session: &mut Session, visit: u64) -> Option<u64> {
     takes_part.then(|| std::mem::replace(&mut session.visited, visit))
 }
 
-/// P-30: the configured bounds, or the tighter one that the client wants. That one is about slow readers: where the socket takes what comes, so
-/// many events that come `together` are not too many.
-fn bounds(session: &Session, settings: &Settings, together: usize) -> Bounds {
+/// P-30: the configured bounds, or the tighter one that the client wants. Where that would end a session, it is about readers that are slow: as
+/// long as the answer is open and its socket takes what comes, a burst is not too much.
+fn bounds(session: &Session, settings: &Settings, policy: Overflow) -> Bounds {
     let Bounds { events_max, bytes_max } = settings.bounds;
     let Some(wanted) = session.events_wanted else { return settings.bounds };
-    let is_quick = matches!(session.channel, Channel::Open { .. }) && !session.blocked;
-    let at_once = if is_quick { u32::try_from(together).unwrap_or(u32::MAX) } else { 0 };
-    Bounds { events_max: events_max.min(u32::from(wanted.get()).max(at_once)), bytes_max }
+    if policy == Overflow::Disconnect && session.channel.token().is_some() && !session.blocked {
+        return settings.bounds;
+    }
+    Bounds { events_max: events_max.min(u32::from(wanted.get())), bytes_max }
 }
 
 /// P-30: the policy that the client wants, or the configured one, or the default of the session's mode. A session that is not connected

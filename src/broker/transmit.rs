@@ -120,7 +120,7 @@ impl Broker {
         if !session.outbox.is_empty() {
             Self::mark_dirty(session, key, &mut self.dirty);
             // What comes next should find room again.
-            self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
+            self.pressed |= writable && session.dirty && session.outbox.is_half_full(self.settings.bounds);
         }
     }
 }

@@ -211,11 +211,11 @@ impl Outbox {
         self.len() as u64 * 2 > u64::from(bounds.events_max) || u64::from(self.bytes) * 2 > u64::from(bounds.bytes_max)
     }
 
-    /// So many events come together: their room is made at once, if it is room that is kept.
-    pub fn expect(&mut self, events: usize) {
-        let needed = self.items.len() + events;
-        if events > 1 && needed > self.items.capacity() && needed <= KEPT_SLOTS_MAX {
-            self.items.reserve_exact(needed.next_power_of_two().min(KEPT_SLOTS_MAX) - self.items.len());
+    /// So many events come together: their room is made at once, as far as they find any.
+    pub fn expect(&mut self, events: usize, bounds: Bounds) {
+        let needed = (self.items.len() + events).min(bounds.events_max as usize);
+        if events > 1 && needed > self.items.capacity() {
+            self.items.reserve_exact(needed.next_power_of_two() - self.items.len());
         }
     }
 

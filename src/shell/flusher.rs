@@ -86,7 +86,8 @@ impl Core {
                 self.warm_up();
             }
             let mut next = self.hub.poll_transmit(now, batch.next());
-            if next.is_none() && !batch.writes.is_empty() && repeats < REPEATS_PER_TURN_MAX {
+            let is_empty = next.is_none() && !self.hub.broker().has_dirty();
+            if is_empty && !batch.writes.is_empty() && repeats < REPEATS_PER_TURN_MAX {
                 repeats += 1;
                 self.write_batch(now, &mut batch);
                 next = self.hub.poll_transmit(now, batch.next());

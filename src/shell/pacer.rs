@@ -37,7 +37,7 @@ pub(super) struct Spacing {
     pub(super) close: u64,
 }
 
-/// Turns that follow each other.
+/// Turns that follow each other. The end of the last one counts for all of them.
 #[derive(Clone, Copy, Debug)]
 struct Turns {
     began_us: u64,

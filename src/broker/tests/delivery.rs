@@ -5,7 +5,7 @@ use proptest::test_runner::{Config, RngSeed};
 
 use super::*;
 use crate::limits::{DELIVERIES_PER_SLICE_MAX, DELIVERIES_TOGETHER_MAX};
-use crate::protocol::{Address, Audience};
+use crate::protocol::{Address, Audience, Overflow};
 
 impl World {
     /// A world whose slices are as small as that.
@@ -108,26 +108,63 @@ fn no_step_does_more_than_its_share() {
     assert_eq!(world.broker.counters.delivered, (1 + together as u64) * 100_000);
 }
 
-/// P-30: a client that wants a short queue is not taken for a slow reader because events come together; one whose socket takes nothing is.
+/// P-30: a client that wants a short queue is not ended as a slow reader because events come in a burst; one whose socket takes nothing is. Whoever
+/// would rather lose the oldest, or wants the latest only, gets that of a burst.
 #[test]
-fn a_short_queue_takes_what_comes_together() {
-    for (blocked, left) in [(false, 2), (true, 1)] {
+fn a_short_queue_takes_a_burst() {
+    let table = [
+        (Mode::Stream, false, None, Some(10)),
+        (Mode::Stream, true, None, None),
+        (Mode::Stream, false, Some(Overflow::DropOldest), Some(2)),
+        (Mode::Stream, true, Some(Overflow::DropOldest), Some(2)),
+        (Mode::Stream, false, Some(Overflow::Conflate), Some(1)),
+        (Mode::Pull, false, Some(Overflow::Disconnect), Some(10)),
+        (Mode::Pull, false, None, Some(2)),
+        (Mode::Poll, false, None, Some(2)),
+    ];
+    for (mode, blocked, policy, left) in table {
         let mut world = World::sliced(1);
-        let (id, _) = world.listen(Mode::Stream);
+        let (id, _) = world.listen(mode);
         world.listen(Mode::Poll);
+        if mode == Mode::Pull {
+            world.refresh(id);
+        }
         let key = world.broker.sessions.by_id(id).unwrap();
         let session = world.broker.sessions.get_mut(key).unwrap();
-        session.events_wanted = core::num::NonZeroU16::new(2);
-        session.blocked = blocked;
-        for number in 0..5 {
-            assert_eq!(world.broker.may_join("/s", 100), number > 0);
-            world.broker.handle_event(world.now, &event("/s", &[]), &Audience::Subscribers);
+        session.events_wanted = core::num::NonZeroU16::new(if policy == Some(Overflow::Conflate) { 1 } else { 2 });
+        (session.overflow_wanted, session.blocked) = (policy, blocked);
+        for _ in 0..2 {
+            for number in 0..5 {
+                assert!(number == 0 || !world.broker.is_delivering() || world.broker.may_join("/s", 100));
+                world.broker.handle_event(world.now, &event("/s", &[]), &Audience::Subscribers);
+            }
+            world.finish();
         }
-        world.finish();
-        assert_eq!(world.broker.session_count(), left, "blocked: {blocked}");
-        let queued = world.broker.sessions.get(key).map_or(0, |session| session.outbox.len());
-        assert_eq!(queued, if blocked { 0 } else { 5 });
+        let queued = world.broker.sessions.get(key).map(|session| session.outbox.len());
+        assert_eq!(queued, left, "{mode:?} {policy:?} blocked: {blocked}");
     }
+}
+
+/// What could travel together if it waited: what goes to a session that is written to, close behind what it got in an earlier turn.
+#[test]
+fn what_is_close_behind_is_counted() {
+    let mut world = World::new(Settings::default());
+    world.listen(Mode::Stream);
+    world.listen(Mode::Poll);
+    let publish = |world: &mut World| {
+        world.broker.handle_event(world.now, &event("/s", &[]), &Audience::Subscribers);
+    };
+    let turn = |world: &mut World, back: u64, events: u32| {
+        world.broker.set_close_from(world.broker.next_delivery().saturating_sub(back));
+        (0..events).for_each(|_| publish(world));
+        world.flush();
+        world.broker.spacing()
+    };
+    assert_eq!(turn(&mut world, 0, 1), (1, 0), "nobody is written to but the stream");
+    assert_eq!(turn(&mut world, 0, 1), (2, 0), "long ago");
+    assert_eq!(turn(&mut world, 1, 1), (3, 1), "close");
+    assert_eq!(turn(&mut world, 0, 5), (4, 1), "what comes in one turn goes together anyway");
+    assert_eq!(turn(&mut world, 5, 5), (5, 2));
 }
 
 /// The step that begins a delivery and each that goes on with it end in time whoever matches how often: the bound is on what is looked at.

@@ -285,6 +285,22 @@ fn a_shorter_queue_holds_from_the_next_event_on() {
     assert_eq!(world.session(id).outbox.len(), 256);
 }
 
+/// The same when a socket takes bytes again: what is published next should find room.
+#[test]
+fn a_full_queue_presses_when_its_socket_takes_bytes_again() {
+    let bounds = Bounds { events_max: 8, ..Settings::default().bounds };
+    let mut world = World::new(Settings { bounds, ..Settings::default() });
+    let (_, token) = world.listen(Mode::Stream);
+    world.publish("0");
+    let (key, _) = world.broker.poll_transmit(world.now, &mut world.gather).unwrap();
+    world.broker.handle_sent(world.now, key, &world.gather, 1, true);
+    (1..8).for_each(|number| world.publish(&number.to_string()));
+    world.broker.handle_writable(key, token, false);
+    assert!(!world.broker.is_pressed());
+    world.broker.handle_writable(key, token, true);
+    assert!(world.broker.is_pressed());
+}
+
 /// P-30: a queue that fills because nobody flushes is told apart from one whose reader is slow.
 #[test]
 fn pressure_is_told_before_a_queue_is_full() {

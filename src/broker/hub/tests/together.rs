@@ -149,3 +149,24 @@ fn what_another_core_sends_goes_together() {
     assert_eq!(node.texts(ids[2]), ["first", "1", "2", "3", "4"]);
     assert_eq!(node.deliveries(), 2);
 }
+
+/// A8: what was acked on another core before, and waits here as well, comes before a publish that has to wait.
+#[test]
+fn a_publish_that_waits_comes_behind_older_letters() {
+    let (mut node, ids, _) = busy();
+    let far = node.join(1, Mode::Pull);
+    node.turn(1);
+    let acked = node.publish(1, far, "1", None);
+    let effects = node.turn(1);
+    assert!(answer(&effects, acked).contains("publish-ack"));
+    node.publish(0, ids[0], "2", None);
+    node.settle();
+    assert_eq!(node.texts(ids[0]), ["first", "1", "2"]);
+}
+
+/// The bytes of an event are bounded before it is made, from what its request holds.
+#[test]
+fn a_name_counts() {
+    let name = crate::protocol::EventName::new("price").ok();
+    assert_eq!(Event { name, ..event("x") }.bytes(), event("x").bytes() + 5);
+}
