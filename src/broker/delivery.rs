@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::metrics::Counters;
 use crate::protocol::{Address, EndReason, Event, Fields, Framing, Mode, Overflow, SessionId, Shard};
-use crate::session::{Bounds, Channel, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
+use crate::session::{Bounds, Channel, Envelope, Frame, Interest, Label, Pushed, Session, SessionKey, Sessions};
 use crate::time::Now;
 use crate::wire::{pushlet, v1, ws};
 
@@ -59,6 +59,7 @@ pub(super) struct Spacing {
 pub(super) struct Delivery {
     /// In the order in which they were accepted.
     events: Vec<Encoding>,
+    runs: Runs,
     targets: Targets,
     /// How many of them have had their turn.
     next: usize,
@@ -66,6 +67,14 @@ pub(super) struct Delivery {
     room: usize,
     /// And how many bytes of them, encoded.
     room_bytes: usize,
+}
+
+/// All events of a delivery as one write, for each framing in which that can be: made for the first session that asks, and shared by all that
+/// miss nothing and have nothing queued.
+#[derive(Default)]
+struct Runs {
+    /// `Some(None)` where it can not be.
+    by_framing: [Option<Option<Rc<Frame>>>; Framing::COUNT],
 }
 
 /// Whom an event is offered to.
@@ -123,7 +132,7 @@ impl Broker {
         }
         let (trie, mut outboxes) = self.outboxes();
         trie.for_each_match(subject, |interest| {
-            outboxes.offer(interest, slice::from_mut(&mut encoding));
+            outboxes.offer(interest, slice::from_mut(&mut encoding), None);
         });
         let full = outboxes.writing.full;
         self.end_full(now, encoding.names_dropped, full);
@@ -166,7 +175,7 @@ impl Broker {
         self.visit += 1;
         let (_, mut outboxes) = self.outboxes();
         if let Some(key) = key {
-            outboxes.offer_to_slot(key.slot, slice::from_mut(&mut encoding));
+            outboxes.offer_to_slot(key.slot, slice::from_mut(&mut encoding), None);
         }
         let full = outboxes.writing.full;
         self.end_full(now, encoding.names_dropped, full);
@@ -286,8 +295,8 @@ impl Delivery {
         // Before it no queue that its socket takes was more than half full, and with it none is full.
         let room =
             EVENTS_TOGETHER_MAX.min(bounds.events_max as usize / 2).min(DELIVERIES_TOGETHER_MAX / targets.len().max(1));
-        let mut delivery =
-            Self { events: Vec::new(), targets, next: 0, room, room_bytes: bounds.bytes_max as usize / 2 };
+        let room_bytes = bounds.bytes_max as usize / 2;
+        let mut delivery = Self { events: Vec::new(), runs: Runs::default(), targets, next: 0, room, room_bytes };
         delivery.join(first);
         delivery
     }
@@ -304,24 +313,25 @@ impl Delivery {
 
     /// Offers the events to those whose turn it is, until that was so much work.
     fn offer_some(&mut self, outboxes: &mut Outboxes<'_>, work_max: usize) {
+        let Self { events, runs, targets, next, .. } = self;
         let (mut work, mut empty) = (0, 0);
-        while work + empty / ITEMS_PER_WORK < work_max && self.next < self.targets.len() {
-            match &self.targets {
-                Targets::Matched(found) if self.next.is_multiple_of(WARMED_TARGETS) => {
-                    let coming = found[self.next..].iter().take(WARMED_TARGETS);
-                    std::hint::black_box(outboxes.warm_up(coming));
-                    work += outboxes.offer(found[self.next], &mut self.events);
+        while work + empty / ITEMS_PER_WORK < work_max && *next < targets.len() {
+            match targets {
+                Targets::Matched(found) => {
+                    if next.is_multiple_of(WARMED_TARGETS) {
+                        std::hint::black_box(outboxes.warm_up(found[*next..].iter().take(WARMED_TARGETS)));
+                    }
+                    work += outboxes.offer(found[*next], events, Some(runs));
                 }
-                Targets::Matched(found) => work += outboxes.offer(found[self.next], &mut self.events),
                 Targets::Everyone { slots, first } => {
-                    let at = (self.next + *first as usize) % *slots as usize;
-                    match outboxes.offer_to_slot(at as u32, &mut self.events) {
+                    let at = (*next + *first as usize) % *slots as usize;
+                    match outboxes.offer_to_slot(at as u32, events, Some(runs)) {
                         Some(done) => work += done,
                         None => empty += 1,
                     }
                 }
             }
-            self.next += 1;
+            *next += 1;
         }
     }
 }
@@ -355,23 +365,26 @@ impl Outboxes<'_> {
 
     /// P-19: the session gets the events unless it has them already or does not want them any more. Says how much work that was, in deliveries.
     /// They are of one subject.
-    fn offer(&mut self, interest: Interest, events: &mut [Encoding]) -> usize {
+    fn offer(&mut self, interest: Interest, events: &mut [Encoding], runs: Option<&mut Runs>) -> usize {
         let Self { sessions, visit, writing } = self;
         let Some((key, session)) = sessions.in_slot_mut(interest.session) else { return 1 };
         let Some(last) = visited(session, *visit) else { return 1 };
         let Some(first) = events.first().filter(|first| first.is_for(session)) else { return 1 };
         let matched = session.subscriptions.matched(interest.place, first.event.subject.as_str(), *visit);
         let looked_at = matched.looked_at / ITEMS_PER_WORK;
-        looked_at + if matched.label.is_some() { writing.put((key, session), last, matched.label, events) } else { 1 }
+        if matched.label.is_none() {
+            return 1 + looked_at;
+        }
+        looked_at + writing.put((key, session), last, matched.label, events, runs)
     }
 
     /// The session in this slot gets the events if it has listened by the time they were published (P-25). Says how much work that was, in
     /// deliveries; `None` if there is no session.
-    fn offer_to_slot(&mut self, slot: u32, events: &mut [Encoding]) -> Option<usize> {
+    fn offer_to_slot(&mut self, slot: u32, events: &mut [Encoding], runs: Option<&mut Runs>) -> Option<usize> {
         let Self { sessions, visit, writing } = self;
         let (key, session) = sessions.in_slot_mut(slot)?;
         let last = visited(session, *visit);
-        Some(last.map_or(1, |last| writing.put((key, session), last, None, events)))
+        Some(last.map_or(1, |last| writing.put((key, session), last, None, events, runs)))
     }
 }
 
@@ -384,14 +397,39 @@ impl Writing<'_> {
         last: u64,
         label: Option<Label>,
         events: &mut [Encoding],
+        runs: Option<&mut Runs>,
     ) -> usize {
         let policy = policy(session, self.settings);
         let bounds = bounds(session, self.settings, policy);
+        let run = runs.and_then(|runs| runs.get(session, events, self.deflater));
+        let work = if run.is_some_and(|run| session.outbox.push_run(run, label.as_ref(), bounds)) {
+            self.counters.delivered += events.len() as u64;
+            events.len()
+        } else {
+            self.push_each(key, session, (bounds, policy), label.as_ref(), events)
+        };
+        Broker::mark_dirty(session, key, self.dirty);
+        if session.dirty {
+            self.spacing.note(last);
+        }
+        // By the server's bounds: a client that wants a short queue makes nobody else wait for it.
+        *self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
+        work
+    }
+
+    fn push_each(
+        &mut self,
+        key: SessionKey,
+        session: &mut Session,
+        (bounds, policy): (Bounds, Overflow),
+        label: Option<&Label>,
+        events: &mut [Encoding],
+    ) -> usize {
         session.outbox.expect(events.len(), bounds);
         let mut work = 0;
         for encoding in events {
             let frame = encoding.frame_for(session, self.deflater);
-            let (lost, looked_at) = match session.outbox.push(frame, label.clone(), bounds, policy) {
+            let (lost, looked_at) = match session.outbox.push(frame, label.cloned(), bounds, policy) {
                 Pushed::Full => {
                     self.full.push(key);
                     work += WORK_OF_AN_END;
@@ -406,13 +444,29 @@ impl Writing<'_> {
             self.counters.lost += lost;
             work += 1 + looked_at.max(usize::try_from(lost).unwrap_or(usize::MAX)) / ITEMS_PER_WORK;
         }
-        Broker::mark_dirty(session, key, self.dirty);
-        if session.dirty {
-            self.spacing.note(last);
-        }
-        // By the server's bounds: a client that wants a short queue makes nobody else wait for it.
-        *self.pressed |= session.dirty && session.outbox.is_half_full(self.settings.bounds);
         work
+    }
+}
+
+impl Runs {
+    /// The run for this session, if it reads in a framing and an envelope that have one.
+    fn get(
+        &mut self,
+        session: &Session,
+        events: &mut [Encoding],
+        deflater: &mut Option<Box<ws::Deflater>>,
+    ) -> Option<&Rc<Frame>> {
+        let Channel::Open { envelope, .. } = session.channel else { return None };
+        let framing = session.framing();
+        // Few read by HTTP/1.0, and a run for them would not be one for the others.
+        if !framing.is_impersonal() || envelope == Envelope::Bare {
+            return None;
+        }
+        let run = self.by_framing[framing as usize].get_or_insert_with(|| {
+            let frames = events.iter_mut().map(|event| event.frame_for(session, deflater)).collect();
+            Frame::run(frames, framing, envelope).map(Rc::new)
+        });
+        run.as_ref()
     }
 }
 

@@ -157,6 +157,12 @@ impl Framing {
         matches!(self, Self::Message | Self::MessageDeflate)
     }
 
+    /// Whether an event is the same bytes for every session that misses none: it has no number in its answer and names no subscription.
+    #[must_use]
+    pub const fn is_impersonal(self) -> bool {
+        self.is_message() || self.is_event_stream()
+    }
+
     /// Whether a session in this layout ends with its connection, because nothing could name it again.
     #[must_use]
     pub const fn ends_with_connection(self) -> bool {

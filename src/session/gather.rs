@@ -4,12 +4,15 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::outbox::Frame;
+use super::item::Frame;
 use crate::limits::{SLICES_PER_WRITE_MAX, WRITE_BYTES_MAX};
 use crate::protocol::ReplyToken;
 
 /// Shared bytes up to this length are copied behind the personal ones: a copy of one page costs less than a slice of its own.
 const COPY_BYTES_MAX: usize = 2048;
+
+/// A run is copied up to this length: then the write is one row of bytes, which the ring takes.
+const COPY_RUN_BYTES_MAX: usize = 16 * 1024;
 
 /// What an empty gather may keep for the next write, in bytes and in events.
 const KEPT_BYTES_MAX: usize = 8192;
@@ -27,6 +30,8 @@ pub struct Gather {
     pieces: Vec<Piece>,
     /// Where each event ends, counted from the start of the first one's encoding.
     ends: Vec<usize>,
+    /// A run of events that is the whole write.
+    run: Option<Rc<Frame>>,
     /// Bytes of the first event that an earlier write has sent.
     skip: usize,
     /// Bytes of all pieces, the skipped ones included.
@@ -47,6 +52,7 @@ impl Gather {
         self.scratch.clear();
         self.pieces.clear();
         self.ends.clear();
+        self.run = None;
         self.skip = skip;
         self.total = 0;
         self.answer = None;
@@ -91,6 +97,29 @@ impl Gather {
         }
     }
 
+    /// Adds a run of events. A write that is nothing but one is not even copied.
+    pub(super) fn run(&mut self, run: &Rc<Frame>, alone: bool) {
+        let bytes = run.bytes();
+        if alone && self.is_empty() && self.skip == 0 {
+            self.total = bytes.len();
+            self.run = Some(Rc::clone(run));
+            return;
+        }
+        let start = self.total;
+        if bytes.len() <= COPY_RUN_BYTES_MAX {
+            self.copied(|scratch| scratch.extend_from_slice(bytes));
+        } else {
+            self.total += bytes.len();
+            self.pieces.push(Piece::Shared(Rc::clone(run), 0..bytes.len()));
+        }
+        self.ends.extend(run.ends().iter().map(|end| start + end));
+    }
+
+    /// Where each event ends.
+    pub(super) fn ends(&self) -> &[usize] {
+        self.run.as_ref().map_or(&self.ends, |run| run.ends())
+    }
+
     /// Marks the end of an event.
     pub(super) fn end_event(&mut self) {
         self.ends.push(self.total);
@@ -111,6 +140,9 @@ impl Gather {
     /// The bytes to send, if they stand in one row; they mostly do.
     #[must_use]
     pub fn only_slice(&self) -> Option<&[u8]> {
+        if let Some(run) = &self.run {
+            return Some(run.bytes());
+        }
         match &self.pieces[..] {
             [Piece::Copied(range)] => self.scratch[range.clone()].get(self.skip..),
             _ => None,
@@ -153,14 +185,16 @@ impl Gather {
     pub fn progress(&self, sent: usize) -> (usize, usize) {
         debug_assert!(sent <= self.len(), "more was sent than gathered");
         let reached = self.skip + sent;
-        let whole = self.ends.partition_point(|end| *end <= reached);
-        let start = if whole == 0 { 0 } else { self.ends[whole - 1] };
+        let ends = self.ends();
+        // Mostly the socket takes everything.
+        let whole = if reached == self.total { ends.len() } else { ends.partition_point(|end| *end <= reached) };
+        let start = if whole == 0 { 0 } else { ends[whole - 1] };
         (whole, reached - start)
     }
 }
 
 impl std::fmt::Debug for Gather {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Gather({} events, {} bytes, {} skipped)", self.ends.len(), self.total, self.skip)
+        write!(f, "Gather({} events, {} bytes, {} skipped)", self.ends().len(), self.total, self.skip)
     }
 }

@@ -2,6 +2,7 @@
 
 mod channel;
 mod gather;
+mod item;
 mod outbox;
 mod subscriptions;
 mod table;
@@ -11,7 +12,8 @@ mod tests;
 
 pub use channel::{Channel, Envelope};
 pub use gather::Gather;
-pub use outbox::{Bounds, Frame, Item, Outbox, Pushed};
+pub use item::{Frame, Item};
+pub use outbox::{Bounds, Outbox, Pushed};
 pub use subscriptions::{Interest, Label, Matched, Sid, SubscribeError, Subscription, Subscriptions};
 pub use table::{SessionKey, Sessions};
 

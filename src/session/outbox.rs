@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use super::channel::Envelope;
 use super::gather::Gather;
-use super::subscriptions::{Label, Sid};
-use crate::limits::{EVENT_OVERHEAD_BYTES, EVENTS_TOGETHER_MAX};
+use super::item::{Frame, Item};
+use super::subscriptions::Label;
+use crate::limits::EVENTS_TOGETHER_MAX;
 use crate::protocol::{Framing, Overflow};
 use crate::topic::Subject;
-use crate::wire::{http, pushlet, v1, ws};
 
 /// A queue that once grew beyond this many slots gives them back when it runs empty; one that carried nothing but a heartbeat gives all
 /// back. So a busy session allocates nothing for an event, and an idle one holds nothing.
@@ -18,118 +18,12 @@ const KEPT_SLOTS_MAX: usize = EVENTS_TOGETHER_MAX;
 #[cfg(debug_assertions)]
 const SWEPT_ITEMS_MAX: usize = 8;
 
-/// An event in the bytes of one framing, shared by all sessions of that framing on this core (invariant A9). Behind the event's own bytes
-/// stands the line end that closes its chunk, so that a chunk is two pieces: its head with what is personal, and this.
-#[derive(Debug)]
-pub struct Frame {
-    bytes: Box<[u8]>,
-    fields: u32,
-    is_compressed: bool,
-    subject: Option<Subject>,
-}
-
-impl Frame {
-    /// Takes an event's shared bytes. `subject` is `None` for what the server says of itself (heartbeats, aborts).
-    #[must_use]
-    pub fn new(mut encoded: Vec<u8>, fields: u32, subject: Option<Subject>) -> Self {
-        encoded.extend_from_slice(b"\r\n");
-        Self { bytes: encoded.into_boxed_slice(), fields, is_compressed: false, subject }
-    }
-
-    /// The same of bytes that are compressed (RFC 7692 section 7.2.1): what stands in front of them has to be.
-    #[must_use]
-    pub const fn compressed(mut self) -> Self {
-        self.is_compressed = true;
-        self
-    }
-
-    /// The shared bytes and the line end behind them.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// How many bytes of the event itself there are.
-    #[must_use]
-    pub fn event_len(&self) -> usize {
-        self.bytes.len() - 2
-    }
-
-    /// What it counts against the bound in bytes: its length and [`EVENT_OVERHEAD_BYTES`].
-    fn charge(&self) -> u32 {
-        u32::try_from(self.event_len()).unwrap_or(u32::MAX).saturating_add(EVENT_OVERHEAD_BYTES)
-    }
-}
-
-/// One queued event: shared bytes and what is personal about it.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// The bytes that all share.
-    pub frame: Rc<Frame>,
-    /// The subscription that it matched; `None` for unicast and for the server's own events.
-    pub label: Option<Label>,
-    /// How many events before it were dropped (rule P-30).
-    pub lost: u64,
-}
-
-impl Item {
-    /// A heartbeat is of no subject and may be left out at any time.
-    fn is_heartbeat(&self) -> bool {
-        self.frame.subject.is_none()
-    }
-
-    /// P-30: how many events a client misses that does not get this one: it, and those that it tells of.
-    #[must_use]
-    pub fn missed(&self) -> u64 {
-        if self.is_heartbeat() { 0 } else { self.lost.saturating_add(1) }
-    }
-
-    /// A heartbeat takes no room from events.
-    fn charge(&self) -> u32 {
-        if self.is_heartbeat() { 0 } else { self.frame.charge() }
-    }
-
-    /// Writes what stands in front of the shared bytes.
-    fn write_personal(&self, framing: Framing, first: bool, seq: u64, out: &mut Vec<u8>) {
-        if framing.is_modern() {
-            // A sign of life there is no object.
-            if !self.is_heartbeat() {
-                self.write_modern_part(framing, first, out);
-            }
-            return;
-        }
-        let sid = self.label.as_ref().map(Label::sid);
-        let personal = pushlet::Numbered {
-            seq,
-            sid: sid.as_ref().map(Sid::as_str),
-            label: self.label.as_ref().and_then(Label::text),
-            lost: self.lost,
-        };
-        pushlet::numbered_part(framing, first, self.frame.fields, &personal, out);
-    }
-
-    fn write_modern_part(&self, framing: Framing, first: bool, out: &mut Vec<u8>) {
-        let start = out.len();
-        v1::personal_part(framing, first, self.lost, out);
-        if self.frame.is_compressed {
-            let plain = out.split_off(start);
-            ws::stored_block(&plain, out);
-        }
-    }
-
-    /// Writes the whole event, without an envelope.
-    pub fn write(&self, framing: Framing, first: bool, seq: u64, out: &mut Vec<u8>) {
-        self.write_personal(framing, first, seq, out);
-        out.extend_from_slice(&self.frame.bytes()[..self.frame.event_len()]);
-    }
-}
-
 /// How much an outbox may hold (rule P-30).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Events.
     pub events_max: u32,
-    /// Bytes: encoded lengths and [`EVENT_OVERHEAD_BYTES`] for each.
+    /// Bytes: encoded lengths and [`crate::limits::EVENT_OVERHEAD_BYTES`] for each.
     pub bytes_max: u32,
 }
 
@@ -156,6 +50,7 @@ pub enum Pushed {
 ///
 /// Invariant: `bytes` is the sum of the charges of `items`; after a push both bounds that it was given hold.
 /// Invariant: `front_sent` is 0 when `items` is empty. Only the first item may be a heartbeat, and it counts against no bound.
+/// Invariant: of a run (see [`Frame`]) nothing was sent or dropped. Before that it is unfolded into its events.
 #[derive(Debug, Default)]
 pub struct Outbox {
     items: VecDeque<Item>,
@@ -166,13 +61,15 @@ pub struct Outbox {
     lost: u32,
     /// Whether no two of the droppable events are known to share a subject: conflation then needs to look for one only.
     distinct: bool,
+    /// How many more events there are than items, for a run is one item.
+    folded: u16,
 }
 
 impl Outbox {
     /// An empty outbox; it holds no memory of its own.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: VecDeque::new(), bytes: 0, front_sent: 0, lost: 0, distinct: false }
+        Self { items: VecDeque::new(), bytes: 0, front_sent: 0, lost: 0, distinct: false, folded: 0 }
     }
 
     /// Reads what the next write will read, and says nothing with it: see [`crate::broker::Broker::warm_up`].
@@ -196,7 +93,7 @@ impl Outbox {
     /// Queued events; a heartbeat is none.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.items.len() - usize::from(self.has_heartbeat())
+        self.items.len() + usize::from(self.folded) - usize::from(self.has_heartbeat())
     }
 
     /// Their charge in bytes.
@@ -225,16 +122,18 @@ impl Outbox {
     /// An event that is larger than the bound by itself is refused under every policy: no reader is quick enough for it, so it says nothing
     /// about this one.
     pub fn push(&mut self, frame: Rc<Frame>, label: Option<Label>, bounds: Bounds, policy: Overflow) -> Pushed {
-        debug_assert!(frame.subject.is_some(), "heartbeats have a way of their own");
+        debug_assert!(frame.subject().is_some(), "heartbeats have a way of their own");
         let charge = frame.charge();
         let (mut dropped, mut looked_at, mut distinct) = (0, 0, false);
         let mut outdated = Outdated::default();
         if let Some(label) = label.as_ref().filter(|label| label.wish().is_some()) {
-            outdated = self.outdated(label, frame.subject.as_ref());
+            self.unfold();
+            outdated = self.outdated(label, frame.subject());
             looked_at = self.items.len() - self.first_droppable();
         }
         let has_room = fits(self.len() - outdated.places.len(), self.bytes - outdated.bytes, charge, bounds);
         if !has_room {
+            self.unfold();
             let hopeless = !fits(0, 0, charge, bounds);
             if policy == Overflow::Disconnect && !hopeless {
                 return Pushed::Full;
@@ -251,7 +150,7 @@ impl Outbox {
         if !has_room {
             if policy == Overflow::Conflate {
                 looked_at += self.len();
-                dropped += self.conflate(frame.subject.as_ref());
+                dropped += self.conflate(frame.subject());
                 distinct = true;
             }
             while !fits(self.len(), self.bytes, charge, bounds) && self.drop_at(self.first_droppable()) {
@@ -265,6 +164,51 @@ impl Outbox {
         debug_assert!(self.bytes <= bounds.bytes_max && self.len() <= bounds.events_max as usize, "out of bounds");
         self.check_invariants();
         Pushed::Queued { dropped, looked_at }
+    }
+
+    /// Queues the events of a run, as [`push`](Self::push) would one after the other. Says no and changes nothing if that would be more than to
+    /// put them behind the others: where they find no room, have something to tell, or somebody has a wish.
+    #[must_use]
+    pub fn push_run(&mut self, run: &Rc<Frame>, label: Option<&Label>, bounds: Bounds) -> bool {
+        debug_assert!(run.is_run(), "one event");
+        let has_wish = label.is_some_and(|label| label.wish().is_some());
+        let (events, bytes) = (self.len() + run.count(), u64::from(self.bytes) + u64::from(run.charge()));
+        let has_room = events <= bounds.events_max as usize && bytes <= u64::from(bounds.bytes_max);
+        let folded = u16::try_from(usize::from(self.folded) + run.count() - 1);
+        let Some(folded) = folded.ok().filter(|_| has_room && !has_wish && self.lost == 0) else { return false };
+        self.folded = folded;
+        self.distinct = false;
+        self.bytes += run.charge();
+        self.items.push_back(Item { frame: Rc::clone(run), label: label.cloned(), lost: 0 });
+        self.check_invariants();
+        true
+    }
+
+    /// Puts the events of runs in their places.
+    fn unfold(&mut self) {
+        // A run of one event is an item as well.
+        if !self.items.iter().any(|item| item.frame.is_run()) {
+            return;
+        }
+        let mut unfolded = VecDeque::with_capacity(self.items.len() + usize::from(self.folded));
+        for item in self.items.drain(..) {
+            if item.frame.is_run() {
+                unfolded.extend(item.unfolded());
+            } else {
+                unfolded.push_back(item);
+            }
+        }
+        self.items = unfolded;
+        self.folded = 0;
+        self.check_invariants();
+    }
+
+    /// Puts the events of the first run in its place.
+    fn unfold_front(&mut self) {
+        if let Some(run) = self.items.pop_front_if(|front| front.frame.is_run()) {
+            self.folded -= run.folded();
+            run.unfolded().rev().for_each(|item| self.items.push_front(item));
+        }
     }
 
     /// P-30: what the wish of this subscription does not want to wait beside one more of its events, of subject `incoming`. Mostly that is
@@ -281,7 +225,7 @@ impl Outbox {
             if !item.label.as_ref().is_some_and(|known| known.is(label)) {
                 continue;
             }
-            if room == 0 || wish.conflate && item.frame.subject.as_ref() == incoming {
+            if room == 0 || wish.conflate && item.frame.subject() == incoming {
                 found.places.push(at);
                 found.bytes += item.charge();
             } else {
@@ -293,7 +237,7 @@ impl Outbox {
 
     /// P-14: queues a sign of life, unless something is queued that is one as well.
     pub fn push_heartbeat(&mut self, frame: Rc<Frame>) {
-        debug_assert!(frame.subject.is_none(), "an event is no heartbeat");
+        debug_assert!(frame.subject().is_none(), "an event is no heartbeat");
         if self.items.is_empty() {
             self.items.push_back(Item { frame, label: None, lost: 0 });
         }
@@ -305,7 +249,7 @@ impl Outbox {
         self.items.capacity()
     }
 
-    /// What is queued, oldest first.
+    /// What is queued, oldest first; a run of events is one.
     #[cfg(test)]
     pub(crate) const fn items(&self) -> &VecDeque<Item> {
         &self.items
@@ -347,13 +291,13 @@ impl Outbox {
     fn conflate(&mut self, incoming: Option<&Subject>) -> u64 {
         let first = self.first_droppable();
         if self.distinct {
-            let older = self.items.iter().skip(first).position(|item| item.frame.subject.as_ref() == incoming);
+            let older = self.items.iter().skip(first).position(|item| item.frame.subject() == incoming);
             return older.map_or(0, |at| u64::from(self.drop_at(first + at)));
         }
         let mut newest: HashSet<&str> = incoming.iter().map(|subject| subject.as_str()).collect();
         let mut keep = vec![true; self.items.len()];
         for (at, item) in self.items.iter().enumerate().skip(first).rev() {
-            keep[at] = item.frame.subject.as_ref().is_none_or(|subject| newest.insert(subject.as_str()));
+            keep[at] = item.frame.subject().is_none_or(|subject| newest.insert(subject.as_str()));
         }
         drop(newest);
         let (mut at, mut went, mut missing) = (0, 0, 0);
@@ -381,16 +325,35 @@ impl Outbox {
             if !gather.has_room() {
                 break;
             }
-            gather_item(item, framing, envelope, seq, gather);
+            match item.frame.run_envelope() {
+                None => item.gather(framing, envelope, seq, gather),
+                Some(same) if same == envelope => gather.run(&item.frame, self.items.len() == 1),
+                // Events of a run have no numbers.
+                Some(_) => item.unfolded().for_each(|item| item.gather(framing, envelope, 0, gather)),
+            }
         }
     }
 
     /// Takes out what a write has sent: `whole` events, and `partial` bytes of the next one.
     pub fn advance(&mut self, whole: usize, partial: usize) {
-        let mut idle = whole > 0;
-        for item in self.items.drain(..whole) {
-            idle &= item.is_heartbeat();
-            self.bytes -= item.charge();
+        let (mut idle, mut left) = (whole > 0, whole);
+        while left > 0 {
+            let Some(front) = self.items.front() else { break };
+            let events = front.frame.count();
+            if events > left {
+                self.unfold_front();
+                continue;
+            }
+            left -= events;
+            if !front.is_heartbeat() {
+                idle = false;
+                self.folded -= front.folded();
+                self.bytes -= front.charge();
+            }
+            self.items.pop_front();
+        }
+        if partial > 0 {
+            self.unfold_front();
         }
         self.front_sent = u32::try_from(partial).unwrap_or(u32::MAX);
         if self.items.is_empty() {
@@ -420,7 +383,7 @@ impl Outbox {
         self.bytes -= item.charge();
         let mut gather = Gather::new();
         gather.begin(sent);
-        gather_item(&item, framing, envelope, seq, &mut gather);
+        item.gather(framing, envelope, seq, &mut gather);
         gather.with_slices(|slices| slices.iter().for_each(|slice| out.extend_from_slice(slice)));
         Some(item)
     }
@@ -442,6 +405,7 @@ impl Outbox {
 
     /// So many events before the next one did not reach the client.
     pub fn miss(&mut self, events: u64) {
+        self.unfold();
         match self.items.iter_mut().skip(usize::from(self.front_sent > 0)).find(|item| !item.is_heartbeat()) {
             Some(next) => next.lost += events,
             None => self.remember_lost(events),
@@ -451,6 +415,7 @@ impl Outbox {
     /// Takes everything out, oldest first.
     pub fn take_all(&mut self) -> VecDeque<Item> {
         debug_assert!(self.front_sent == 0 && !self.has_heartbeat(), "the answer before has not been ended");
+        self.unfold();
         self.bytes = 0;
         std::mem::take(&mut self.items)
     }
@@ -472,6 +437,10 @@ impl Outbox {
         if self.items.len() <= SWEPT_ITEMS_MAX || self.items.len().is_power_of_two() {
             debug_assert_eq!(self.bytes, self.items.iter().map(Item::charge).sum::<u32>(), "charges");
             debug_assert!(!self.items.iter().skip(1).any(Item::is_heartbeat), "a heartbeat behind something");
+            let events: usize =
+                self.items.iter().filter(|item| !item.is_heartbeat()).map(|item| item.frame.count()).sum();
+            debug_assert_eq!(self.len(), events, "events");
+            debug_assert!(self.front_sent == 0 || !self.items[0].frame.is_run(), "a run that was sent in part");
         }
     }
 
@@ -490,43 +459,4 @@ struct Outdated {
 
 fn fits(events: usize, bytes: u32, charge: u32, bounds: Bounds) -> bool {
     events < bounds.events_max as usize && u64::from(bytes) + u64::from(charge) <= u64::from(bounds.bytes_max)
-}
-
-fn gather_item(item: &Item, framing: Framing, envelope: Envelope, seq: u64, gather: &mut Gather) {
-    match envelope {
-        Envelope::Chunked => {
-            gather.copied(|scratch| chunk_start(item, framing, seq, scratch));
-            gather.shared(&item.frame, item.frame.bytes().len());
-        }
-        Envelope::Bare => {
-            gather.copied(|scratch| item.write_personal(framing, false, seq, scratch));
-            gather.shared(&item.frame, item.frame.event_len());
-        }
-        // A ping is a frame already.
-        Envelope::Frames if item.is_heartbeat() => gather.shared(&item.frame, item.frame.event_len()),
-        Envelope::Frames => {
-            gather.copied(|scratch| frame_start(item, framing, seq, scratch));
-            gather.shared(&item.frame, item.frame.event_len());
-        }
-    }
-    gather.end_event();
-}
-
-/// Writes the head of a frame (RFC 6455 section 5.2) and the personal part, which is counted in the head.
-fn frame_start(item: &Item, framing: Framing, seq: u64, scratch: &mut Vec<u8>) {
-    let start = scratch.len();
-    item.write_personal(framing, true, seq, scratch);
-    let personal = scratch.len() - start;
-    ws::head(ws::Opcode::Text, item.frame.is_compressed, personal + item.frame.event_len(), scratch);
-    scratch[start..].rotate_left(personal);
-}
-
-/// Writes the chunk head and the personal part. The head needs the length of what follows it, so it is put in front afterwards: it is at
-/// most eight digits long, and the personal part is short.
-fn chunk_start(item: &Item, framing: Framing, seq: u64, scratch: &mut Vec<u8>) {
-    let start = scratch.len();
-    item.write_personal(framing, false, seq, scratch);
-    let personal = scratch.len() - start;
-    http::chunk_head(personal + item.frame.event_len(), scratch);
-    scratch[start..].rotate_left(personal);
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 use serde_json::{Value, json};
 
+use super::super::item::{Frame, Item};
 use super::super::outbox::*;
 use super::super::{Envelope, Gather};
 use crate::protocol::{Framing, Overflow};
@@ -216,6 +217,57 @@ fn a_long_event_may_be_cut_as_well() {
     cut_everywhere(&[(10, false), (66_000, false), (20, true)], (0..90).chain(66_060..66_200));
 }
 
+/// A run is the same bytes as its events, wherever it is cut: one alone, which is sent from where all share it, and two.
+#[test]
+fn a_run_may_be_cut_like_its_events() {
+    let (sizes, mut deflater) = ([3, 130, 60, 2_500, 300], Deflater::new());
+    let numbered = (0_u64..).zip(sizes);
+    let events: Vec<_> =
+        numbered.map(|(number, size)| event(number, 0, size, (number % 2 == 1).then_some(&mut deflater)).0).collect();
+    let run = |events: &[Rc<Frame>]| {
+        let run = Frame::run(events.to_vec(), Framing::MessageDeflate, Envelope::Frames);
+        Rc::new(run.expect("a run"))
+    };
+    let mut whole = Socket::new();
+    events.iter().for_each(|frame| whole.push(frame));
+    whole.drain();
+    for runs in [vec![run(&events)], vec![run(&events[..2]), run(&events[2..])]] {
+        for cut in 0..=whole.taken.len() {
+            let filled = || {
+                let mut socket = Socket::new();
+                for run in &runs {
+                    assert!(socket.outbox.push_run(run, None, PLENTY));
+                }
+                assert_eq!(socket.write(cut), whole.taken.len());
+                socket
+            };
+            let mut socket = filled();
+            socket.drain();
+            assert!(socket.taken == whole.taken, "cut at {cut}");
+            let mut socket = filled();
+            let (before, in_part) = frames_complete(&whole.taken, cut);
+            let item = socket.interject(&pong(1));
+            assert_eq!(item.map(|item| item.missed()), in_part.then_some(1), "cut at {cut}");
+            assert_eq!(socket.outbox.len(), sizes.len() - before - usize::from(in_part), "cut at {cut}");
+            socket.drain();
+            assert_eq!(socket.taken.len(), whole.taken.len() + pong(1).len(), "cut at {cut}");
+            assert_eq!(frames(&socket.taken).len(), sizes.len() + 1, "cut at {cut}");
+        }
+    }
+}
+
+/// More than one write may carry is no run, and neither is what has numbers.
+#[test]
+fn not_everything_is_a_run() {
+    let large = || (0..4).map(|number| event(number, 0, 60_000, None).0).collect::<Vec<_>>();
+    assert!(Frame::run(large(), Framing::Message, Envelope::Frames).is_none());
+    assert!(Frame::run(large()[..2].to_vec(), Framing::Message, Envelope::Frames).is_some());
+    assert!(Frame::run(Vec::new(), Framing::Message, Envelope::Frames).is_none());
+    for framing in Framing::PUSHLET.into_iter().chain([Framing::Object]) {
+        assert!(Frame::run(vec![event(1, 0, 10, None).0], framing, Envelope::Chunked).is_none(), "{framing:?}");
+    }
+}
+
 /// How many frames are whole within the first `cut` bytes, and whether another one has begun.
 fn frames_complete(mut bytes: &[u8], cut: usize) -> (usize, bool) {
     let (mut whole, mut at) = (0, 0);
@@ -261,6 +313,7 @@ fn a_sign_of_life_may_be_cut_as_well() {
 #[derive(Clone, Debug)]
 enum Step {
     Push { subject: usize, size: usize, compressed: bool },
+    Run { subject: usize, sizes: Vec<usize> },
     Heartbeat { visible: bool },
     Write { bytes: usize },
     Interject,
@@ -269,7 +322,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let size = prop_oneof![3 => 0..300_usize, 1 => 2_000..3_000_usize, 1 => Just(66_000)];
+    let sizes = prop::collection::vec(prop_oneof![5 => 0..300_usize, 1 => 2_000..3_000_usize], 1..6);
     prop_oneof![
+        3 => (0..SUBJECTS.len(), sizes).prop_map(|(subject, sizes)| Step::Run { subject, sizes }),
         6 => (0..SUBJECTS.len(), size, any::<bool>())
             .prop_map(|(subject, size, compressed)| Step::Push { subject, size, compressed }),
         1 => any::<bool>().prop_map(|visible| Step::Heartbeat { visible }),
@@ -303,6 +358,22 @@ proptest! {
                         Pushed::Queued { dropped, .. } => dropped_all += dropped,
                         Pushed::Refused => dropped_all += 1,
                         Pushed::Full => prop_assert!(false, "nobody is ended"),
+                    }
+                }
+                Step::Run { subject, sizes } => {
+                    let first = objects.len() as u64;
+                    let (frames, new): (Vec<_>, Vec<_>) =
+                        (first..).zip(&sizes).map(|(number, size)| event(number, subject, *size, None)).unzip();
+                    objects.extend(new);
+                    let run = Frame::run(frames.clone(), Framing::MessageDeflate, Envelope::Frames);
+                    if !socket.outbox.push_run(&Rc::new(run.expect("a run")), None, bounds) {
+                        for frame in frames {
+                            match socket.outbox.push(frame, None, bounds, policy) {
+                                Pushed::Queued { dropped, .. } => dropped_all += dropped,
+                                Pushed::Refused => dropped_all += 1,
+                                Pushed::Full => prop_assert!(false, "nobody is ended"),
+                            }
+                        }
                     }
                 }
                 Step::Heartbeat { visible } => {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 
+use super::super::item::{Frame, Item};
 use super::super::outbox::*;
 use super::super::{Envelope, Gather, Label, Subscriptions};
 use crate::limits::{EVENT_OVERHEAD_BYTES, SLICES_PER_WRITE_MAX};
@@ -168,6 +169,14 @@ enum Step {
         /// By which of the subscriptions it comes.
         label: Option<usize>,
     },
+    /// Events that come together, written for an answer in chunks or not.
+    Run {
+        subject: usize,
+        sizes: Vec<usize>,
+        policy: Overflow,
+        label: Option<usize>,
+        chunked: bool,
+    },
     Heartbeat,
     /// One write of which the socket takes this share, in thousandths.
     Write {
@@ -184,7 +193,12 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let policy = prop::sample::select(Overflow::ALL.to_vec());
     let size = prop_oneof![8 => 0..120_usize, 1 => 2_000..2_200_usize, 1 => 0..9_000_usize];
+    let sizes = prop::collection::vec(size.clone(), 1..6);
+    let label = prop::option::of(0..LABELS);
+    let chunked = prop::bool::weighted(0.7);
     prop_oneof![
+        4 => (0..SUBJECTS.len(), sizes, prop::sample::select(Overflow::ALL.to_vec()), label, chunked)
+            .prop_map(|(subject, sizes, policy, label, chunked)| Step::Run { subject, sizes, policy, label, chunked }),
         12 => (0..SUBJECTS.len(), size, policy, prop::option::of(0..LABELS))
             .prop_map(|(subject, size, policy, label)| Step::Push { subject, size, policy, label }),
         1 => Just(Step::Heartbeat),
@@ -257,6 +271,9 @@ impl Pair {
                     self.check_wish(&label, subject)?;
                 }
             }
+            Step::Run { subject, ref sizes, policy, label, chunked } => {
+                self.push_run(subject, sizes, policy, label, chunked)?;
+            }
             Step::Heartbeat => {
                 let frame = self.frame(0, None, 0);
                 if self.model.queue.is_empty() {
@@ -283,6 +300,35 @@ impl Pair {
             }
         }
         self.check()
+    }
+
+    fn push_run(
+        &mut self,
+        subject: usize,
+        sizes: &[usize],
+        policy: Overflow,
+        label: Option<usize>,
+        chunked: bool,
+    ) -> Result<(), TestCaseError> {
+        let label = label.map(|at| self.labels[at].clone());
+        let first = self.model.next_number + 1;
+        let frames: Vec<_> =
+            (first..).zip(sizes).map(|(number, size)| self.frame(number, Some(subject), *size)).collect();
+        let run = Frame::run(frames.clone(), self.framing, Envelope::new(chunked)).map(Rc::new);
+        prop_assert_eq!(run.is_some(), self.framing.is_impersonal());
+        let goes = run.is_some_and(|run| self.outbox.push_run(&run, label.as_ref(), self.bounds));
+        for frame in frames {
+            self.model.next_number += 1;
+            let number = self.model.next_number;
+            let plain = Plain { number, subject, frame: Rc::clone(&frame), label: label.clone(), lost: 0 };
+            let expected = self.model.push(plain, self.bounds, policy);
+            if goes {
+                prop_assert_eq!(expected, Pushed::Queued { dropped: 0, looked_at: 0 });
+            } else {
+                prop_assert_eq!(self.outbox.push(frame, label.clone(), self.bounds, policy), expected);
+            }
+        }
+        Ok(())
     }
 
     /// P-30: what a wish promises of what waits directly after an event of its subscription came.
@@ -372,7 +418,7 @@ proptest! {
     ) {
         let mut pair = Pair::new(framing, chunked, Bounds { events_max, bytes_max });
         for step in &mut steps {
-            if let (Step::Push { policy, .. }, Some(always)) = (&mut *step, always) {
+            if let (Step::Push { policy, .. } | Step::Run { policy, .. }, Some(always)) = (&mut *step, always) {
                 *policy = always;
             }
             pair.step(step)?;
@@ -434,6 +480,39 @@ fn an_empty_outbox_holds_little_memory() {
     outbox.push_heartbeat(pair.frame(0, None, 0));
     outbox.advance(1, 0);
     assert_eq!(outbox.slots(), 0, "an idle one keeps none");
+}
+
+/// Runs count as what they bring, and give their memory back like others.
+#[test]
+fn runs_count_as_their_events() {
+    let mut pair = Pair::new(Framing::EventStream, true, Bounds { events_max: 8, bytes_max: 1 << 20 });
+    let frames = |first: u64, pair: &Pair| (first..first + 3).map(|number| pair.frame(number, Some(0), 10)).collect();
+    let run = |frames: Vec<_>| Rc::new(Frame::run(frames, Framing::EventStream, Envelope::Chunked).expect("a run"));
+    let run = |first: u64, pair: &Pair| run(frames(first, pair));
+    let mut outbox = Outbox::new();
+    assert!(outbox.push_run(&run(1, &pair), None, pair.bounds) && outbox.push_run(&run(4, &pair), None, pair.bounds));
+    assert_eq!((outbox.len(), outbox.items().len()), (6, 2));
+    assert!(!outbox.push_run(&run(7, &pair), None, pair.bounds), "only two find room");
+    assert!(!outbox.push_run(&run(7, &pair), None, Bounds { bytes_max: outbox.bytes() + 1, ..pair.bounds }));
+    assert!(!outbox.push_run(&run(7, &pair), Some(&pair.labels[1]), Bounds { events_max: 100, ..pair.bounds }));
+    // Both are one row of bytes, which is the events' own.
+    outbox.gather(Framing::EventStream, Envelope::Chunked, 1, &mut pair.gather);
+    let plain = |number| Item { frame: pair.frame(number, Some(0), 10), label: None, lost: 0 };
+    let mut expected = Vec::new();
+    for number in 1..=6 {
+        let mut event = Vec::new();
+        plain(number).write(Framing::EventStream, false, 0, &mut event);
+        Envelope::Chunked.wrap(&event, &mut expected);
+    }
+    assert_eq!(pair.gather.only_slice(), Some(&expected[..]));
+    outbox.advance(4, 1);
+    assert_eq!((outbox.len(), outbox.items().len()), (2, 2), "the second is unfolded, for it was sent in part");
+    outbox.rewind();
+    outbox.advance(2, 0);
+    assert!(outbox.is_empty() && outbox.bytes() == 0);
+    // What waits for events that were lost is not told by a run.
+    outbox.miss(1);
+    assert!(!outbox.push_run(&run(7, &pair), None, pair.bounds));
 }
 
 /// P-30: more than half of either bound.
