@@ -27,6 +27,8 @@ pub fn unicast_shard(to: &str) -> Option<Shard> {
 const WORK_OF_AN_END: usize = DELIVERIES_PER_SLICE_MAX / WRITES_PER_TURN_MAX;
 /// Room for so many targets is kept for the next delivery: half a megabyte.
 const SPARE_TARGETS_MAX: usize = 65_536;
+/// For fewer targets an event is not written as a run: that is as much work as two or three of them.
+const RUN_TARGETS_MIN: usize = 8;
 /// How many sessions are fetched from memory together.
 const WARMED_TARGETS: usize = 16;
 /// So many queued events that are dropped, or looked at for it, are as much work as a delivery.
@@ -130,9 +132,10 @@ impl Broker {
             self.delivery = Some(Box::new(Delivery::new(Targets::Matched(targets), self.settings.bounds, encoding)));
             return;
         }
+        let mut runs = (count >= RUN_TARGETS_MIN).then(Runs::default);
         let (trie, mut outboxes) = self.outboxes();
         trie.for_each_match(subject, |interest| {
-            outboxes.offer(interest, slice::from_mut(&mut encoding), None);
+            outboxes.offer(interest, slice::from_mut(&mut encoding), runs.as_mut());
         });
         let full = outboxes.writing.full;
         self.end_full(now, encoding.names_dropped, full);
@@ -417,6 +420,7 @@ impl Writing<'_> {
         work
     }
 
+    #[inline]
     fn push_each(
         &mut self,
         key: SessionKey,
@@ -425,7 +429,9 @@ impl Writing<'_> {
         label: Option<&Label>,
         events: &mut [Encoding],
     ) -> usize {
-        session.outbox.expect(events.len(), bounds);
+        if events.len() > 1 {
+            session.outbox.expect(events.len(), bounds);
+        }
         let mut work = 0;
         for encoding in events {
             let frame = encoding.frame_for(session, self.deflater);
@@ -450,18 +456,21 @@ impl Writing<'_> {
 
 impl Runs {
     /// The run for this session, if it reads in a framing and an envelope that have one.
+    #[inline]
     fn get(
         &mut self,
         session: &Session,
         events: &mut [Encoding],
         deflater: &mut Option<Box<ws::Deflater>>,
     ) -> Option<&Rc<Frame>> {
-        let Channel::Open { envelope, .. } = session.channel else { return None };
         let framing = session.framing();
-        // Few read by HTTP/1.0, and a run for them would not be one for the others.
-        if !framing.is_impersonal() || envelope == Envelope::Bare {
+        if !framing.is_impersonal() {
             return None;
         }
+        // Few read by HTTP/1.0, and a run for them would not be one for the others.
+        let Channel::Open { envelope: envelope @ (Envelope::Chunked | Envelope::Frames), .. } = session.channel else {
+            return None;
+        };
         let run = self.by_framing[framing as usize].get_or_insert_with(|| {
             let frames = events.iter_mut().map(|event| event.frame_for(session, deflater)).collect();
             Frame::run(frames, framing, envelope).map(Rc::new)

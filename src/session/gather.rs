@@ -52,7 +52,9 @@ impl Gather {
         self.scratch.clear();
         self.pieces.clear();
         self.ends.clear();
-        self.run = None;
+        if self.run.is_some() {
+            self.run = None;
+        }
         self.skip = skip;
         self.total = 0;
         self.answer = None;

@@ -111,7 +111,7 @@ impl Outbox {
     /// So many events come together: their room is made at once, as far as they find any.
     pub fn expect(&mut self, events: usize, bounds: Bounds) {
         let needed = (self.items.len() + events).min(bounds.events_max as usize);
-        if events > 1 && needed > self.items.capacity() {
+        if needed > self.items.capacity() {
             self.items.reserve_exact(needed.next_power_of_two() - self.items.len());
         }
     }
