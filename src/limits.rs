@@ -243,7 +243,8 @@ pub const ENCODING_GROWTH_MAX: usize = 8;
 /// Bytes by which one queued event is charged beyond its encoded length: queue slot, personal attributes, chunk framing.
 pub const EVENT_OVERHEAD_BYTES: u32 = 96;
 
-/// Memory of one session at most, in bytes: its queue, one answer being sent that holds a copy of a full queue, and its subscriptions.
+/// Memory of one session at most, in bytes: its queue, a copy of it (one answer being sent, of a session that pulls; what events that were
+/// written together hold besides, of one that is pushed to), and its subscriptions.
 /// Beside it stands [`connection_bytes_max`]; the node is bounded by so many sessions and connections as it may have (invariant A11).
 #[must_use]
 pub const fn session_bytes_max(queue_bytes: u32) -> u64 {

@@ -61,7 +61,7 @@ pub(super) struct Spacing {
 pub(super) struct Delivery {
     /// In the order in which they were accepted.
     events: Vec<Encoding>,
-    runs: Runs,
+    runs: Option<Runs>,
     targets: Targets,
     /// How many of them have had their turn.
     next: usize,
@@ -71,12 +71,22 @@ pub(super) struct Delivery {
     room_bytes: usize,
 }
 
-/// All events of a delivery as one write, for each framing in which that can be: made for the first session that asks, and shared by all that
-/// miss nothing and have nothing queued.
+/// All events of a delivery as one write, for each framing in which that can be, shared by all sessions that miss nothing and have room for it.
 #[derive(Default)]
 struct Runs {
-    /// `Some(None)` where it can not be.
-    by_framing: [Option<Option<Rc<Frame>>>; Framing::COUNT],
+    by_framing: [Run; Framing::COUNT],
+}
+
+/// The run of one framing.
+#[derive(Default)]
+enum Run {
+    /// No session has asked for it.
+    #[default]
+    Unasked,
+    /// One has, and got the events by themselves: it may be the only one.
+    AskedOnce,
+    /// `None` where there can not be one.
+    Made(Option<Rc<Frame>>),
 }
 
 /// Whom an event is offered to.
@@ -132,7 +142,7 @@ impl Broker {
             self.delivery = Some(Box::new(Delivery::new(Targets::Matched(targets), self.settings.bounds, encoding)));
             return;
         }
-        let mut runs = (count >= RUN_TARGETS_MIN).then(Runs::default);
+        let mut runs = Runs::for_targets(count);
         let (trie, mut outboxes) = self.outboxes();
         trie.for_each_match(subject, |interest| {
             outboxes.offer(interest, slice::from_mut(&mut encoding), runs.as_mut());
@@ -299,7 +309,8 @@ impl Delivery {
         let room =
             EVENTS_TOGETHER_MAX.min(bounds.events_max as usize / 2).min(DELIVERIES_TOGETHER_MAX / targets.len().max(1));
         let room_bytes = bounds.bytes_max as usize / 2;
-        let mut delivery = Self { events: Vec::new(), runs: Runs::default(), targets, next: 0, room, room_bytes };
+        let runs = Runs::for_targets(targets.len());
+        let mut delivery = Self { events: Vec::new(), runs, targets, next: 0, room, room_bytes };
         delivery.join(first);
         delivery
     }
@@ -324,11 +335,11 @@ impl Delivery {
                     if next.is_multiple_of(WARMED_TARGETS) {
                         std::hint::black_box(outboxes.warm_up(found[*next..].iter().take(WARMED_TARGETS)));
                     }
-                    work += outboxes.offer(found[*next], events, Some(runs));
+                    work += outboxes.offer(found[*next], events, runs.as_mut());
                 }
                 Targets::Everyone { slots, first } => {
                     let at = (*next + *first as usize) % *slots as usize;
-                    match outboxes.offer_to_slot(at as u32, events, Some(runs)) {
+                    match outboxes.offer_to_slot(at as u32, events, runs.as_mut()) {
                         Some(done) => work += done,
                         None => empty += 1,
                     }
@@ -404,7 +415,8 @@ impl Writing<'_> {
     ) -> usize {
         let policy = policy(session, self.settings);
         let bounds = bounds(session, self.settings, policy);
-        let run = runs.and_then(|runs| runs.get(session, events, self.deflater));
+        let run = runs.filter(|_| session.outbox.may_take_run(label.as_ref()));
+        let run = run.and_then(|runs| runs.get(session, events, self.deflater));
         let work = if run.is_some_and(|run| session.outbox.push_run(run, label.as_ref(), bounds)) {
             self.counters.delivered += events.len() as u64;
             events.len()
@@ -455,6 +467,11 @@ impl Writing<'_> {
 }
 
 impl Runs {
+    /// None for few targets.
+    fn for_targets(count: usize) -> Option<Self> {
+        (count >= RUN_TARGETS_MIN).then(Self::default)
+    }
+
     /// The run for this session, if it reads in a framing and an envelope that have one.
     #[inline]
     fn get(
@@ -471,11 +488,16 @@ impl Runs {
         let Channel::Open { envelope: envelope @ (Envelope::Chunked | Envelope::Frames), .. } = session.channel else {
             return None;
         };
-        let run = self.by_framing[framing as usize].get_or_insert_with(|| {
-            let frames = events.iter_mut().map(|event| event.frame_for(session, deflater)).collect();
-            Frame::run(frames, framing, envelope).map(Rc::new)
-        });
-        run.as_ref()
+        let run = &mut self.by_framing[framing as usize];
+        match run {
+            Run::Unasked => *run = Run::AskedOnce,
+            Run::AskedOnce => {
+                let frames = events.iter_mut().map(|event| event.frame_for(session, deflater)).collect();
+                *run = Run::Made(Frame::run(frames, framing, envelope).map(Rc::new));
+            }
+            Run::Made(_) => {}
+        }
+        if let Run::Made(run) = run { run.as_ref() } else { None }
     }
 }
 

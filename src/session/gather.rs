@@ -1,4 +1,4 @@
-//! One write in the making: small pieces copied together, large ones referenced.
+//! One write in the making: small pieces copied together, large ones referenced, and a run that is alone as well.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -11,7 +11,8 @@ use crate::protocol::ReplyToken;
 /// Shared bytes up to this length are copied behind the personal ones: a copy of one page costs less than a slice of its own.
 const COPY_BYTES_MAX: usize = 2048;
 
-/// A run is copied up to this length: then the write is one row of bytes, which the ring takes.
+/// A run that is not alone in its write is copied up to this length: then it is one row of bytes, which the ring takes. To copy more would take
+/// longer than a call of its own.
 const COPY_RUN_BYTES_MAX: usize = 16 * 1024;
 
 /// What an empty gather may keep for the next write, in bytes and in events.
@@ -102,7 +103,7 @@ impl Gather {
     /// Adds a run of events. A write that is nothing but one is not even copied.
     pub(super) fn run(&mut self, run: &Rc<Frame>, alone: bool) {
         let bytes = run.bytes();
-        if alone && self.is_empty() && self.skip == 0 {
+        if alone && self.total == 0 && self.skip == 0 {
             self.total = bytes.len();
             self.run = Some(Rc::clone(run));
             return;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::channel::Envelope;
 use super::gather::Gather;
 use super::subscriptions::{Label, Sid};
-use crate::limits::EVENT_OVERHEAD_BYTES;
+use crate::limits::{EVENT_OVERHEAD_BYTES, WRITE_BYTES_MAX};
 use crate::protocol::Framing;
 use crate::topic::Subject;
 use crate::wire::{http, pushlet, v1, ws};
@@ -53,17 +53,19 @@ impl Frame {
         }
         let subject = events.first()?.subject.clone()?;
         let (mut gather, mut charge) = (Gather::new(), 0_u32);
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(events.len()));
         for frame in &events {
-            debug_assert!(frame.subject.as_ref() == Some(&subject) && frame.run.is_none(), "events of one subject");
-            if !gather.has_room() {
+            debug_assert!(frame.subject.as_ref() == Some(&subject) && !frame.is_run(), "events of one subject");
+            if bytes.len() >= WRITE_BYTES_MAX {
                 return None;
             }
             charge = charge.checked_add(frame.charge)?;
+            gather.begin(0);
             Item { frame: Rc::clone(frame), label: None, lost: 0 }.gather(framing, envelope, 0, &mut gather);
+            gather.with_slices(|slices| slices.iter().for_each(|slice| bytes.extend_from_slice(slice)));
+            ends.push(bytes.len());
         }
-        let mut bytes = Vec::with_capacity(gather.len());
-        gather.with_slices(|slices| slices.iter().for_each(|slice| bytes.extend_from_slice(slice)));
-        let run = Run { envelope, events: events.into_boxed_slice(), ends: gather.ends().into() };
+        let run = Run { envelope, events: events.into_boxed_slice(), ends: ends.into() };
         Some(Self {
             bytes: bytes.into_boxed_slice(),
             fields: 0,
@@ -120,11 +122,13 @@ impl Frame {
     /// How many bytes of the event itself there are.
     #[must_use]
     pub fn event_len(&self) -> usize {
+        debug_assert!(!self.is_run(), "a run has several");
         self.bytes.len() - 2
     }
 
     /// What it counts against the bound in bytes: its length and [`EVENT_OVERHEAD_BYTES`], of a run those of its events.
-    pub(super) const fn charge(&self) -> u32 {
+    #[must_use]
+    pub const fn charge(&self) -> u32 {
         self.charge
     }
 }
@@ -149,7 +153,7 @@ impl Item {
     /// P-30: how many events a client misses that does not get this one: it, and those that it tells of.
     #[must_use]
     pub fn missed(&self) -> u64 {
-        if self.is_heartbeat() { 0 } else { self.lost.saturating_add(1) }
+        if self.is_heartbeat() { 0 } else { self.lost.saturating_add(self.frame.count() as u64) }
     }
 
     /// A heartbeat takes no room from events.
@@ -185,14 +189,14 @@ impl Item {
         }
     }
 
-    /// Writes the whole event, without an envelope.
+    /// Writes the whole event, without an envelope. Not of a run.
     pub fn write(&self, framing: Framing, first: bool, seq: u64, out: &mut Vec<u8>) {
         self.write_personal(framing, first, seq, out);
         out.extend_from_slice(&self.frame.bytes()[..self.frame.event_len()]);
     }
 
     /// The events of a run, each by itself; none if it is no run.
-    pub(super) fn unfolded(&self) -> impl DoubleEndedIterator<Item = Self> + '_ {
+    pub(super) fn unfolded(&self) -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator {
         self.frame.events().iter().map(|frame| Self { frame: Rc::clone(frame), label: self.label.clone(), lost: 0 })
     }
 

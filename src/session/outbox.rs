@@ -50,7 +50,8 @@ pub enum Pushed {
 ///
 /// Invariant: `bytes` is the sum of the charges of `items`; after a push both bounds that it was given hold.
 /// Invariant: `front_sent` is 0 when `items` is empty. Only the first item may be a heartbeat, and it counts against no bound.
-/// Invariant: of a run (see [`Frame`]) nothing was sent or dropped. Before that it is unfolded into its events.
+/// Invariant: of a run (see [`Frame`]) nothing was sent or dropped, and it tells of nothing that was lost. Before that it is unfolded into its
+/// events.
 #[derive(Debug, Default)]
 pub struct Outbox {
     items: VecDeque<Item>,
@@ -61,6 +62,8 @@ pub struct Outbox {
     lost: u32,
     /// Whether no two of the droppable events are known to share a subject: conflation then needs to look for one only.
     distinct: bool,
+    /// Whether there may be runs.
+    runs: bool,
     /// How many more events there are than items, for a run is one item.
     folded: u16,
 }
@@ -69,7 +72,7 @@ impl Outbox {
     /// An empty outbox; it holds no memory of its own.
     #[must_use]
     pub const fn new() -> Self {
-        Self { items: VecDeque::new(), bytes: 0, front_sent: 0, lost: 0, distinct: false, folded: 0 }
+        Self { items: VecDeque::new(), bytes: 0, front_sent: 0, lost: 0, distinct: false, runs: false, folded: 0 }
     }
 
     /// Reads what the next write will read, and says nothing with it: see [`crate::broker::Broker::warm_up`].
@@ -127,13 +130,11 @@ impl Outbox {
         let (mut dropped, mut looked_at, mut distinct) = (0, 0, false);
         let mut outdated = Outdated::default();
         if let Some(label) = label.as_ref().filter(|label| label.wish().is_some()) {
-            self.unfold();
             outdated = self.outdated(label, frame.subject());
-            looked_at = self.items.len() - self.first_droppable();
+            looked_at = self.items.len() + usize::from(self.folded) - self.first_droppable();
         }
         let has_room = fits(self.len() - outdated.places.len(), self.bytes - outdated.bytes, charge, bounds);
         if !has_room {
-            self.unfold();
             let hopeless = !fits(0, 0, charge, bounds);
             if policy == Overflow::Disconnect && !hopeless {
                 return Pushed::Full;
@@ -166,17 +167,23 @@ impl Outbox {
         Pushed::Queued { dropped, looked_at }
     }
 
+    /// Whether it may be worth having a run for events of this subscription: see [`push_run`](Self::push_run).
+    #[must_use]
+    pub fn may_take_run(&self, label: Option<&Label>) -> bool {
+        self.lost == 0 && label.is_none_or(|label| !label.wish().is_some())
+    }
+
     /// Queues the events of a run, as [`push`](Self::push) would one after the other. Says no and changes nothing if that would be more than to
     /// put them behind the others: where they find no room, have something to tell, or somebody has a wish.
     #[must_use]
     pub fn push_run(&mut self, run: &Rc<Frame>, label: Option<&Label>, bounds: Bounds) -> bool {
         debug_assert!(run.is_run(), "one event");
-        let has_wish = label.is_some_and(|label| label.wish().is_some());
         let (events, bytes) = (self.len() + run.count(), u64::from(self.bytes) + u64::from(run.charge()));
         let has_room = events <= bounds.events_max as usize && bytes <= u64::from(bounds.bytes_max);
         let folded = u16::try_from(usize::from(self.folded) + run.count() - 1);
-        let Some(folded) = folded.ok().filter(|_| has_room && !has_wish && self.lost == 0) else { return false };
-        self.folded = folded;
+        let goes = has_room && self.may_take_run(label);
+        let Some(folded) = folded.ok().filter(|_| goes) else { return false };
+        (self.runs, self.folded) = (true, folded);
         self.distinct = false;
         self.bytes += run.charge();
         self.items.push_back(Item { frame: Rc::clone(run), label: label.cloned(), lost: 0 });
@@ -184,10 +191,9 @@ impl Outbox {
         true
     }
 
-    /// Puts the events of runs in their places.
+    /// Puts the events of all runs in their places.
     fn unfold(&mut self) {
-        // A run of one event is an item as well.
-        if !self.items.iter().any(|item| item.frame.is_run()) {
+        if !std::mem::take(&mut self.runs) {
             return;
         }
         let mut unfolded = VecDeque::with_capacity(self.items.len() + usize::from(self.folded));
@@ -198,24 +204,34 @@ impl Outbox {
                 unfolded.push_back(item);
             }
         }
-        self.items = unfolded;
-        self.folded = 0;
+        (self.items, self.folded) = (unfolded, 0);
         self.check_invariants();
     }
 
-    /// Puts the events of the first run in its place.
-    fn unfold_front(&mut self) {
-        if let Some(run) = self.items.pop_front_if(|front| front.frame.is_run()) {
-            self.folded -= run.folded();
-            run.unfolded().rev().for_each(|item| self.items.push_front(item));
+    /// Puts the events of a run in its place, if there is one at `at`. What stands in front of it, or behind it, is moved for that.
+    fn unfold_at(&mut self, at: usize) {
+        if !self.runs || !self.items.get(at).is_some_and(|item| item.frame.is_run()) {
+            return;
         }
+        self.items.rotate_left(at);
+        self.unfold_front(0);
+        self.items.rotate_right(at);
+    }
+
+    /// Puts the events of the first item, a run, in its place, without the first `gone`, which are no longer there.
+    fn unfold_front(&mut self, gone: usize) {
+        let Some(run) = self.items.pop_front_if(|front| front.frame.is_run()) else { return };
+        self.folded -= run.folded();
+        self.items.reserve_exact(run.frame.count() - gone);
+        self.bytes -= run.unfolded().take(gone).map(|item| item.charge()).sum::<u32>();
+        run.unfolded().skip(gone).rev().for_each(|item| self.items.push_front(item));
     }
 
     /// P-30: what the wish of this subscription does not want to wait beside one more of its events, of subject `incoming`. Mostly that is
     /// one event, for each that came before was pushed with the same wish.
     ///
     /// An event that was sent in part can not be dropped, so it does not count; if its connection breaks it waits again, and the next push of
-    /// its subscription finds it.
+    /// its subscription finds it. In a run there is none: that is no way to come for events of a subscription with a wish.
     fn outdated(&self, label: &Label, incoming: Option<&Subject>) -> Outdated {
         let wish = label.wish();
         let mut room = wish.queue.map_or(usize::MAX, |events| usize::from(events.get()) - 1);
@@ -274,9 +290,11 @@ impl Outbox {
 
     /// Drops the event at `at` and has the one behind it tell of it. Says whether there was one.
     fn drop_at(&mut self, at: usize) -> bool {
+        self.unfold_at(at);
         let Some(item) = self.items.remove(at) else { return false };
         self.bytes -= item.charge();
         let missing = item.lost + 1;
+        self.unfold_at(at);
         match self.items.get_mut(at) {
             Some(next) => next.lost += missing,
             None => self.remember_lost(missing),
@@ -294,6 +312,7 @@ impl Outbox {
             let older = self.items.iter().skip(first).position(|item| item.frame.subject() == incoming);
             return older.map_or(0, |at| u64::from(self.drop_at(first + at)));
         }
+        self.unfold();
         let mut newest: HashSet<&str> = incoming.iter().map(|subject| subject.as_str()).collect();
         let mut keep = vec![true; self.items.len()];
         for (at, item) in self.items.iter().enumerate().skip(first).rev() {
@@ -328,8 +347,15 @@ impl Outbox {
             match item.frame.run_envelope() {
                 None => item.gather(framing, envelope, seq, gather),
                 Some(same) if same == envelope => gather.run(&item.frame, self.items.len() == 1),
-                // Events of a run have no numbers.
-                Some(_) => item.unfolded().for_each(|item| item.gather(framing, envelope, 0, gather)),
+                // Events of a run have no numbers. Sessions that have runs end with their answer, so it was written for this one.
+                Some(_) => {
+                    for event in item.unfolded() {
+                        if !gather.has_room() {
+                            return;
+                        }
+                        event.gather(framing, envelope, 0, gather);
+                    }
+                }
             }
         }
     }
@@ -341,8 +367,9 @@ impl Outbox {
             let Some(front) = self.items.front() else { break };
             let events = front.frame.count();
             if events > left {
-                self.unfold_front();
-                continue;
+                self.unfold_front(left);
+                (idle, left) = (false, 0);
+                break;
             }
             left -= events;
             if !front.is_heartbeat() {
@@ -352,12 +379,14 @@ impl Outbox {
             }
             self.items.pop_front();
         }
+        debug_assert_eq!(left, 0, "more was sent than queued");
         if partial > 0 {
-            self.unfold_front();
+            self.unfold_at(0);
         }
         self.front_sent = u32::try_from(partial).unwrap_or(u32::MAX);
         if self.items.is_empty() {
             debug_assert_eq!(partial, 0, "bytes of no event");
+            self.runs = false;
             if idle || self.items.capacity() > KEPT_SLOTS_MAX {
                 self.items = VecDeque::new();
             }
@@ -405,8 +434,9 @@ impl Outbox {
 
     /// So many events before the next one did not reach the client.
     pub fn miss(&mut self, events: u64) {
-        self.unfold();
-        match self.items.iter_mut().skip(usize::from(self.front_sent > 0)).find(|item| !item.is_heartbeat()) {
+        let next = self.first_droppable();
+        self.unfold_at(next);
+        match self.items.get_mut(next) {
             Some(next) => next.lost += events,
             None => self.remember_lost(events),
         }
@@ -441,6 +471,9 @@ impl Outbox {
                 self.items.iter().filter(|item| !item.is_heartbeat()).map(|item| item.frame.count()).sum();
             debug_assert_eq!(self.len(), events, "events");
             debug_assert!(self.front_sent == 0 || !self.items[0].frame.is_run(), "a run that was sent in part");
+            let runs = || self.items.iter().filter(|item| item.frame.is_run());
+            debug_assert!(self.runs || runs().count() == 0, "runs that nobody knows of");
+            debug_assert!(runs().all(|run| run.lost == 0), "a run that tells of losses");
         }
     }
 

@@ -95,6 +95,7 @@ impl Core {
             let Some((session, token)) = next else { break };
             let gather = batch.next();
             let Some((key, connection)) = self.asking(token) else {
+                gather.clear();
                 self.hub.handle_disconnect(now, Home { core: self.parts.number, session }, token);
                 continue;
             };
@@ -105,6 +106,7 @@ impl Core {
             if !connection.unsent.is_empty() {
                 // The answer's first bytes come before its events.
                 self.hub.handle_sent(now, session, gather, 0, true);
+                gather.clear();
                 continue;
             }
             batch.writes.push((session, key));

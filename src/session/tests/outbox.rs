@@ -333,7 +333,8 @@ impl Pair {
 
     /// P-30: what a wish promises of what waits directly after an event of its subscription came.
     fn check_wish(&self, label: &Label, subject: usize) -> Result<(), TestCaseError> {
-        let waiting = self.outbox.items().iter().skip(self.model.fixed()).zip(&self.model.queue[self.model.fixed()..]);
+        let items = self.outbox.items().iter().flat_map(|item| std::iter::repeat_n(item, item.frame.count()));
+        let waiting = items.zip(&self.model.queue).skip(self.model.fixed());
         let of_it: Vec<usize> = waiting
             .filter(|(item, _)| item.label.as_ref().is_some_and(|known| known.is(label)))
             .map(|(_, plain)| plain.subject)
@@ -482,6 +483,34 @@ fn an_empty_outbox_holds_little_memory() {
     assert_eq!(outbox.slots(), 0, "an idle one keeps none");
 }
 
+/// P-30: what a full queue drops is the oldest events, one by one, whether they came in runs or not; the others of a run stay one item.
+#[test]
+fn a_full_queue_drops_of_runs_what_it_must() {
+    let mut pair = Pair::new(Framing::Message, true, Bounds { events_max: 9, bytes_max: 1 << 20 });
+    let run = |sizes: usize| Step::Run {
+        subject: 0,
+        sizes: vec![10; sizes],
+        policy: Overflow::DropOldest,
+        label: None,
+        chunked: true,
+    };
+    let push = Step::Push { subject: 0, size: 10, policy: Overflow::DropOldest, label: None };
+    let items = |pair: &Pair| -> Vec<usize> { pair.outbox.items().iter().map(|item| item.frame.count()).collect() };
+    for _ in 0..3 {
+        pair.step(&run(3)).unwrap();
+    }
+    assert_eq!(items(&pair), [3, 3, 3]);
+    for expected in [&[1, 1, 3, 3, 1][..], &[1, 3, 3, 1, 1], &[1, 1, 1, 3, 1, 1, 1]] {
+        pair.step(&push).unwrap();
+        assert_eq!(items(&pair), expected);
+    }
+    // One event may be a run as well.
+    let mut pair = Pair::new(Framing::EventStream, true, Bounds { events_max: 2, bytes_max: 1 << 20 });
+    for step in [&run(1), &run(1), &Step::Write { share: 300 }, &push, &push, &Step::Write { share: 900 }, &run(1)] {
+        pair.step(step).unwrap();
+    }
+}
+
 /// Runs count as what they bring, and give their memory back like others.
 #[test]
 fn runs_count_as_their_events() {
@@ -493,8 +522,10 @@ fn runs_count_as_their_events() {
     assert!(outbox.push_run(&run(1, &pair), None, pair.bounds) && outbox.push_run(&run(4, &pair), None, pair.bounds));
     assert_eq!((outbox.len(), outbox.items().len()), (6, 2));
     assert!(!outbox.push_run(&run(7, &pair), None, pair.bounds), "only two find room");
-    assert!(!outbox.push_run(&run(7, &pair), None, Bounds { bytes_max: outbox.bytes() + 1, ..pair.bounds }));
-    assert!(!outbox.push_run(&run(7, &pair), Some(&pair.labels[1]), Bounds { events_max: 100, ..pair.bounds }));
+    let third = run(7, &pair);
+    let bytes_max = outbox.bytes() + third.charge() - 1;
+    assert!(!outbox.push_run(&third, None, Bounds { events_max: 100, bytes_max }), "a byte too many");
+    assert!(!outbox.push_run(&third, Some(&pair.labels[1]), Bounds { events_max: 100, ..pair.bounds }), "a wish");
     // Both are one row of bytes, which is the events' own.
     outbox.gather(Framing::EventStream, Envelope::Chunked, 1, &mut pair.gather);
     let plain = |number| Item { frame: pair.frame(number, Some(0), 10), label: None, lost: 0 };
@@ -507,9 +538,11 @@ fn runs_count_as_their_events() {
     assert_eq!(pair.gather.only_slice(), Some(&expected[..]));
     outbox.advance(4, 1);
     assert_eq!((outbox.len(), outbox.items().len()), (2, 2), "the second is unfolded, for it was sent in part");
+    assert!(outbox.push_run(&third, None, Bounds { bytes_max: outbox.bytes() + third.charge(), ..pair.bounds }));
     outbox.rewind();
-    outbox.advance(2, 0);
+    outbox.advance(5, 0);
     assert!(outbox.is_empty() && outbox.bytes() == 0);
+    assert!(outbox.slots() <= 16, "{} slots are kept", outbox.slots());
     // What waits for events that were lost is not told by a run.
     outbox.miss(1);
     assert!(!outbox.push_run(&run(7, &pair), None, pair.bounds));

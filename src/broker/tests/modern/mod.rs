@@ -8,6 +8,7 @@ mod keyed;
 mod patterns;
 mod poll;
 mod present;
+mod runs;
 mod socket;
 mod sse;
 

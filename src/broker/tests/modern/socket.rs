@@ -65,25 +65,25 @@ struct Line {
 }
 
 /// A world of WebSockets whose sockets take what they are told to.
-struct Sockets {
-    world: World,
+pub(super) struct Sockets {
+    pub(super) world: World,
     lines: HashMap<ReplyToken, Line>,
     answers: Vec<(ReplyToken, Answer)>,
 }
 
 impl Sockets {
-    fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Self { world: World::new(settings), lines: HashMap::new(), answers: Vec::new() }
     }
 
-    fn open_as(&mut self, identity: Identity, deflate: bool, query: &str) -> (SessionId, ReplyToken) {
+    pub(super) fn open_as(&mut self, identity: Identity, deflate: bool, query: &str) -> (SessionId, ReplyToken) {
         let token = self.world.request_of(identity, open(Door::WebSocket { deflate }, query));
         self.take_outputs();
         (self.world.newest(), token)
     }
 
     /// `GET /v1/ws?QUERY`.
-    fn open(&mut self, query: &str) -> (SessionId, ReplyToken) {
+    pub(super) fn open(&mut self, query: &str) -> (SessionId, ReplyToken) {
         self.open_as(Identity::NOBODY, false, query)
     }
 
@@ -108,7 +108,7 @@ impl Sockets {
     }
 
     /// The next write, of which the socket takes at most so many bytes.
-    fn write(&mut self, bytes: usize) -> Option<ReplyToken> {
+    pub(super) fn write(&mut self, bytes: usize) -> Option<ReplyToken> {
         let World { broker, gather, now, .. } = &mut self.world;
         let (key, token) = broker.poll_transmit(*now, gather)?;
         let all: Vec<u8> = gather.with_slices(|slices| slices.iter().flat_map(|slice| slice.to_vec()).collect());
@@ -121,7 +121,7 @@ impl Sockets {
     }
 
     /// Everybody takes everything.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.take_outputs();
         while self.write(usize::MAX).is_some() {}
         self.take_outputs();
@@ -141,7 +141,7 @@ impl Sockets {
     }
 
     /// The objects behind the one that says what the session is.
-    fn objects(&self, token: ReplyToken) -> Vec<Value> {
+    pub(super) fn objects(&self, token: ReplyToken) -> Vec<Value> {
         let objects = self.told(token).into_iter().filter_map(|got| match got {
             Got::Object(object) => Some(object),
             _ => None,
@@ -152,17 +152,17 @@ impl Sockets {
     }
 
     /// The data of the events.
-    fn data(&self, token: ReplyToken) -> Vec<Value> {
+    pub(super) fn data(&self, token: ReplyToken) -> Vec<Value> {
         let events = self.objects(token).into_iter().filter(|object| object.get("type").is_none());
         events.map(|object| object["data"].clone()).collect()
     }
 
-    fn key(&self, id: SessionId) -> SessionKey {
+    pub(super) fn key(&self, id: SessionId) -> SessionKey {
         self.world.broker.sessions.by_id(id).expect("it lives")
     }
 
     /// A request on the connection of a session, and its answer as a message, as the shell asks and answers.
-    fn request(&mut self, (id, token): (SessionId, ReplyToken), text: &str) -> Value {
+    pub(super) fn request(&mut self, (id, token): (SessionId, ReplyToken), text: &str) -> Value {
         let found = v1::requests(text).expect("a message");
         let request = v1::request(&text[found[0].clone()]);
         let claimed = ClaimedId::WellFormed(id);
@@ -204,7 +204,7 @@ impl Sockets {
         self.answers.clear();
     }
 
-    fn put(&mut self, subject: &str, number: u32) {
+    pub(super) fn put(&mut self, subject: &str, number: u32) {
         let payload = Payload::Json(number.to_string().into());
         let event = Event { payload, ..(*event(subject, &[])).clone() };
         self.world.broker.handle_event(self.world.now, &Arc::new(event), &Audience::Subscribers);
