@@ -174,6 +174,8 @@ def label_ends(axes: Axes, ends: Sequence[End]) -> None:
             textcoords="axes fraction",
             va="center",
             color=end.color,
+            # A target may be long, and there is no more room at its right.
+            size=SMALL if len(end.text) > 20 else NORMAL,
             weight="bold" if end.bold else "normal",
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": end.color, "linewidth": 0.7, "alpha": 0.7, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 4},
